@@ -1,6 +1,6 @@
 // Compiles the TypeScript sources to dist/, where they are newer than the last build. Plain JavaScript: it runs before anything is built.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -42,7 +42,9 @@ export function buildIfStale() {
     throw new Error(`the TypeScript build failed:\n${run.stdout}${run.stderr}`);
   }
   mkdirSync(aside, { recursive: true });
-  writeFileSync(join(aside, ".built"), `${startedAt.toISOString()}\n`);
+  const built = join(aside, ".built");
+  writeFileSync(built, `${startedAt.toISOString()}\n`);
+  utimesSync(built, startedAt, startedAt); // a source that changed during the build is newer than it
   const old = join(root, `dist.${process.pid}.old.tmp`);
   try {
     if (existsSync(dist)) renameSync(dist, old);
