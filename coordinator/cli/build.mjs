@@ -18,6 +18,7 @@ const dist = join(root, "dist");
 const stamp = join(dist, ".built");
 
 function newestSource(folder) {
+  if (!existsSync(folder)) return 0;
   let newest = 0;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
@@ -32,7 +33,9 @@ export function buildIfStale() {
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   if (!existsSync(join(root, "tsconfig.build.json")) || !existsSync(compiler)) return;
   const sources = Math.max(
-    ...["proto", "coordinator", "worker"].map((name) => newestSource(join(root, name))),
+    ...["proto", "coordinator", "worker", "tests/support", "tests/bench"].map((name) =>
+      newestSource(join(root, name)),
+    ),
     statSync(join(root, "tsconfig.build.json")).mtimeMs,
   );
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= sources) return;

@@ -1,0 +1,67 @@
+// `npm run demo`, `npm test` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+
+function fail(message) {
+  console.error(`elibad: ${message}`);
+  process.exit(1);
+}
+
+function checkNode() {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major < 20) fail(`Node ${process.versions.node} is too old: elibad needs Node 20 or newer`);
+}
+
+/** Runs a program in the checkout with this terminal; exits with its status if that is not 0. */
+function run(command, args, env = {}) {
+  const done = spawnSync(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } });
+  if (done.error) fail(`${command} could not be started: ${done.error.message}`);
+  if (done.status !== 0) process.exit(done.status ?? 130);
+}
+
+/** Installs the locked packages if they are missing or the lockfile is newer than the installation. */
+function installPackages() {
+  const installed = join(root, "node_modules", ".package-lock.json");
+  const lock = join(root, "package-lock.json");
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
+  if (existsSync(installed) && sameVersions(installed, lock)) return;
+  console.log("elibad: installing packages (npm ci)…");
+  // The install scripts of packages are not needed: every binary comes inside a package.
+  run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+    ONNXRUNTIME_NODE_INSTALL: process.env.ONNXRUNTIME_NODE_INSTALL ?? "skip",
+  });
+}
+
+/** True where every locked package that this platform can use is installed in the locked version. */
+function sameVersions(installed, lock) {
+  const have = JSON.parse(readFileSync(installed, "utf8")).packages;
+  const want = JSON.parse(readFileSync(lock, "utf8")).packages;
+  return Object.entries(want).every(
+    ([path, entry]) => path === "" || entry.optional || have[path]?.version === entry.version,
+  );
+}
+
+checkNode();
+const [job, ...rest] = process.argv.slice(2);
+installPackages();
+switch (job) {
+  case "demo":
+    run(process.execPath, [join(root, "coordinator/cli/elibad.mjs"), "demo", ...rest]);
+    break;
+  case "test": {
+    const { ensureNatsServer } = await import("../../tests/support/nats-install.mjs");
+    await ensureNatsServer();
+    run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", ...rest]);
+    break;
+  }
+  case "bench":
+    run(process.execPath, [join(root, "coordinator/cli/build.mjs")]);
+    run(process.execPath, [join(root, "dist/tests/bench/main.js"), ...rest]);
+    break;
+  default:
+    fail(`unknown job '${job ?? ""}': use npm run demo, npm test or npm run bench`);
+}
