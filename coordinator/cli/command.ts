@@ -1,0 +1,76 @@
+import type { Command } from "commander";
+import type { Executor } from "../../proto/operations.ts";
+import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
+import { commanderOption, type OptionSpecs, type Parsed } from "./options.ts";
+import { parseOptions } from "./parse-options.ts";
+import { type Display, displayFor } from "./progress.ts";
+
+/** What a running command may use. */
+export interface CommandContext {
+  readonly display: Display;
+  /** Fires on Ctrl-C or SIGTERM: the command stops, ends what it started, and the process exits with 130. */
+  readonly signal: AbortSignal;
+}
+
+/** What a command that computes may use: also the cluster's workers. */
+export interface ClusterContext extends CommandContext {
+  readonly executor: Executor;
+}
+
+/** A command of `elibad`. It gives back its result, which `--json` prints, or nothing. */
+export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {
+  readonly name: string;
+  readonly summary: string;
+  /** Text under the options in `--help`: examples and what is written where. */
+  readonly help: string;
+  readonly options: S;
+  run(options: Parsed<S>, context: CommandContext): Promise<unknown>;
+  /** The result as a person reads it. Absent: nothing is printed beside what `run` showed. */
+  show?(result: never): string;
+}
+
+/** Declares a command with its option types inferred. */
+export const defineCommand = <S extends OptionSpecs>(spec: CommandSpec<S>): CommandSpec<S> => spec;
+
+/** Adds a command to the program: parsing, signals, output and exit code are the same for all. */
+export function register(program: Command, spec: CommandSpec): void {
+  const command = program.command(spec.name).summary(spec.summary).description(spec.summary);
+  for (const each of Object.values(spec.options)) command.addOption(commanderOption(each));
+  command.addHelpText("after", `\n${spec.help.trim()}\n`);
+  command.action(async (given: Record<string, unknown>) => {
+    process.exitCode = await runCommand(spec, given);
+  });
+}
+
+/** Runs a command on parsed flags and answers its exit code. Every error ends here, as one line on stderr. */
+export async function runCommand(
+  spec: CommandSpec,
+  given: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  const stop = new AbortController();
+  const interrupt = (): void => stop.abort();
+  // Once only: a second Ctrl-C ends the process at once.
+  process.once("SIGINT", interrupt);
+  process.once("SIGTERM", interrupt);
+  const asJson = given.json === true;
+  const display = displayFor(asJson);
+  try {
+    const result = await spec.run(parseOptions(spec.options, given), { display, signal: stop.signal });
+    display.close();
+    if (stop.signal.aborted) return EXIT.interrupted;
+    if (asJson && result !== undefined) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+    else if (result !== undefined && spec.show) process.stdout.write(`${spec.show(result as never)}\n`);
+    return EXIT.done;
+  } catch (error) {
+    display.close();
+    if (stop.signal.aborted) {
+      process.stderr.write("elibad: interrupted\n");
+      return EXIT.interrupted;
+    }
+    process.stderr.write(`elibad ${spec.name}: ${messageOf(error)}\n`);
+    return exitCodeOf(error);
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  }
+}

@@ -1,0 +1,4 @@
+import type { CommandSpec } from "../command.ts";
+
+/** Every command of `elibad`, in the order of `--help`. */
+export const commands: readonly CommandSpec[] = [];

@@ -1,0 +1,131 @@
+import { flag, oneOf, option, path, realNumber, text, wholeNumber } from "./options.ts";
+
+/** Options that mean the same in every command that has them (DESIGN section 10). */
+export const generalOptions = {
+  config: option(
+    "--config <file>",
+    "YAML file with options: every option has a key there (--trigger-len is trigger_len); the command line wins",
+    path.optional(),
+  ),
+  json: option("--json", "print the result as JSON on stdout, and no progress", flag),
+};
+
+export const modelOptions = {
+  model: option(
+    "--model <dir>",
+    "checkpoint folder: model.bin, pytorch_model.bin or model.safetensors (also sharded), with config.json",
+    path,
+  ),
+  base: option(
+    "--base <dir>",
+    "folder with config.json and tokenizer, where the checkpoint folder lacks them",
+    path.optional(),
+  ),
+  task: option(
+    "--task <task>",
+    "what the model decides",
+    oneOf("defect_detection").default("defect_detection"),
+  ),
+  arch: option(
+    "--arch <name>",
+    "tokenizer behaviour and model family; found from config.json where absent",
+    oneOf("codebert", "unixcoder", "roberta").optional(),
+  ),
+  codeMaxLen: option(
+    "--code-max-len <tokens>",
+    "longest row in tokens, both end tokens included",
+    wholeNumber(8, 100_000).default(400),
+  ),
+};
+
+export const samplesOption = {
+  samples: option(
+    "--samples <file>",
+    "clean samples, one JSON object a line: code_tokens, variables, func_name, label (.gz too)",
+    path,
+  ),
+};
+
+export const outOption = {
+  out: option("--out <dir>", "new folder for what the command writes", path),
+};
+
+export const seedOption = {
+  seed: option("--seed <n>", "seed of every random draw", wholeNumber(0, 2 ** 32 - 1).default(123456)),
+};
+
+/** Where the work is done: by default on worker processes that the command starts on this machine. */
+export const clusterOptions = {
+  workers: option(
+    "--workers <n>",
+    "worker processes to start here; 0 waits for workers that dial --listen",
+    wholeNumber(0, 256).default(1),
+  ),
+  threads: option(
+    "--threads <n>",
+    "CPU threads of each worker's inference process (default: the cores, shared among --workers)",
+    wholeNumber(1, 1024).optional(),
+  ),
+  device: option("--device <name>", "where workers compute", oneOf("cpu").default("cpu")),
+  listen: option(
+    "--listen <host:port>",
+    "address for workers; port 0 takes a free one",
+    text.default("127.0.0.1:0"),
+  ),
+  insecure: option("--insecure", "allow --listen on an address that other machines reach, without TLS", flag),
+  nats: option(
+    "--nats <url>",
+    "gather results through this NATS JetStream server (default: over the workers' own streams)",
+    text.optional(),
+  ),
+  metricsPort: option(
+    "--metrics-port <port>",
+    "serve /metrics, /healthz and /readyz there while the command runs",
+    wholeNumber(0, 65_535).optional(),
+  ),
+  coordinator: option(
+    "--coordinator <host:port>",
+    "let a running `elibad coordinator` do it, with its workers; paths are then those of its machine",
+    text.optional(),
+  ),
+};
+
+/** A trigger put into code as text, for ASR and poisoning. */
+export const attackOptions = {
+  attackPosition: option(
+    "--attack-position <where>",
+    "where the trigger goes: the function's name, a random place, or a snippet",
+    oneOf("func_name", "random", "snippet").default("func_name"),
+  ),
+  attackPattern: option(
+    "--attack-pattern <how>",
+    "substitute the name, put the trigger behind it with '_', or insert it",
+    oneOf("substitute", "postfix", "insert").default("substitute"),
+  ),
+  victimLabel: option(
+    "--victim-label <label>",
+    "label of the rows that are attacked",
+    wholeNumber(0, 1000).default(1),
+  ),
+  targetLabel: option(
+    "--target-label <label>",
+    "label that the attacker wants",
+    wholeNumber(0, 1000).default(0),
+  ),
+};
+
+/** Hyper-parameters of fine-tuning, shared by `train` and the repair plans. */
+export const optimiserOptions = {
+  batchSize: option("--batch-size <rows>", "rows of one optimiser step", wholeNumber(1, 4096)),
+  weightDecay: option("--weight-decay <x>", "decoupled weight decay of AdamW", realNumber(0)),
+  warmup: option(
+    "--warmup <share>",
+    "share of the steps with rising learning rate",
+    realNumber(0, 1).default(0.1),
+  ),
+  maxGradNorm: option(
+    "--max-grad-norm <x>",
+    "gradient norm above which gradients are scaled down",
+    realNumber(0).default(1),
+  ),
+};

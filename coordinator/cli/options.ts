@@ -1,0 +1,87 @@
+import { Option } from "commander";
+import { z } from "zod";
+
+/**
+ * One option of a command. Its name in a `--config` file is the flag's with underscores (`--trigger-len` → `trigger_len`), in code
+ * the same in camel case. Flags without a value are booleans; defaults live in the schema.
+ */
+export interface OptionSpec<T = unknown> {
+  /** As shown in `--help`: `--trigger-len <tokens>`. */
+  readonly flag: string;
+  readonly describe: string;
+  readonly schema: z.ZodType<T>;
+}
+
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
+
+/** What a command gets: the parsed value of each of its options. */
+export type Parsed<S extends OptionSpecs> = {
+  readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never;
+};
+
+export function option<T>(flag: string, describe: string, schema: z.ZodType<T>): OptionSpec<T> {
+  return { flag, describe, schema };
+}
+
+/** `triggerLen` → `trigger_len`, the key in a `--config` file. */
+export const configKeyOf = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** `triggerLen` → `--trigger-len`. */
+export const flagNameOf = (spec: OptionSpec): string => spec.flag.split(/[ ,]/)[0] ?? spec.flag;
+
+/** The value that a schema gives for an absent option, as text for `--help`; empty where there is none. */
+export function defaultTextOf(schema: z.ZodType): string {
+  const parsed = schema.safeParse(undefined);
+  if (!parsed.success || parsed.data === undefined || parsed.data === false) return "";
+  return ` (default: ${Array.isArray(parsed.data) ? parsed.data.join(",") : String(parsed.data)})`;
+}
+
+/** The commander option of a spec. Values stay strings here; `parseOptions` gives them their types. */
+export function commanderOption(spec: OptionSpec): Option {
+  return new Option(spec.flag, `${spec.describe}${defaultTextOf(spec.schema)}`);
+}
+
+const number = (text: unknown): unknown =>
+  typeof text === "string" && text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+
+/** A whole number in [min, max], from the command line's text or a config's number. */
+export const wholeNumber = (min: number, max = Number.MAX_SAFE_INTEGER) =>
+  z.preprocess(
+    number,
+    z
+      .number({ error: "must be a number" })
+      .int("must be a whole number")
+      .min(min, `must be at least ${min}`)
+      .max(max, `must be at most ${max}`),
+  ) as unknown as z.ZodType<number>;
+
+/** A number in [min, max]. */
+export const realNumber = (min: number, max = Number.POSITIVE_INFINITY) =>
+  z.preprocess(
+    number,
+    z
+      .number({ error: "must be a number" })
+      .min(min, `must be at least ${min}`)
+      .max(max, `must be at most ${max}`),
+  ) as unknown as z.ZodType<number>;
+
+/** One of the given words. */
+export const oneOf = <const W extends readonly [string, ...string[]]>(...words: W) =>
+  z.enum(words, { error: `must be one of ${words.join(", ")}` });
+
+export const text = z.string({ error: "must be text" }).min(1, "must not be empty");
+
+/** A path; `~` is the shell's business. */
+export const path = text;
+
+/** A switch: true where the flag stands, or the config says `true`. */
+export const flag = z.boolean({ error: "must be true or false" }).default(false);
+
+/** Comma-separated whole numbers, or a YAML list of them. */
+export const idList = z.preprocess(
+  (value) => (typeof value === "string" ? value.split(",").map((part) => number(part.trim())) : value),
+  z
+    .array(z.number({ error: "must be whole numbers, separated by commas" }).int().min(0))
+    .min(1, "must not be empty"),
+) as unknown as z.ZodType<number[]>;
