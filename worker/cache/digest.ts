@@ -1,0 +1,16 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { z } from "zod";
+import type { Digest } from "../../proto/operations.ts";
+
+/** A digest as it may appear in a file name: checked at the edge, so that no message can name a path. */
+export const DigestSchema = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hexadecimal digits");
+
+/** Digest of a file, read in pieces of 1 MiB. */
+export async function digestOfFile(path: string, signal?: AbortSignal): Promise<Digest> {
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, signal })) {
+    hash.update(piece as Buffer);
+  }
+  return hash.digest("hex");
+}
