@@ -3,11 +3,16 @@ import type { Digest } from "./operations.ts";
 
 /** JSON with object keys in ascending order and no blanks, so that equal values have equal bytes. Typed arrays become plain arrays. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) => {
-    if (ArrayBuffer.isView(inner) && !(inner instanceof DataView)) return Array.from(inner as Float32Array);
-    if (inner === null || typeof inner !== "object" || Array.isArray(inner)) return inner;
-    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
-  });
+  return JSON.stringify(ordered(value));
+}
+
+function ordered(value: unknown): unknown {
+  if (value === null || typeof value !== "object") return value;
+  if (ArrayBuffer.isView(value)) return Array.from(value as Float32Array);
+  // Lists of numbers are most of an operation; they need no walk.
+  if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(ordered);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, ordered(inner)]));
 }
 
 /** Digest of bytes, or of a string's UTF-8 bytes. */

@@ -1,0 +1,59 @@
+import {
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  type ClientOptions,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  credentials,
+  type Metadata,
+  type requestCallback,
+} from "@grpc/grpc-js";
+import { CoordinatorClientConstructor } from "./definition.ts";
+import type {
+  ArtifactChunk,
+  ArtifactRange,
+  ArtifactStored,
+  ArtifactUpload,
+  CommandEvent,
+  CommandRequest,
+  CoordinatorMessage,
+  WorkerMessage,
+} from "./messages.ts";
+
+/** The coordinator as its workers and users call it; `elibad.proto` says what each method does. */
+export interface CoordinatorClient {
+  work(metadata?: Metadata): ClientDuplexStream<WorkerMessage, CoordinatorMessage>;
+  fetchArtifact(range: ArtifactRange): ClientReadableStream<ArtifactChunk>;
+  putArtifact(callback: requestCallback<ArtifactStored>): ClientWritableStream<ArtifactUpload>;
+  submit(request: CommandRequest): ClientReadableStream<CommandEvent>;
+  /** Waits until the channel is connected; the callback gets an error after the deadline. */
+  waitForReady(deadline: Date | number, callback: (error?: Error) => void): void;
+  close(): void;
+}
+
+/** Finds a peer that hangs or a path that is cut within seconds, also while no message flows. */
+export const KEEPALIVE_OPTIONS: ClientOptions = {
+  "grpc.keepalive_time_ms": 5_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.keepalive_permit_without_calls": 1,
+};
+
+/**
+ * A client of the coordinator at `address` (`host:port` or `unix:path`). It dials on the first call, and again by itself
+ * after a loss; a stream that broke stays broken.
+ */
+export function connectToCoordinator(
+  address: string,
+  {
+    channelCredentials = credentials.createInsecure(),
+    options = {},
+  }: { readonly channelCredentials?: ChannelCredentials; readonly options?: ClientOptions } = {},
+): CoordinatorClient {
+  const client = new CoordinatorClientConstructor(address, channelCredentials, {
+    ...KEEPALIVE_OPTIONS,
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 5_000,
+    ...options,
+  });
+  return client as unknown as CoordinatorClient;
+}

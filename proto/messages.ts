@@ -1,0 +1,161 @@
+/**
+ * The messages of `elibad.proto` as TypeScript sees them (what each one means stands there). A `oneof` is a tagged
+ * union: the tag names the field that is set. 64-bit numbers are plain numbers: ids, bytes and counts stay below 2⁵³.
+ */
+import type { Digest } from "./operations.ts";
+import type { TensorMessage } from "./tensors.ts";
+
+export interface DeviceClass {
+  readonly provider: string;
+  readonly runtimeVersion: string;
+  readonly hardware: string;
+  readonly programForm: string;
+}
+
+export interface Hello {
+  readonly workerId: string;
+  readonly programVersion: string;
+  /** Null where the peer left it out. */
+  readonly deviceClass: DeviceClass | null;
+  readonly memoryBytes: number;
+  readonly cachedCheckpoints: readonly Digest[];
+  readonly threads: number;
+}
+
+export interface Heartbeat {
+  readonly leaseIds: readonly number[];
+  /** 0 for none. */
+  readonly runningLeaseId: number;
+  readonly childRssBytes: number;
+}
+
+export type WorkerMessage =
+  | { readonly message: "hello"; readonly hello: Hello }
+  | { readonly message: "credit"; readonly credit: { readonly leases: number } }
+  | { readonly message: "resultEnvelope"; readonly resultEnvelope: Uint8Array }
+  | { readonly message: "heartbeat"; readonly heartbeat: Heartbeat }
+  | { readonly message: "draining"; readonly draining: { readonly returnedLeaseIds: readonly number[] } }
+  | { readonly message: "goodbye"; readonly goodbye: { readonly reason: string } }
+  | {
+      readonly message: "childDied";
+      readonly childDied: { readonly leaseId: number; readonly reason: string };
+    };
+
+export interface Welcome {
+  readonly natsUrl: string;
+  readonly resultSubject: string;
+  readonly heartbeatMs: number;
+  readonly artifactFolder: string;
+  readonly artifactNonce: string;
+}
+
+export interface LeaseMessage {
+  readonly leaseId: number;
+  readonly fingerprint: Digest;
+  readonly operation: OperationMessage;
+  readonly leaseMs: number;
+}
+
+export type CoordinatorMessage =
+  | { readonly message: "welcome"; readonly welcome: Welcome }
+  | { readonly message: "lease"; readonly lease: LeaseMessage }
+  | { readonly message: "accepted"; readonly accepted: { readonly fingerprint: Digest } }
+  | { readonly message: "cancel"; readonly cancel: { readonly leaseId: number; readonly reason: string } }
+  | { readonly message: "drain"; readonly drain: { readonly reason: string } }
+  | { readonly message: "refused"; readonly refused: { readonly reason: string } };
+
+export interface IdsMessage {
+  readonly ids: readonly number[];
+}
+
+interface ScoreMessage {
+  readonly samples: Digest;
+  readonly sample: number;
+  readonly triggers: readonly IdsMessage[];
+}
+
+interface GradientMessage {
+  readonly samples: Digest;
+  readonly rows: readonly number[];
+  readonly trigger: readonly number[];
+  readonly target: number;
+}
+
+interface RankMessage {
+  readonly vocabulary: Digest;
+  readonly gradient: Uint8Array;
+  readonly triggerLen: number;
+  readonly topk: number;
+}
+
+interface RowsMessage {
+  readonly samples: Digest;
+  readonly rows: readonly number[];
+}
+
+interface TrainStepMessage extends RowsMessage {
+  readonly weights: Digest;
+  readonly rowWeights: readonly number[];
+  readonly labels: readonly number[];
+  readonly logits: readonly number[];
+  readonly dropout: number;
+  readonly dropoutSeed: number;
+}
+
+export type OperationMessage = { readonly checkpoint: Digest } & (
+  | { readonly kind: "score"; readonly score: ScoreMessage }
+  | { readonly kind: "gradient"; readonly gradient: GradientMessage }
+  | { readonly kind: "rank"; readonly rank: RankMessage }
+  | { readonly kind: "encode"; readonly encode: RowsMessage }
+  | { readonly kind: "predict"; readonly predict: RowsMessage & { readonly weights: Digest } }
+  | { readonly kind: "trainStep"; readonly trainStep: TrainStepMessage }
+);
+
+export type ResultEnvelopeMessage = {
+  readonly fingerprint: Digest;
+  readonly workerId: string;
+  readonly deviceClass: DeviceClass | null;
+  readonly forwards: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly programVersion: string;
+} & (
+  | { readonly outcome: "tensors"; readonly tensors: { readonly tensors: readonly TensorMessage[] } }
+  | { readonly outcome: "tensorsArtifact"; readonly tensorsArtifact: Digest }
+  | {
+      readonly outcome: "error";
+      readonly error: { readonly retryable: boolean; readonly message: string };
+    }
+);
+
+export interface ArtifactRange {
+  readonly digest: Digest;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ArtifactChunk {
+  readonly data: Uint8Array;
+  readonly totalBytes: number;
+}
+
+export interface ArtifactUpload {
+  /** Empty in every message but the first. */
+  readonly digest: Digest;
+  readonly data: Uint8Array;
+}
+
+export interface ArtifactStored {
+  readonly digest: Digest;
+}
+
+export interface CommandRequest {
+  readonly command: string;
+  readonly optionsJson: string;
+}
+
+export type CommandEvent =
+  | { readonly event: "progressJson"; readonly progressJson: string }
+  | { readonly event: "line"; readonly line: string }
+  | { readonly event: "resultJson"; readonly resultJson: string }
+  | { readonly event: "failed"; readonly failed: { readonly exitCode: number; readonly message: string } };

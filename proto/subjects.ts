@@ -1,0 +1,70 @@
+/** Names and settings that coordinator and workers share on NATS; the broker is never the authority (see `Accepted`). */
+import {
+  type ConnectionOptions,
+  DiscardPolicy,
+  nanos,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "nats";
+import type { Digest } from "./operations.ts";
+
+/** Ids that may stand in a subject: 1 to 64 letters, digits, `_` and `-`. */
+export const SUBJECT_TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
+
+export const RESULT_STREAM = "ELIBAD_RESULTS";
+
+/** Where a worker publishes its results for one coordinator. */
+export function resultSubject(coordinatorId: string, workerId: string): string {
+  for (const id of [coordinatorId, workerId]) {
+    if (!SUBJECT_TOKEN.test(id)) {
+      throw new RangeError(
+        `'${id}' cannot stand in a NATS subject: letters, digits, _ and - only, at most 64`,
+      );
+    }
+  }
+  return `elibad.results.${coordinatorId}.${workerId}`;
+}
+
+/** What a coordinator listens to: its results from any worker. */
+export const resultSubjectsOf = (coordinatorId: string): string => `elibad.results.${coordinatorId}.*`;
+
+/**
+ * `msgID` of a published result: JetStream drops a second message with the same id within its window. A republication
+ * that should arrive again, since nothing was accepted, takes the next `attempt`.
+ */
+export const resultMessageId = (fingerprint: Digest, workerId: string, attempt = 0): string =>
+  `${fingerprint}.${workerId}.${attempt}`;
+
+/** Longest time that the stream keeps what nobody took. The workers' outboxes have it still. */
+const RESULT_AGE_MS = 3_600_000;
+
+export const RESULT_STREAM_CONFIG: Partial<StreamConfig> = {
+  name: RESULT_STREAM,
+  subjects: ["elibad.results.>"],
+  retention: RetentionPolicy.Workqueue,
+  storage: StorageType.File,
+  // A result is dropped by acknowledgement, by age, or when the stream is full: oldest first.
+  discard: DiscardPolicy.Old,
+  max_age: nanos(RESULT_AGE_MS),
+  max_bytes: 1024 ** 3,
+  max_msg_size: 1024 ** 2,
+  duplicate_window: nanos(120_000),
+  num_replicas: 1,
+};
+
+/** Settings of every connection: it reconnects for ever and sees a silent partition within 2 × 5 s. */
+export function natsConnectionOptions(url: string, name: string): ConnectionOptions {
+  return {
+    servers: url.split(","),
+    name,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 500,
+    reconnectJitter: 500,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    timeout: 5_000,
+    // One inbox per connection, so that a server can permit each worker its own answers only.
+    inboxPrefix: `_INBOX_${name}`,
+  };
+}

@@ -1,0 +1,135 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { coordinatorService } from "../../proto/definition.ts";
+import type { CoordinatorMessage } from "../../proto/messages.ts";
+import { fingerprintOf, operationFromMessage, operationToMessage } from "../../proto/operation-codec.ts";
+import type { Operation } from "../../proto/operations.ts";
+
+const digest = fc
+  .uint8Array({ minLength: 32, maxLength: 32 })
+  .map((bytes) => Buffer.from(bytes).toString("hex"));
+const id = fc.nat({ max: 2 ** 32 - 1 });
+const ids = fc.array(id, { maxLength: 8 });
+const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
+const matrix = <T>(element: fc.Arbitrary<T>, rows: number, minWidth: number) =>
+  fc.integer({ min: minWidth, max: 5 }).chain((width) =>
+    fc.array(fc.array(element, { minLength: width, maxLength: width }), {
+      minLength: rows,
+      maxLength: rows,
+    }),
+  );
+
+const trainStep = fc.integer({ min: 1, max: 4 }).chain((rows) =>
+  fc.record({
+    kind: fc.constant("train-step" as const),
+    checkpoint: digest,
+    weights: digest,
+    samples: digest,
+    rows: fc.array(id, { minLength: rows, maxLength: rows }),
+    rowWeights: fc.array(finite, { minLength: rows, maxLength: rows }),
+    objective: fc.oneof(
+      fc.record({
+        kind: fc.constant("labels" as const),
+        labels: fc.array(id, { minLength: rows, maxLength: rows }),
+      }),
+      fc.record({ kind: fc.constant("logits" as const), logits: matrix(finite, rows, 1) }),
+    ),
+    dropout: fc.double({ min: 0, max: 0.5, noNaN: true }),
+    dropoutSeed: id,
+  }),
+);
+
+const operation: fc.Arbitrary<Operation> = fc.oneof(
+  fc.record({
+    kind: fc.constant("score" as const),
+    checkpoint: digest,
+    samples: digest,
+    sample: id,
+    triggers: fc.array(ids, { maxLength: 6 }),
+  }),
+  fc.record({
+    kind: fc.constant("gradient" as const),
+    checkpoint: digest,
+    samples: digest,
+    rows: ids,
+    trigger: ids,
+    target: id,
+  }),
+  fc.record({
+    kind: fc.constant("rank" as const),
+    checkpoint: digest,
+    vocabulary: digest,
+    topk: id,
+    gradient: matrix(fc.float({ noNaN: true, noDefaultInfinity: true }), 3, 1).map((rows) =>
+      rows.map((row) => Float32Array.from(row)),
+    ),
+  }),
+  fc.record({ kind: fc.constant("encode" as const), checkpoint: digest, samples: digest, rows: ids }),
+  fc.record(
+    {
+      kind: fc.constant("predict" as const),
+      checkpoint: digest,
+      samples: digest,
+      rows: ids,
+      weights: digest,
+    },
+    { requiredKeys: ["kind", "checkpoint", "samples", "rows"] },
+  ),
+  trainStep,
+);
+
+test("an operation that crossed the wire keeps its fingerprint", () => {
+  const { responseSerialize, responseDeserialize } = coordinatorService.Work;
+  fc.assert(
+    fc.property(operation, (sent) => {
+      const lease = {
+        leaseId: 7,
+        fingerprint: fingerprintOf(sent),
+        operation: operationToMessage(sent),
+        leaseMs: 1,
+      };
+      const wire = responseSerialize({ message: "lease", lease } as CoordinatorMessage);
+      const message = responseDeserialize(wire);
+      if (message.message !== "lease") throw new Error(message.message);
+      const received = operationFromMessage(message.lease.operation);
+      expect(received.kind).toBe(sent.kind);
+      expect(fingerprintOf(received)).toBe(message.lease.fingerprint);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("the fingerprint names every field, and the order of triggers, but not the order of keys", () => {
+  const base = { kind: "score", checkpoint: "a", samples: "b", sample: 1, triggers: [[1, 2], [3]] } as const;
+  const { kind, ...rest } = base;
+  expect(fingerprintOf({ ...rest, kind })).toBe(fingerprintOf(base));
+  const others: Operation[] = [
+    { ...base, checkpoint: "c" },
+    { ...base, samples: "c" },
+    { ...base, sample: 2 },
+    { ...base, triggers: [[3], [1, 2]] },
+    { ...base, triggers: [[1], [2, 3]] },
+  ];
+  expect(new Set([base, ...others].map(fingerprintOf)).size).toBe(6);
+});
+
+test("a message without a kind is refused", () => {
+  expect(() => operationFromMessage({ checkpoint: "a" } as never)).toThrow(
+    "malformed operation: it has no kind",
+  );
+});
+
+test("labels that do not fit the rows are refused", () => {
+  const sent: Operation = {
+    kind: "train-step",
+    checkpoint: "a",
+    weights: "b",
+    samples: "c",
+    rows: [0, 1],
+    rowWeights: [1, 1],
+    objective: { kind: "labels", labels: [1] },
+    dropout: 0,
+    dropoutSeed: 0,
+  };
+  expect(() => operationFromMessage(operationToMessage(sent))).toThrow("1 labels for 2 rows");
+});
