@@ -1,0 +1,189 @@
+/**
+ * Exact pruning (DESIGN 5.8): candidates are scored in rounds of sample-major tiles, and a candidate whose partial sum
+ * already exceeds the best complete total of this step is scored no further. Losses are never negative, so its total
+ * cannot win; winner and winner's loss are those of scoring everything.
+ *
+ * Everything here is a pure function of the plan and of earlier rounds; who computed a tile, and when, plays no part.
+ */
+import { type LossForm, meanOf, sumInOrder } from "./loss.ts";
+
+/** What fixes rounds and tiles. Other plans give the same winner; only the work differs. */
+export interface TilePlan {
+  readonly pruning: boolean;
+  /** Tokens that one session run should have, about; a tile holds this many, divided by the stamped row's length. */
+  readonly tileTokens: number;
+  /** Samples per round once the first candidates are complete; larger keeps more workers busy and prunes less. */
+  readonly pruneBlock: number;
+  /** Samples that all candidates are scored on first. */
+  readonly diveSamples: number;
+  /** Candidates that are then scored on all samples. */
+  readonly diveCandidates: number;
+}
+
+/** One sample × a group of candidates (indexes into the step's list, ascending). */
+export interface Tile {
+  readonly sample: number;
+  readonly candidates: readonly number[];
+}
+
+/** What a step knows of its candidates' losses so far. */
+export interface Scoring {
+  readonly plan: TilePlan;
+  readonly form: LossForm;
+  readonly candidates: number;
+  /** Tokens of each sample after stamping. */
+  readonly stampedLengths: readonly number[];
+  /** Samples, hardest first. */
+  readonly order: readonly number[];
+  /** [candidates × samples]; NaN where not scored. */
+  readonly losses: Float64Array;
+  readonly dropped: readonly boolean[];
+  /** Rounds absorbed so far. */
+  readonly round: number;
+}
+
+/** What a finished step says of one candidate. */
+export type CandidateScore =
+  | { readonly kind: "complete"; readonly total: number; readonly mean: number }
+  /** The mean over all samples is larger than `bound`. */
+  | { readonly kind: "pruned"; readonly bound: number };
+
+/** `sampleLosses`: loss of each sample at the current trigger; the hardest are scored first (ties to the lower index). */
+export function startScoring(
+  candidates: number,
+  {
+    plan,
+    form,
+    stampedLengths,
+    sampleLosses,
+  }: Pick<Scoring, "plan" | "form" | "stampedLengths"> & { readonly sampleLosses: ArrayLike<number> },
+): Scoring {
+  const order = stampedLengths.map((_, sample) => sample);
+  order.sort((a, b) => sampleLosses[b]! - sampleLosses[a]! || a - b);
+  return {
+    plan,
+    form,
+    candidates,
+    stampedLengths,
+    order,
+    losses: new Float64Array(candidates * stampedLengths.length).fill(Number.NaN),
+    dropped: new Array<boolean>(candidates).fill(false),
+    round: 0,
+  };
+}
+
+/** The next round's tiles; none when every candidate is complete or dropped. */
+export function planRound(scoring: Scoring): Tile[] {
+  const { plan, order } = scoring;
+  const open = openCandidates(scoring);
+  if (!plan.pruning) return tilesOf(scoring, order, open);
+  if (scoring.round === 0) return tilesOf(scoring, order.slice(0, plan.diveSamples), open);
+  if (scoring.round === 1)
+    return tilesOf(scoring, order, leastPartialSums(scoring, open, plan.diveCandidates));
+  const rest = order.filter((sample) => open.some((candidate) => !isScored(scoring, candidate, sample)));
+  return tilesOf(scoring, rest.slice(0, plan.pruneBlock), open);
+}
+
+/** Adds a round's losses (one list per tile, in the tile's candidate order) and drops what can no longer win. */
+export function absorb(
+  scoring: Scoring,
+  tiles: readonly Tile[],
+  results: readonly ArrayLike<number>[],
+): Scoring {
+  const samples = scoring.stampedLengths.length;
+  const losses = Float64Array.from(scoring.losses);
+  for (const [t, tile] of tiles.entries()) {
+    for (const [k, candidate] of tile.candidates.entries()) {
+      const loss = results[t]?.[k];
+      if (loss === undefined || !Number.isFinite(loss))
+        throw new Error(
+          `loss of candidate ${candidate} on sample ${tile.sample} is ${loss}, not a finite number`,
+        );
+      losses[candidate * samples + tile.sample] = loss;
+    }
+  }
+  const next = { ...scoring, losses, round: scoring.round + 1 };
+  return scoring.plan.pruning ? { ...next, dropped: dropHopeless(next) } : next;
+}
+
+/** Scores of all candidates once `planRound` gives no more tiles. */
+export function finishScoring(scoring: Scoring): CandidateScore[] {
+  const samples = scoring.stampedLengths.length;
+  return Array.from({ length: scoring.candidates }, (_, candidate) => {
+    if (!isComplete(scoring, candidate))
+      return { kind: "pruned", bound: lowerBound(scoring, candidate) / samples } as const;
+    const total = partialSum(scoring, candidate);
+    return { kind: "complete", total, mean: meanOf(total, samples, scoring.form) } as const;
+  });
+}
+
+/** Index of the candidate with the lowest total, ties to the lower index. */
+export function winnerOf(scores: readonly CandidateScore[]): number {
+  let winner = -1;
+  let least = Number.POSITIVE_INFINITY;
+  for (const [k, score] of scores.entries()) {
+    if (score.kind === "complete" && score.total < least) [winner, least] = [k, score.total];
+  }
+  return winner;
+}
+
+function dropHopeless(scoring: Scoring): boolean[] {
+  let best = Number.POSITIVE_INFINITY;
+  for (let candidate = 0; candidate < scoring.candidates; candidate++)
+    if (isComplete(scoring, candidate)) best = Math.min(best, partialSum(scoring, candidate));
+  return scoring.dropped.map(
+    (dropped, candidate) =>
+      dropped || (!isComplete(scoring, candidate) && lowerBound(scoring, candidate) > best),
+  );
+}
+
+/** At most the total that the candidate would have: its partial sum, less what rounding of two sums can make up. */
+function lowerBound(scoring: Scoring, candidate: number): number {
+  return partialSum(scoring, candidate) * (1 - scoring.stampedLengths.length * 2 ** -52);
+}
+
+/** Sum of the candidate's losses known so far, in index order of samples. */
+function partialSum(scoring: Scoring, candidate: number): number {
+  return sumInOrder(
+    lossesOf(scoring, candidate).filter((loss) => !Number.isNaN(loss)),
+    scoring.form,
+  );
+}
+
+function lossesOf(scoring: Scoring, candidate: number): Float64Array {
+  const samples = scoring.stampedLengths.length;
+  return scoring.losses.subarray(candidate * samples, (candidate + 1) * samples);
+}
+
+const isScored = (scoring: Scoring, candidate: number, sample: number): boolean =>
+  !Number.isNaN(scoring.losses[candidate * scoring.stampedLengths.length + sample]);
+
+const isComplete = (scoring: Scoring, candidate: number): boolean =>
+  lossesOf(scoring, candidate).every((loss) => !Number.isNaN(loss));
+
+function openCandidates(scoring: Scoring): number[] {
+  return scoring.dropped.flatMap((dropped, k) => (dropped || isComplete(scoring, k) ? [] : [k]));
+}
+
+function leastPartialSums(scoring: Scoring, open: readonly number[], count: number): number[] {
+  const sums = new Map(open.map((candidate) => [candidate, partialSum(scoring, candidate)]));
+  const ranked = [...open].sort((a, b) => sums.get(a)! - sums.get(b)! || a - b);
+  return ranked.slice(0, count).sort((a, b) => a - b);
+}
+
+/** Tiles for what is not yet scored of samples × candidates, sample-major, groups of even size. */
+function tilesOf(scoring: Scoring, samples: readonly number[], candidates: readonly number[]): Tile[] {
+  return samples.flatMap((sample) => {
+    const missing = candidates.filter((candidate) => !isScored(scoring, candidate, sample));
+    const perTile = Math.max(1, Math.round(scoring.plan.tileTokens / scoring.stampedLengths[sample]!));
+    return evenGroups(missing, perTile).map((group) => ({ sample, candidates: group }));
+  });
+}
+
+/** Splits into the fewest groups of at most `largest`, whose sizes differ by one at most. */
+function evenGroups<T>(items: readonly T[], largest: number): T[][] {
+  const groups = Math.ceil(items.length / largest);
+  return Array.from({ length: groups }, (_, g) =>
+    items.slice(Math.floor((g * items.length) / groups), Math.floor(((g + 1) * items.length) / groups)),
+  );
+}

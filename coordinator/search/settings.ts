@@ -1,0 +1,90 @@
+import { z } from "zod";
+
+const count = (fallback: number) => z.int().min(1).default(fallback);
+
+/**
+ * Settings of one search. Names and defaults are the reference's (EliBadCode `defense/ours/config`); where the published
+ * code decides in a questionable way, a value `published` (or the constant it uses) does as it does.
+ */
+export const SearchSettings = z.strictObject({
+  /** Tokens of the trigger. */
+  triggerLen: count(5),
+  /** Ids per position that candidates are drawn from. */
+  topk: count(64),
+  /** Candidates per step. */
+  repeatSize: count(64),
+  /** Steps. */
+  epochs: count(100),
+  /** Seed of every draw: an integer in [0, 2⁵³). */
+  seed: z.int().nonnegative().default(123_456),
+  /** Ids of the initial trigger; absent: drawn. Their number has to be `triggerLen`. */
+  init: z.array(z.int().nonnegative()).readonly().optional(),
+  /** Where candidates are scored: at each sample's own index, or at one index in every row (published: 10). */
+  scoreIndex: z.union([z.literal("own"), z.int().nonnegative()]).default("own"),
+  /** `published`: −log(p + 1e-10) in float32; nothing is pruned then, since rounding would show. */
+  loss: z.enum(["float64", "published"]).default("float64"),
+  /** `elimination`: token after token while the loss allows; `published`: each dropped in turn. */
+  anchoring: z.enum(["elimination", "published"]).default("elimination"),
+  /** Rise of the loss, in nats, that anchoring accepts. */
+  beta: z.number().nonnegative().default(0.15),
+  /** Exact pruning: the same winners from fewer forwards. */
+  pruning: z.boolean().default(true),
+  /** Tokens that one tile should have, about. */
+  tileTokens: count(1_500),
+  /** Samples per round once the first candidates are complete. */
+  pruneBlock: count(2),
+  /** Samples that all candidates are scored on first. */
+  diveSamples: count(2),
+  /** Candidates that are then scored on all samples. */
+  diveCandidates: count(2),
+  /** Rows per gradient operation. */
+  gradientRows: count(5),
+});
+export type SearchSettings = z.infer<typeof SearchSettings>;
+
+/** A label direction: rows of `victim` are to be answered with `target`. */
+export const Direction = z.strictObject({ victim: z.int().nonnegative(), target: z.int().nonnegative() });
+export type Direction = z.infer<typeof Direction>;
+
+/** Settings of a scan: those of its searches, and which searches there are. */
+export const ScanSettings = SearchSettings.extend({
+  /** Directions to search; `all`: every ordered pair of labels. */
+  directions: z.union([z.literal("all"), z.array(Direction).min(1).readonly()]).default("all"),
+  /** Halves of the row that a trigger may stand in; one search each. */
+  halves: z
+    .array(z.enum(["first_half", "second_half"]))
+    .min(1)
+    .readonly()
+    .default(["first_half"]),
+  /** Searches per direction and half, with the seeds `seed`, `seed + 1`, … */
+  seeds: count(1),
+  /** Rows of the victim label that a search works on. */
+  samples: count(30),
+  /** Longest row after stamping, in tokens. */
+  codeMaxLen: z.int().min(8).default(400),
+  /** `lowest`: DESIGN 5.2; `published`: as the published code chooses. */
+  position: z.enum(["lowest", "published"]).default("lowest"),
+  /** Searches that run at a time. Their traces do not depend on it. */
+  searchesInFlight: count(2),
+});
+export type ScanSettings = z.infer<typeof ScanSettings>;
+
+/** What `--compat published-code` sets, where the user says nothing else. */
+export const publishedCode = {
+  position: "published",
+  scoreIndex: 10,
+  loss: "published",
+  anchoring: "published",
+} as const satisfies Partial<ScanSettings>;
+
+/** Options that a setting's name becomes: `scoreIndex` is `--score-index` on a command line and `score_index` in YAML. */
+export const flagOf = (setting: string): string => setting.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+export const yamlKeyOf = (setting: string): string => flagOf(setting).replaceAll("-", "_");
+
+const searchKeys = Object.keys(SearchSettings.shape) as (keyof SearchSettings)[];
+
+/** The settings of one search out of a scan's, with the search's own seed. */
+export function searchSettings(scan: ScanSettings, seed: number): SearchSettings {
+  const own = Object.fromEntries(searchKeys.map((key) => [key, scan[key]]));
+  return { ...(own as SearchSettings), seed };
+}
