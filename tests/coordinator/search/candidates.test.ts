@@ -56,7 +56,9 @@ test("an exhausted space gives no candidate", () => {
 
 test("a delta leads from one trigger to the other", () => {
   fc.assert(
-    fc.property(trigger, trigger, (from, to) => expect(applyDelta(from, deltaOf(from, to))).toEqual(to)),
+    fc.property(trigger, trigger, (from, to) => {
+      expect(applyDelta(from, deltaOf(from, to))).toEqual(to);
+    }),
   );
 });
 
