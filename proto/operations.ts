@@ -151,4 +151,6 @@ export interface Executor {
   putArtifact(bytes: Uint8Array): Promise<Digest>;
   /** Makes a file available to operations without loading it, and returns its digest. */
   putFile(path: string): Promise<Digest>;
+  /** Lets go of an artifact that no later operation names (the weights of a training step that is over). Unknown digests are ignored. */
+  releaseArtifact(digest: Digest): Promise<void>;
 }
