@@ -1,0 +1,76 @@
+import type { DeviceClass } from "../../proto/messages.ts";
+import type { Digest, Operation, OperationResult } from "../../proto/operations.ts";
+import { answerDone, answerFailed } from "./answer.ts";
+import type { ChildOptions, FromChild, ToChild } from "./messages.ts";
+import { dieWithParent } from "./parent-watch.ts";
+
+/** What an inference child computes with. A run may block the process: nothing else happens in it. */
+export interface ChildEngine {
+  /** The device as it is really used, not as it was asked for. */
+  readonly deviceClass: DeviceClass;
+  /** @throws OperationFailed, or any error; see `isRetryable`. */
+  run(operation: Operation): Promise<OperationResult>;
+}
+
+type Waiting = Extract<ToChild, { kind: "run" }>;
+
+/**
+ * The body of an inference child: takes operations from its supervisor one after the other and answers each. It ends when
+ * the supervisor ends it, or is gone.
+ */
+export async function serveChild(
+  createEngine: (options: ChildOptions) => Promise<ChildEngine>,
+): Promise<void> {
+  dieWithParent();
+  const options = JSON.parse(process.argv[2] ?? "{}") as ChildOptions;
+  const waiting: Waiting[] = [];
+  let wake = () => {};
+  // Listened to from the start, so that nothing which comes while the engine loads is lost.
+  process.on("message", (message: ToChild) => {
+    if (message.kind === "run") waiting.push(message);
+    else remove(waiting, message.ticket);
+    wake();
+  });
+
+  let engine: ChildEngine;
+  try {
+    engine = await createEngine(options);
+  } catch (error) {
+    await send({ kind: "unusable", message: (error as Error).message });
+    process.exit(1);
+  }
+  await send({ kind: "ready", deviceClass: engine.deviceClass });
+
+  const by = { options, deviceClass: engine.deviceClass };
+  const answer = (ticket: number, fingerprint: Digest, operation: Operation) =>
+    engine
+      .run(operation)
+      .then((result) => answerDone(ticket, fingerprint, result, by))
+      .catch((error: unknown) => answerFailed(ticket, fingerprint, error, by));
+
+  for (;;) {
+    const next = waiting.shift();
+    if (!next) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      continue;
+    }
+    // Sent whole before the next run, which would block the pipe.
+    await send(await answer(next.ticket, next.fingerprint, next.operation));
+    // What came during the run is read now, a Skip of the next operation among it.
+    if (waiting.length > 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function remove(waiting: Waiting[], ticket: number): void {
+  const index = waiting.findIndex((each) => each.ticket === ticket);
+  if (index >= 0) waiting.splice(index, 1);
+}
+
+function send(message: FromChild): Promise<void> {
+  return new Promise((resolve) => {
+    // A supervisor that is gone is `dieWithParent`'s matter.
+    if (!process.send?.(message, undefined, undefined, () => resolve())) resolve();
+  });
+}

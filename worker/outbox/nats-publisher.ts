@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect, Events, type NatsConnection } from "nats";
+import type { Digest } from "../../proto/operations.ts";
+import { natsConnectionOptions, resultMessageId } from "../../proto/subjects.ts";
+
+export interface PublisherOptions {
+  readonly url: string;
+  readonly subject: string;
+  readonly workerId: string;
+  readonly log: (message: string) => void;
+  readonly onReconnect: () => void;
+}
+
+/**
+ * Publishes result envelopes to JetStream. It connects in the background and for ever: while there is no connection
+ * `publish` answers false, and the result goes over the worker's own stream.
+ */
+export class NatsPublisher {
+  readonly options: PublisherOptions;
+  readonly #closed = new AbortController();
+  #connection: NatsConnection | undefined;
+  #connected = false;
+
+  constructor(options: PublisherOptions) {
+    this.options = options;
+    void this.#stayConnected();
+  }
+
+  get isConnected(): boolean {
+    return this.#connected;
+  }
+
+  /** False where JetStream did not acknowledge it in time. An acknowledgement is not the coordinator's `Accepted`. */
+  async publish(fingerprint: Digest, envelope: Uint8Array, attempt: number): Promise<boolean> {
+    const { subject, workerId, log } = this.options;
+    if (!this.#connection || !this.#connected) return false;
+    try {
+      const msgID = resultMessageId(fingerprint, workerId, attempt);
+      await this.#connection.jetstream().publish(subject, envelope, { msgID, timeout: 5_000 });
+      return true;
+    } catch (error) {
+      if (!this.#closed.signal.aborted) {
+        log(`NATS did not take the result ${fingerprint.slice(0, 12)}: ${(error as Error).message}`);
+      }
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    this.#connected = false;
+    await this.#connection?.close();
+  }
+
+  async #stayConnected(): Promise<void> {
+    const { url, log } = this.options;
+    const { signal } = this.#closed;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await this.#session();
+      } catch (error) {
+        if (attempt === 0)
+          log(`NATS at ${url}: ${(error as Error).message}; results go over the worker's stream`);
+      }
+      // Once connected, the client reconnects by itself; this loop is for the first time, and for a refusal later.
+      await sleep(1_000 + 1_000 * Math.random(), undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #session(): Promise<void> {
+    const { url, workerId, log, onReconnect } = this.options;
+    const connection = await connect(natsConnectionOptions(url, workerId));
+    this.#connection = connection;
+    if (this.#closed.signal.aborted) return await connection.close();
+    this.#connected = true;
+    log(`results go through NATS at ${connection.getServer()}`);
+    for await (const { type } of connection.status()) {
+      if (type === Events.Reconnect) onReconnect();
+      if (type === Events.Reconnect || type === Events.Disconnect) {
+        this.#connected = type === Events.Reconnect;
+        log(this.#connected ? "NATS is back" : "NATS is away: results go over the worker's stream");
+      }
+    }
+    this.#connected = false;
+  }
+}

@@ -1,0 +1,21 @@
+import type { Operation } from "../../proto/operations.ts";
+import type { Needs } from "../cache/artifact-cache.ts";
+
+/** The artifacts that an operation reads. */
+export function needsOf(operation: Operation): Needs {
+  const { checkpoint } = operation;
+  switch (operation.kind) {
+    case "score":
+    case "gradient":
+    case "encode":
+      return { checkpoint, others: [operation.samples] };
+    case "rank":
+      return { checkpoint, others: [operation.vocabulary] };
+    case "predict": {
+      const { samples, weights } = operation;
+      return { checkpoint, others: weights === undefined ? [samples] : [samples, weights] };
+    }
+    case "train-step":
+      return { checkpoint, others: [operation.samples, operation.weights] };
+  }
+}
