@@ -17,6 +17,8 @@ export interface TrainerSettings {
   readonly maxGradNorm: number;
   /** Rows of one train-step operation: part of the plan, since the order of the sum follows from it. */
   readonly microBatch: number;
+  /** Tensors that are updated; the others keep their values. Absent: all of them. */
+  readonly trainable?: readonly string[];
   /** Dropout probability on hidden states; 0 trains in evaluation mode. */
   readonly dropout: number;
   readonly seed: number;
@@ -39,6 +41,7 @@ export class Trainer {
   readonly #settings: TrainerSettings;
   readonly #optimiser: AdamW;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
+  readonly #trained: ReadonlyMap<string, readonly number[]>;
   readonly #weights: Map<string, Float32Array>;
   #artifact: Digest | undefined;
   #steps = 0;
@@ -56,7 +59,9 @@ export class Trainer {
     this.#samples = samples;
     this.#settings = settings;
     this.#optimiser = new AdamW(settings.optimiser);
+    const trainable = settings.trainable ? new Set(settings.trainable) : undefined;
     this.#shapes = new Map([...weights].map(([name, tensor]) => [name, tensor.shape]));
+    this.#trained = new Map([...this.#shapes].filter(([name]) => trainable?.has(name) ?? true));
     this.#weights = new Map([...weights].map(([name, tensor]) => [name, Float32Array.from(tensor.data)]));
   }
 
@@ -84,7 +89,7 @@ export class Trainer {
       chunks.map((chunk, index) => this.#operation(chunk, index, weights)),
       signal,
     );
-    const sum = new GradientSum(this.#shapes);
+    const sum = new GradientSum(this.#trained);
     let loss = 0;
     for (const [index, result] of results.entries()) {
       sum.add(result.tensors);
@@ -105,9 +110,11 @@ export class Trainer {
     return this.#artifact;
   }
 
-  /** A copy of the current weights, by tensor name. */
+  /** A copy of the current values of the trained tensors, by name. */
   weights(): Map<string, Float32Array> {
-    return new Map([...this.#weights].map(([name, data]) => [name, Float32Array.from(data)]));
+    return new Map(
+      [...this.#trained.keys()].map((name) => [name, Float32Array.from(this.#weights.get(name)!)]),
+    );
   }
 
   /** Takes weights back to an earlier copy; the optimiser's moments stay. */

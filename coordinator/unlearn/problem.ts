@@ -1,0 +1,33 @@
+import type { Digest, Executor, Tensor } from "../../proto/operations.ts";
+import type { StepRecord } from "../training/head-trainer.ts";
+import type { TrainingSamples } from "../training/trainer.ts";
+
+/** What every plan works on: a checkpoint and its weights, on an executor. */
+export interface RepairTarget {
+  readonly executor: Executor;
+  readonly checkpoint: Digest;
+  /** The checkpoint's weights that may be trained, by tensor name. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly signal?: AbortSignal;
+  /** Called after each optimiser step. */
+  readonly onStep?: (step: UnlearningStep, totalSteps: number) => void;
+}
+
+/** Rows with the trigger already put into some of them, and each row's correct label. */
+export interface LabelledRows {
+  readonly samples: TrainingSamples;
+  readonly labels: readonly number[];
+}
+
+/** One optimiser step as `unlearn --trace` writes it. */
+export interface UnlearningStep extends StepRecord {
+  readonly step: number;
+  /** Rows of the sample set, in the batch's order. */
+  readonly batch: readonly number[];
+}
+
+export interface Unlearned {
+  /** New values of the weights that changed, by tensor name. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  readonly steps: readonly UnlearningStep[];
+}
