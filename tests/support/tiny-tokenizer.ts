@@ -1,0 +1,24 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** Vocabulary of a byte-level BPE tokenizer small enough to read: special tokens, single letters and some merges. */
+export const tinyMerges = ["i n", "in t", "Ġ int", "f o", "fo o", "Ġ foo"];
+
+export function tinyVocabulary(): Record<string, number> {
+  const letters = [..."abcdefghijklmnopqrstuvwxyz0123456789_(){};=*+-.,<>Ġ"];
+  const merged = tinyMerges.map((merge) => merge.replace(" ", ""));
+  const tokens = ["<s>", "<pad>", "</s>", "<unk>", ...letters, ...merged, "<mask>"];
+  return Object.fromEntries(tokens.map((token, id) => [token, id]));
+}
+
+/** A new folder with `vocab.json` and `merges.txt` of the tiny tokenizer, and further files by name and content. */
+export function tinyTokenizerFolder(further: Readonly<Record<string, unknown>> = {}): string {
+  const folder = mkdtempSync(join(tmpdir(), "elibad-tokenizer-"));
+  writeFileSync(join(folder, "vocab.json"), JSON.stringify(tinyVocabulary()));
+  writeFileSync(join(folder, "merges.txt"), ["#version: 0.2", ...tinyMerges, ""].join("\n"));
+  for (const [name, content] of Object.entries(further)) {
+    writeFileSync(join(folder, name), typeof content === "string" ? content : JSON.stringify(content));
+  }
+  return folder;
+}
