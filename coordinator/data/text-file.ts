@@ -1,0 +1,81 @@
+import { readFileSync, statSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { SamplesError, show } from "./errors.ts";
+
+/** A line of a JSONL file that holds an object, with its number from 1. */
+export interface JsonLine {
+  readonly line: number;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+const gzipMagic = [0x1f, 0x8b] as const;
+
+/** Bytes of text that a packed file may unpack to. */
+const largestText = 2 ** 29;
+
+/**
+ * The objects of a JSONL file, gzipped where its name ends in `.gz`; empty lines are skipped.
+ *
+ * @throws SamplesError naming file and line, where it cannot be read, is no text, has no line, or has one that is no JSON object
+ */
+export function readJsonLines(file: string): JsonLine[] {
+  const lines = readTextFile(file).split("\n");
+  const rows: JsonLine[] = [];
+  for (const [index, text] of lines.entries()) {
+    if (text.trim() === "") continue;
+    rows.push({ line: index + 1, value: parseLine(file, index + 1, text) });
+  }
+  if (rows.length === 0) throw new SamplesError("is empty: expected one JSON object a line", { file });
+  return rows;
+}
+
+function parseLine(file: string, line: number, text: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    const hint =
+      line === 1 && /^\s*[[{]\s*$/.test(text) ? " (a JSON file over several lines is no JSONL)" : "";
+    throw new SamplesError(
+      `is not JSON: ${show(text.trim())}${hint}; expected one JSON object a line`,
+      { file, line },
+      { cause },
+    );
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new SamplesError(`expected a JSON object, found ${show(value)}`, { file, line });
+  }
+  return value as Record<string, unknown>;
+}
+
+/** Text of a file, unpacked where its name ends in `.gz`. */
+function readTextFile(file: string): string {
+  const bytes = unpacked(file, readBytes(file));
+  if (bytes.includes(0)) throw new SamplesError("is a binary file, expected JSON lines", { file });
+  return bytes.toString("utf8").replace(/^\uFEFF/, "");
+}
+
+function readBytes(file: string): Buffer {
+  try {
+    if (statSync(file).isDirectory()) throw new Error("it is a folder");
+    return readFileSync(file);
+  } catch (cause) {
+    const reason =
+      (cause as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (cause as Error).message;
+    throw new SamplesError(`cannot be read: ${reason}`, { file }, { cause });
+  }
+}
+
+function unpacked(file: string, bytes: Buffer): Buffer {
+  const packed = gzipMagic.every((byte, index) => bytes[index] === byte);
+  if (!file.endsWith(".gz")) {
+    if (packed) throw new SamplesError("is gzipped, but its name does not end in .gz", { file });
+    return bytes;
+  }
+  if (!packed) throw new SamplesError("is not gzipped, but its name ends in .gz", { file });
+  try {
+    return gunzipSync(bytes, { maxOutputLength: largestText });
+  } catch (cause) {
+    throw new SamplesError(`cannot be unpacked: ${(cause as Error).message}`, { file }, { cause });
+  }
+}

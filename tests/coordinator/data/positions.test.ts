@@ -1,0 +1,86 @@
+import { rmSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { maskedVariants } from "../../../coordinator/data/positions.ts";
+import { codeText, readDefectRows } from "../../../coordinator/data/samples.ts";
+import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
+import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
+import { tinyTokenizerFolder } from "../../support/tiny-tokenizer.ts";
+
+interface GoldenVariable {
+  readonly name: string;
+  readonly word: number;
+  readonly sub_token: number;
+  readonly masked_length: number;
+}
+
+interface GoldenRow {
+  readonly row: number;
+  readonly ids: readonly number[];
+  readonly variables: readonly GoldenVariable[];
+  readonly missing: readonly string[];
+}
+
+describe("masked variants of a row", () => {
+  const folder = tinyTokenizerFolder();
+  const tokenizer = loadTokenizer(folder);
+  rmSync(folder, { recursive: true });
+  const codeTokens = ["int", "f", "(", "int", "x", ")", "{", "f", "(", "x", ")", ";", "}"];
+
+  it("hide every occurrence of one variable each, in order of first occurrence", () => {
+    const { variants, missing } = maskedVariants(
+      { codeTokens, variables: ["x", "f", "x", "gone"] },
+      tokenizer,
+      400,
+    );
+    expect(variants.map(({ name, word }) => [name, word])).toEqual([
+      ["f", 1],
+      ["x", 4],
+    ]);
+    expect(missing).toEqual(["gone"]);
+    const text = variants[1]!.ids.map((id) => tokenizer.tokenOf(id)).join("");
+    expect(text).toBe("<s>intĠfĠ(Ġint<unk>)Ġ{ĠfĠ(<unk>)Ġ;Ġ}</s>");
+  });
+
+  it("start where the variable's first sub-token stands in the whole row", () => {
+    const row = tokenizer.encodeRow(codeText(codeTokens), 400);
+    for (const { name, subToken } of maskedVariants({ codeTokens, variables: ["f", "x"] }, tokenizer, 400)
+      .variants) {
+      expect(tokenizer.decode(row.slice(subToken, subToken + 2))).toBe(` ${name}`);
+    }
+  });
+
+  it.skipIf(!hasShared)("equal the reference's on the 30 recorded rows of the trained model", () => {
+    const golden = readSharedJson<{ inversion: Record<string, { sample_rows: GoldenRow[] }> }>(
+      "golden",
+      "trained",
+      "defect-codebert-backdoored",
+      "expected.json",
+    ).inversion["1->0"]!.sample_rows;
+    const roberta = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"));
+    const rows = readDefectRows(sharedPath("golden", "trained", "defect-data", "clean_samples.jsonl"), {
+      need: ["variables"],
+    });
+    expect(golden).toHaveLength(30);
+    for (const { row: index, ids, variables, missing } of golden) {
+      const row = rows[index]!;
+      expect(roberta.encodeRow(codeText(row.codeTokens), 400)).toEqual(ids);
+      const got = maskedVariants({ codeTokens: row.codeTokens, variables: row.variables! }, roberta, 400);
+      expect(
+        got.variants.map((variant) => ({
+          name: variant.name,
+          word: variant.word,
+          sub_token: variant.subToken,
+          masked_length: variant.ids.length,
+        })),
+      ).toEqual(
+        variables.map(({ name, word, sub_token, masked_length }) => ({
+          name,
+          word,
+          sub_token,
+          masked_length,
+        })),
+      );
+      expect(got.missing).toEqual(missing);
+    }
+  });
+});
