@@ -125,9 +125,9 @@ export async function runStep(
 ): Promise<{ readonly state: SearchState; readonly record?: StepRecord }> {
   const { executor, prepared, replay, signal, onProgress } = run;
   const { settings, problem } = prepared;
-  if (before.step >= settings.epochs) return { state: { ...before, ended: "epochs" } };
   const replayed = replay?.[before.step];
   if (replay !== undefined && replayed === undefined) return { state: { ...before, ended: "replayed" } };
+  if (before.step >= settings.epochs) return { state: { ...before, ended: "epochs" } };
 
   const context: StepContext = { executor, prepared, signal };
   const trigger = replayed?.trigger ?? before.trigger;
@@ -187,7 +187,7 @@ const progressOf = (
   { prepared, replay }: SearchRun,
 ): SearchProgress => ({
   step,
-  epochs: replay?.length ?? prepared.settings.epochs,
+  epochs: Math.min(replay?.length ?? Number.POSITIVE_INFINITY, prepared.settings.epochs),
   best,
   forwardsDone: forwards.done,
   forwardsPruned: forwards.pruned,

@@ -1,0 +1,209 @@
+/** A scan: all searches of one model, and what each found. It says what was found, and gives no verdict. */
+import type { Digest, Executor, Task } from "../../proto/operations.ts";
+import { type Anchored, anchorPublished, eliminateTokens, without } from "./anchoring.ts";
+import type { Trigger } from "./candidates.ts";
+import { type OrderedSink, orderedSinks, runInFlight } from "./in-flight.ts";
+import type { Position } from "./position.ts";
+import { createPositionFinder, type MaskedAnswers, type PositionFinder, type ScanRow } from "./positions.ts";
+import type { PredictContext } from "./predict.ts";
+import { prepareSearch, SearchInputError } from "./problem.ts";
+import type { ReplayedStep } from "./replay.ts";
+import { type PlannedSearch, planScan, type ScanRows } from "./scan-plan.ts";
+import type { PlacedRow, ScanProgress, ScanResult, SearchResult, TraceRecord } from "./scan-result.ts";
+import { type Best, runSearch, type SearchProgress } from "./search.ts";
+import { type ScanSettings, searchSettings, yamlKeyOf } from "./settings.ts";
+import { meanLosses, type StepContext } from "./step.ts";
+import { countTarget, type Hits } from "./success-rate.ts";
+
+export interface ScanInput extends ScanRows {
+  readonly task: Task;
+  readonly checkpoint: Digest;
+  /** Ids that a trigger may use, ascending. */
+  readonly vocabulary: readonly number[];
+  /** Id that the last column of a full row gets after stamping. */
+  readonly endId: number;
+  /** Text of trigger ids, as the tokenizer joins them. */
+  readonly textOf: (ids: readonly number[]) => string;
+}
+
+export interface ScanRun {
+  readonly executor: Pick<Executor, "execute" | "putArtifact">;
+  readonly input: ScanInput;
+  readonly settings: ScanSettings;
+  /** Steps to replay, by search number. */
+  readonly replay?: ReadonlyMap<number, readonly ReplayedStep[]>;
+  readonly signal?: AbortSignal;
+  /** Seconds since any fixed moment; used for durations only. */
+  readonly now: () => number;
+  readonly onProgress?: (progress: ScanProgress) => void;
+  /** Lines of `trace.jsonl`, in the order of the searches however many run at a time. */
+  readonly onTrace?: (record: TraceRecord) => void;
+}
+
+export async function runScan(run: ScanRun): Promise<ScanResult> {
+  const { executor, input, settings, signal, now } = run;
+  const started = now();
+  const searches = planScan(input, settings);
+  for (const { search } of searches)
+    if (run.replay !== undefined && !run.replay.has(search))
+      throw new SearchInputError(`the replayed trace has no step of search ${search}`);
+
+  // Halves and seeds share what the model says of masked rows.
+  const answers = new Map<ScanRow, MaskedAnswers>();
+  const sinks = orderedSinks<TraceRecord>(searches.length, (record) => run.onTrace?.(record));
+  const results = await runInFlight(settings.searchesInFlight, searches, signal, async (planned, own) => {
+    const context: PredictContext = {
+      executor,
+      checkpoint: input.checkpoint,
+      maxLen: settings.codeMaxLen,
+      endId: input.endId,
+      signal: own,
+    };
+    const trace = sinks[planned.search]!;
+    const finder = createPositionFinder(context, answers);
+    const result = await runPlanned(planned, run, { context, finder, trace, total: searches.length });
+    trace.end();
+    return result;
+  });
+  return {
+    task: input.task,
+    checkpoint: input.checkpoint,
+    settings: Object.fromEntries(Object.entries(settings).map(([key, value]) => [yamlKeyOf(key), value])),
+    searches: results,
+    seconds: now() - started,
+  };
+}
+
+interface Surroundings {
+  readonly context: PredictContext;
+  readonly finder: PositionFinder;
+  readonly trace: OrderedSink<TraceRecord>;
+  readonly total: number;
+}
+
+/** One search, from its positions to its success rates. */
+async function runPlanned(
+  planned: PlannedSearch,
+  run: ScanRun,
+  { context, finder, trace, total }: Surroundings,
+): Promise<SearchResult> {
+  const { input, settings, now } = run;
+  const { search, victim, target, half, seed, samples, heldOut } = planned;
+  const started = now();
+  const report = (phase: ScanProgress["phase"], progress: Partial<SearchProgress> = {}): void =>
+    run.onProgress?.({ search, searches: total, victim, target, half, phase, ...progress });
+
+  report("positions");
+  const placed = await place(samples, finder, planned, settings);
+  const prepared = await prepareSearch(
+    run.executor,
+    {
+      checkpoint: input.checkpoint,
+      rows: samples.map(({ ids }) => ids),
+      insertIndexes: placed.map(({ insertIndex }) => insertIndex),
+      maxLen: context.maxLen,
+      endId: context.endId,
+      vocabulary: input.vocabulary,
+      target,
+    },
+    searchSettings(settings, seed),
+  );
+  trace.emit({
+    kind: "search",
+    search,
+    victim_label: victim,
+    target_label: target,
+    half,
+    seed,
+    max_len: context.maxLen,
+    end_id: context.endId,
+    score_index: settings.scoreIndex === "own" ? null : settings.scoreIndex,
+    samples: samples.map(({ row, ids }, k) => ({ row, ids, insert_index: placed[k]!.insertIndex })),
+  });
+  const state = await runSearch({
+    executor: run.executor,
+    prepared,
+    replay: run.replay?.get(search),
+    signal: context.signal,
+    onProgress: (progress) => report("search", progress),
+    onStep: (record) => trace.emit({ kind: "step", search, ...record }),
+  });
+  const { best } = state;
+
+  report("anchoring", { best });
+  const anchored =
+    best && (await anchor(best, settings, { executor: run.executor, prepared, signal: context.signal }));
+
+  report("evaluation", { best });
+  const placedHeldOut = await place(heldOut, finder, planned, settings);
+  const rates = async (trigger: Trigger) => ({
+    samples: await countOf(samples, placed, trigger, target, context),
+    held_out: await countOf(heldOut, placedHeldOut, trigger, target, context),
+  });
+  const result: SearchResult = {
+    search,
+    victim_label: victim,
+    target_label: target,
+    half,
+    seed,
+    trigger: best && { ids: best.trigger, text: input.textOf(best.trigger) },
+    loss: best?.loss ?? null,
+    best_step: best?.step ?? null,
+    steps: state.step,
+    ended: state.ended ?? "epochs",
+    asr: best && (await rates(best.trigger)),
+    without_trigger: await rates([]),
+    anchored: anchored && {
+      positions: anchored.positions,
+      ids: anchored.ids,
+      text: input.textOf(anchored.ids),
+      loss: anchored.loss ?? null,
+    },
+    samples: placedRows(samples, placed),
+    held_out: placedRows(heldOut, placedHeldOut),
+    forwards: state.forwards,
+    seconds: now() - started,
+  };
+  report("done", { best });
+  return result;
+}
+
+const place = (
+  rows: readonly ScanRow[],
+  finder: PositionFinder,
+  { half, target }: PlannedSearch,
+  { position, triggerLen }: ScanSettings,
+): Promise<Position[]> => finder.find(rows, { rule: position, half, triggerLen, target });
+
+const countOf = (
+  rows: readonly ScanRow[],
+  placed: readonly Position[],
+  trigger: Trigger,
+  target: number,
+  context: PredictContext,
+): Promise<Hits> =>
+  countTarget(
+    rows.map(({ ids }) => ids),
+    placed.map(({ insertIndex }) => insertIndex),
+    { trigger, target },
+    context,
+  );
+
+const placedRows = (rows: readonly ScanRow[], placed: readonly Position[]): PlacedRow[] =>
+  rows.map(({ row }, k) => ({
+    row,
+    insert_index: placed[k]!.insertIndex,
+    variable: placed[k]!.variable ?? null,
+  }));
+
+async function anchor(
+  { trigger, loss }: Best,
+  { anchoring, beta }: ScanSettings,
+  context: StepContext,
+): Promise<Anchored> {
+  const lossesOf = (triggers: readonly Trigger[]) => meanLosses(triggers, context);
+  if (anchoring === "elimination") return eliminateTokens(trigger, loss, beta, lossesOf);
+  if (trigger.length === 1) return { positions: [0], ids: trigger, loss };
+  const each = trigger.map((_, position) => without(trigger, position));
+  return anchorPublished(trigger, loss, beta, await lossesOf(each));
+}

@@ -1,0 +1,159 @@
+import { expect, test } from "vitest";
+import { orderedSinks, runInFlight } from "../../../coordinator/search/in-flight.ts";
+import type { ScanRow } from "../../../coordinator/search/positions.ts";
+import { readReplay } from "../../../coordinator/search/replay.ts";
+import { runScan, type ScanInput } from "../../../coordinator/search/scan.ts";
+import { planScan } from "../../../coordinator/search/scan-plan.ts";
+import type { ScanProgress, TraceRecord } from "../../../coordinator/search/scan-result.ts";
+import { ScanSettings } from "../../../coordinator/search/settings.ts";
+import { createTableExecutor } from "../../support/table-executor.ts";
+
+function scanRow(row: number): ScanRow {
+  const ids = Array.from({ length: 9 + (row % 4) }, (_, k) => row + k);
+  const masked = (name: string, at: number) => ({
+    name,
+    wordIndex: at - 1,
+    subTokenIndex: at,
+    ids: ids.toSpliced(at, 1, 3),
+  });
+  return {
+    row,
+    label: row % 2,
+    ids,
+    maskedVariables: () => [masked("a", 2), masked("b", 5), masked("c", 8)],
+  };
+}
+const rows = Array.from({ length: 24 }, (_, k) => scanRow(k));
+const vocabulary = Array.from({ length: 40 }, (_, k) => 3 * k + 5);
+const small = { triggerLen: 3, topk: 8, repeatSize: 6, epochs: 3, samples: 5, codeMaxLen: 16 };
+
+async function scan(settings: object = {}, input: Partial<ScanInput> = {}, replay?: string[]) {
+  const executor = createTableExecutor();
+  const trace: TraceRecord[] = [];
+  const progress: ScanProgress[] = [];
+  const result = await runScan({
+    executor,
+    input: {
+      task: "defect_detection",
+      checkpoint: "checkpoint",
+      rows,
+      classes: 1,
+      vocabulary,
+      endId: 2,
+      textOf: (ids) => ids.join("-"),
+      ...input,
+    },
+    settings: ScanSettings.parse({ ...small, ...settings }),
+    replay: replay && readReplay(replay, "trace.jsonl"),
+    now: () => 0,
+    onProgress: (p) => progress.push(p),
+    onTrace: (record) => trace.push(record),
+  });
+  return { result, trace, progress, executor };
+}
+
+test("a scan searches every direction and reports what each search found", async () => {
+  const { result, trace, progress } = await scan();
+  expect(result.searches.map((s) => [s.victim_label, s.target_label])).toEqual([
+    [0, 1],
+    [1, 0],
+  ]);
+  for (const found of result.searches) {
+    expect(found.trigger!.text).toBe(found.trigger!.ids.join("-"));
+    expect(found.samples.map(({ row }) => row)).toEqual(
+      [0, 2, 4, 6, 8].map((row) => row + found.victim_label),
+    );
+    expect(found.held_out).toHaveLength(7);
+    expect(found.asr).toMatchObject({ samples: { n: 5 }, held_out: { n: 7 } });
+    expect(found.asr!.samples.hits).toBeGreaterThanOrEqual(found.without_trigger.samples.hits);
+    expect(found.forwards.done + found.forwards.pruned).toBe(3 * 6 * 5);
+    const anchored = found.anchored!;
+    expect(anchored.ids).toEqual(anchored.positions.map((position) => found.trigger!.ids[position]));
+    expect(anchored.loss!).toBeLessThanOrEqual(found.loss! + 0.15);
+  }
+  expect(result.settings).toMatchObject({ trigger_len: 3, code_max_len: 16, score_index: "own" });
+  expect(trace.filter(({ kind }) => kind === "search")).toHaveLength(2);
+  expect(trace.filter(({ kind }) => kind === "step")).toHaveLength(6);
+  expect(new Set(progress.map(({ phase }) => phase))).toEqual(
+    new Set(["positions", "search", "anchoring", "evaluation", "done"]),
+  );
+});
+
+test("the number of searches in flight changes neither trace nor result", async () => {
+  const settings = { halves: ["first_half", "second_half"], seeds: 2 };
+  const [one, many] = [
+    await scan({ ...settings, searchesInFlight: 1 }),
+    await scan({ ...settings, searchesInFlight: 5 }),
+  ];
+  expect(one.result.searches).toHaveLength(8);
+  expect(JSON.stringify(many.trace)).toBe(JSON.stringify(one.trace));
+  expect(many.result.searches).toEqual(one.result.searches);
+});
+
+test("a trace can be replayed from its own lines", async () => {
+  const { trace, result } = await scan({ pruning: false });
+  const again = await scan(
+    { pruning: false, seed: 4 },
+    {},
+    trace.map((record) => JSON.stringify(record)),
+  );
+  expect(again.trace.filter(({ kind }) => kind === "step")).toEqual(
+    trace.filter(({ kind }) => kind === "step"),
+  );
+  expect(again.result.searches.map(({ trigger, ended }) => ({ trigger, ended }))).toEqual(
+    result.searches.map(({ trigger }) => ({ trigger, ended: "replayed" })),
+  );
+});
+
+test("held-out rows of a file take the place of the remaining victims, without those that the search uses", () => {
+  const settings = ScanSettings.parse({ samples: 5 });
+  const other = [scanRow(0), scanRow(40), scanRow(41)];
+  const [zero, one] = planScan({ rows, heldOut: other, classes: 1 }, settings);
+  expect(zero!.heldOut.map(({ row }) => row)).toEqual([40]);
+  expect(one!.heldOut.map(({ row }) => row)).toEqual([41]);
+});
+
+test("a model of three labels has six directions", () => {
+  const labelled = rows.map((row) => ({ ...row, label: row.row % 3 }));
+  expect(planScan({ rows: labelled, classes: 3 }, ScanSettings.parse({}))).toHaveLength(6);
+});
+
+test.each([
+  [{ directions: [{ victim: 1, target: 1 }] }, {}, "victim and target label are both 1"],
+  [{ directions: [{ victim: 1, target: 2 }] }, {}, "the model knows labels 0 to 1"],
+  [{}, { rows: rows.filter(({ label }) => label === 1) }, "no sample has the victim label 0"],
+  [{}, { rows: [{ ...scanRow(0), label: 7 }] }, "row 0 has label 7"],
+])("%o with %o is refused", async (settings, input, message) => {
+  await expect(scan(settings, input)).rejects.toThrow(message);
+});
+
+test("a replay without a search's steps is refused by its number", async () => {
+  const line = '{"kind":"step","search":0,"trigger":[5,8,11],"candidates":[[5,8,14]]}';
+  await expect(scan({}, {}, [line])).rejects.toThrow("no step of search 1");
+});
+
+test("sinks give values in the order of their sources", () => {
+  const seen: string[] = [];
+  const [first, second] = orderedSinks<string>(2, (value) => seen.push(value));
+  second!.emit("b1");
+  first!.emit("a1");
+  second!.end();
+  first!.emit("a2");
+  expect(seen).toEqual(["a1", "a2"]);
+  first!.end();
+  expect(seen).toEqual(["a1", "a2", "b1"]);
+});
+
+test("the first failure stops the other searches and is thrown", async () => {
+  let stopped = false;
+  const work = (item: number, signal: AbortSignal): Promise<number> =>
+    new Promise((resolve, reject) => {
+      if (item === 1) return reject(new Error("search 1 failed"));
+      signal.addEventListener("abort", () => {
+        stopped = true;
+        resolve(item);
+      });
+    });
+  await expect(runInFlight(2, [0, 1, 2], undefined, work)).rejects.toThrow("search 1 failed");
+  expect(stopped).toBe(true);
+});
