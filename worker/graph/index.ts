@@ -18,6 +18,7 @@
 export { type Dim, formatShape, type Shape } from "./dims.ts";
 export { bfloat16Bits, bytesPerElement, type DType, float16Bits, type TensorData } from "./dtype.ts";
 export { GraphError, MissingGradientError } from "./errors.ts";
+export { gradient } from "./gradient.ts";
 export {
   type Attributes,
   type AttributeValue,
@@ -41,3 +42,4 @@ export * from "./ops/reduction.ts";
 export { prune } from "./prune.ts";
 export { type Tensor, tensor, tensorBytes } from "./tensor.ts";
 export { verify } from "./verify.ts";
+export { forwardOnly, nonDifferentiable, vjps } from "./vjp.ts";

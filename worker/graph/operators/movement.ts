@@ -35,7 +35,7 @@ function reshaped(call: InferContext): Shape {
 }
 
 /** Where a slice bound lies; symbolic dimensions are taken to be at least as long as literal bounds say. */
-function bound(dim: Dim, at: Dim): Dim {
+export function sliceBound(dim: Dim, at: Dim): Dim {
   if (typeof at === "number" && at >= TO_THE_END) return dim;
   const place = typeof at === "number" && at < 0 ? addDims(dim, at) : at;
   if (typeof place === "number" && typeof dim === "number") return Math.min(Math.max(place, 0), dim);
@@ -56,7 +56,7 @@ function sliced(call: InferContext): Shape {
     const axis = call.axis(axisGiven, shape.length, call.describe(0));
     const step = steps[index]!;
     if (step < 1) call.fail(`step ${step} on axis ${axis}: only steps forward are supported`);
-    const span = subDims(bound(shape[axis]!, ends[index]!), bound(shape[axis]!, starts[index]!));
+    const span = subDims(sliceBound(shape[axis]!, ends[index]!), sliceBound(shape[axis]!, starts[index]!));
     if (typeof span === "number") result[axis] = Math.max(0, Math.ceil(span / step));
     else if (step === 1) result[axis] = span;
     else call.fail(`step ${step} on dimension ${call.describeDim(0, axis)}: its length is not known`);

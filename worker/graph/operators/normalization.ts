@@ -15,7 +15,7 @@ const softmax: Operator = {
 export const normalization = {
   Softmax: softmax,
   LogSoftmax: softmax,
-  /** Results: Y, and the mean and inverse standard deviation per row, in float32 unless X is float64. */
+  /** Results: Y, and the mean and inverse standard deviation per row, in float32 whatever X is. */
   LayerNormalization: {
     parameters: [
       parameter("X", FLOATS, "T"),
@@ -33,11 +33,10 @@ export const normalization = {
         }
       }
       const statistics = shape.map((dim, at) => (at < axis ? dim : 1));
-      const precise = dtype === "float64" ? "float64" : "float32";
       return [
         { dtype, shape },
-        { dtype: precise, shape: statistics },
-        { dtype: precise, shape: statistics },
+        { dtype: "float32", shape: statistics },
+        { dtype: "float32", shape: statistics },
       ];
     },
   },
