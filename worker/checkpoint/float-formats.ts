@@ -29,7 +29,7 @@ export function bfloat16ToFloat32(bits: Uint16Array): Float32Array {
 }
 
 /** float32 to binary16 bits, nearest even; above 65,519 becomes infinity. */
-export function float32ToFloat16(values: Float32Array): Uint16Array {
+export function float32ToFloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
   const halves = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
     scratch[0] = values[i]!;
@@ -59,7 +59,7 @@ function roundToEven(value: number): number {
 }
 
 /** float32 to bfloat16 bits, nearest even. */
-export function float32ToBfloat16(values: Float32Array): Uint16Array {
+export function float32ToBfloat16(values: Float32Array): Uint16Array<ArrayBuffer> {
   const halves = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
