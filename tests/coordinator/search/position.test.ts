@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { insertIndex, type MaskedScore, type PositionOptions } from "../../../coordinator/search/position.ts";
 import { hasShared, readSharedJson } from "../../support/shared.ts";
 
@@ -62,28 +62,26 @@ interface SampleRow {
   readonly insert_index: number;
 }
 
-describe.skipIf(!hasShared)("recorded probabilities give the recorded positions", () => {
-  test.each(["defect-codebert-backdoored", "defect-codebert-clean"])("%s", (model) => {
-    const { inversion } = readSharedJson<{ inversion: Record<string, { sample_rows?: SampleRow[] }> }>(
-      "golden",
-      "trained",
-      model,
-      "expected.json",
-    );
-    const rows = inversion["1->0"]!.sample_rows!;
-    expect(rows).toHaveLength(30);
-    for (const row of rows) {
-      const variables = row.variables.map(({ name, word, sub_token, target_probability }) => ({
-        name,
-        word,
-        subToken: sub_token,
-        probability: target_probability,
-      }));
-      const asked = { ...options, maxLen: 400, target: 0, rowLength: row.ids.length };
-      expect(insertIndex(variables, asked)).toEqual({
-        insertIndex: row.insert_index,
-        ...(row.chosen === null ? {} : { variable: row.chosen }),
-      });
-    }
-  });
+test.skipIf(!hasShared)("recorded probabilities give the recorded positions", () => {
+  const { inversion } = readSharedJson<{ inversion: Record<string, { sample_rows: SampleRow[] }> }>(
+    "golden",
+    "trained",
+    "defect-codebert-backdoored",
+    "expected.json",
+  );
+  const rows = inversion["1->0"]!.sample_rows;
+  expect(rows).toHaveLength(30);
+  for (const row of rows) {
+    const variables = row.variables.map(({ name, word, sub_token, target_probability }) => ({
+      name,
+      word,
+      subToken: sub_token,
+      probability: target_probability,
+    }));
+    const asked = { ...options, maxLen: 400, target: 0, rowLength: row.ids.length };
+    expect(insertIndex(variables, asked)).toEqual({
+      insertIndex: row.insert_index,
+      ...(row.chosen === null ? {} : { variable: row.chosen }),
+    });
+  }
 });
