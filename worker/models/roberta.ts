@@ -1,0 +1,146 @@
+import {
+  add,
+  gelu,
+  gemm,
+  layerNormalization,
+  matMul,
+  mul,
+  reshape,
+  slice,
+  softmax,
+  tanh,
+  transpose,
+  type Value,
+} from "../graph/index.ts";
+import type { RobertaConfig } from "./config.ts";
+import { type Dropout, noDropout } from "./dropout.ts";
+import type { RobertaLayout } from "./layout.ts";
+import type { Weights } from "./weights.ts";
+
+/**
+ * RoBERTa (`modeling_roberta.py` of Hugging Face transformers) as a graph. Hidden states are kept flat,
+ * [B·T, hidden], so that every dense layer is one matrix product on the weight as torch stores it, [out, in].
+ */
+export interface Roberta {
+  readonly config: RobertaConfig;
+  readonly layout: Pick<RobertaLayout, "prefix" | "classes">;
+  readonly weights: Weights;
+}
+
+export interface EncoderOptions {
+  /** Added to the attention scores, [B, 1, 1, T]: 0 for tokens, the lowest float for padding. Absent: no padding. */
+  readonly keyBias?: Value;
+  readonly dropout?: Dropout;
+}
+
+/** Word vectors of ids [B, T]: [B, T, hidden]. */
+export const wordRows = ({ layout, weights }: Roberta, ids: Value): Value =>
+  weights.lookup(`${layout.prefix}embeddings.word_embeddings.weight`, ids);
+
+/**
+ * Word, token type and position vectors added up in the reference's order: [B, T, hidden]. Without `positions` [B, T] the
+ * rows have no padding and their positions are `padId + 1, padId + 2, …`; the token type is always 0.
+ */
+export function embed(model: Roberta, words: Value, positions?: Value): Value {
+  const { config, layout, weights } = model;
+  const at = `${layout.prefix}embeddings`;
+  const first = slice(weights.get(`${at}.token_type_embeddings.weight`), 0, 0, 1);
+  const typed = add(words, reshape(first, [config.hiddenSize]));
+  return add(typed, positionRows(model, words, positions));
+}
+
+function positionRows({ config, layout, weights }: Roberta, words: Value, positions?: Value): Value {
+  const name = `${layout.prefix}embeddings.position_embeddings.weight`;
+  if (positions !== undefined) return weights.lookup(name, positions);
+  const start = config.padId + 1;
+  return slice(weights.get(name), 0, start, `${words.shape[1]}+${start}`);
+}
+
+/**
+ * The head's input: the last layer's hidden state of the first token, [B, hidden], from embeddings [B, T, hidden]. The last layer
+ * is computed for that token only; its keys and values need every token.
+ */
+export function clsFeatures(model: Roberta, embedded: Value, options: EncoderOptions = {}): Value {
+  const { config, layout } = model;
+  const { dropout = noDropout } = options;
+  const [batch, length] = embedded.shape as [string, string];
+  const flat = reshape(embedded, [-1, config.hiddenSize]);
+  const normed = norm(model, flat, `${layout.prefix}embeddings.LayerNorm`);
+  let hidden = dropout(normed, "embeddings");
+  for (let layer = 0; layer < config.layers; layer++) {
+    const last = layer === config.layers - 1;
+    hidden = hidden.graph.scope(`layer.${layer}`, () =>
+      encoderLayer(model, hidden, { layer, batch, length, queries: last ? "first" : "all", ...options }),
+    );
+  }
+  return hidden;
+}
+
+interface LayerOptions extends EncoderOptions {
+  readonly layer: number;
+  readonly batch: string;
+  readonly length: string;
+  /** Tokens that the layer's output is computed for. */
+  readonly queries: "all" | "first";
+}
+
+/** Hidden states [B·T, hidden] through one layer: [B·T, hidden], or [B, hidden] where only the first token is asked for. */
+function encoderLayer(model: Roberta, hidden: Value, options: LayerOptions): Value {
+  const { layer, dropout = noDropout } = options;
+  const at = `${model.layout.prefix}encoder.layer.${layer}`;
+  const asked = options.queries === "first" ? firstTokens(model, hidden, options) : hidden;
+
+  const context = attention(model, asked, hidden, at, options);
+  const projected = dense(model, context, `${at}.attention.output.dense`);
+  const attended = norm(
+    model,
+    add(dropout(projected, `layer.${layer}.attention.output`), asked),
+    `${at}.attention.output.LayerNorm`,
+  );
+
+  const inner = gelu(dense(model, attended, `${at}.intermediate.dense`));
+  const outer = dense(model, inner, `${at}.output.dense`);
+  return norm(model, add(dropout(outer, `layer.${layer}.output`), attended), `${at}.output.LayerNorm`);
+}
+
+function firstTokens({ config }: Roberta, hidden: Value, { batch, length }: LayerOptions): Value {
+  const rows = reshape(hidden, [batch, length, config.hiddenSize]);
+  return reshape(slice(rows, 1, 0, 1), [-1, config.hiddenSize]);
+}
+
+/** Multi-head attention of the asked tokens over all tokens; the result has the shape of `asked`. */
+function attention(model: Roberta, asked: Value, hidden: Value, at: string, options: LayerOptions): Value {
+  const { hiddenSize, heads } = model.config;
+  const { batch, length, keyBias, dropout = noDropout } = options;
+  const headSize = hiddenSize / heads;
+  const queries = options.queries === "first" ? 1 : length;
+
+  const split = (x: Value, tokens: string | 1) => reshape(x, [batch, tokens, heads, headSize]);
+  const part = (x: Value, name: string) => dense(model, x, `${at}.attention.self.${name}`);
+  // Scaling the query instead of the scores touches fewer elements.
+  const scaled = mul(part(asked, "query"), 1 / Math.sqrt(headSize));
+  const query = transpose(split(scaled, queries), [0, 2, 1, 3]);
+  const key = transpose(split(part(hidden, "key"), length), [0, 2, 3, 1]);
+  const value = transpose(split(part(hidden, "value"), length), [0, 2, 1, 3]);
+
+  const products = matMul(query, key);
+  const scores = keyBias === undefined ? products : add(products, keyBias);
+  const shares = dropout(softmax(scores), `layer.${options.layer}.attention.probs`);
+  const context = transpose(matMul(shares, value), [0, 2, 1, 3]);
+  return reshape(context, [-1, hiddenSize]);
+}
+
+/** RoBERTa's classification head on features [B, hidden]: dense, tanh, out_proj; logits [B, classes]. */
+export function classificationHead(model: Roberta, features: Value, dropout: Dropout = noDropout): Value {
+  const inner = dense(model, dropout(features, "classifier.input"), "classifier.dense");
+  const hidden = dropout(tanh(inner), "classifier.hidden");
+  return dense(model, hidden, "classifier.out_proj");
+}
+
+const dense = ({ weights }: Roberta, x: Value, name: string): Value =>
+  gemm(x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), { transB: true });
+
+const norm = ({ config, weights }: Roberta, x: Value, name: string): Value =>
+  layerNormalization(x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), {
+    epsilon: config.layerNormEps,
+  });
