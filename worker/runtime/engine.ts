@@ -1,0 +1,119 @@
+import { rm } from "node:fs/promises";
+import type { DeviceClass } from "../../proto/messages.ts";
+import { OperationFailed } from "../../proto/operation-failed.ts";
+import type {
+  Digest,
+  Operation,
+  OperationResult,
+  SampleSet,
+  TensorMap,
+  Vocabulary,
+} from "../../proto/operations.ts";
+import { type ResolveArtifact, readSampleSet, readVocabulary, readWeights } from "./artifacts.ts";
+import { cpuDeviceClass } from "./device.ts";
+import { Lru } from "./lru.ts";
+import { type ModelFolder, openModelFolder, writeProgram } from "./model-folder.ts";
+import type { Done, OperationContext } from "./operations/context.ts";
+import { encode, predict, score } from "./operations/forward.ts";
+import { gradient } from "./operations/gradient.ts";
+import { rank } from "./operations/rank.ts";
+import { createSession, type Session } from "./session.ts";
+
+export interface EngineOptions {
+  readonly resolveArtifact: ResolveArtifact;
+  /** A folder of this engine's own, for checkpoint files and the programs beside them. */
+  readonly programFolder: string;
+  /** Threads within an operator. They change no bit of a result. */
+  readonly threads: number;
+  /** Checkpoints whose folders are kept, the least recently used one goes first. */
+  readonly maxModels?: number;
+  /** Compiled programs that are kept, of all checkpoints together. */
+  readonly maxSessions?: number;
+  /** Most tokens in one run of a program; results do not depend on it. */
+  readonly tokensPerRun?: number;
+  readonly log?: (message: string) => void;
+}
+
+/** Bigger runs are no faster, and need more memory. */
+const TOKENS_PER_RUN = 2_048;
+
+/**
+ * Executes operations in this process with onnxruntime on the CPU, one at a time in the order of the calls. A run blocks
+ * the process. Operations that cannot be done reject with OperationFailed, ModelError or CheckpointError.
+ */
+export class Engine {
+  readonly deviceClass: DeviceClass = cpuDeviceClass();
+  readonly #options: EngineOptions;
+  readonly #models: Lru<ModelFolder>;
+  readonly #sessions: Lru<Session>;
+  readonly #samples = new Lru<SampleSet>(16);
+  readonly #vocabularies = new Lru<Vocabulary>(4);
+  /** Training asks for the same weights once per micro-batch, and never for older ones. */
+  readonly #weights = new Lru<TensorMap>(1);
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.#sessions = new Lru(options.maxSessions ?? 4, (session) => session.release());
+    this.#models = new Lru(options.maxModels ?? 4, async ({ folder }) => {
+      await this.#sessions.drop((key) => key.startsWith(`${folder} `));
+      await rm(folder, { recursive: true, force: true });
+    });
+  }
+
+  /** Waits for the operations before it, then does this one. */
+  run(operation: Operation): Promise<OperationResult> {
+    return this.#inTurn(async () => {
+      const context = await this.#context(operation.checkpoint);
+      const startedAt = performance.now();
+      const done = await execute(operation, context);
+      return { ...done, seconds: (performance.now() - startedAt) / 1000 };
+    });
+  }
+
+  /** Gives memory and folders back after the operations that were asked for. */
+  close(): Promise<void> {
+    return this.#inTurn(() => this.#models.drop(() => true));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  async #context(checkpoint: Digest): Promise<OperationContext> {
+    const { resolveArtifact, threads, tokensPerRun = TOKENS_PER_RUN } = this.#options;
+    const { folder, model } = await this.#models.get(checkpoint, () =>
+      openModelFolder(checkpoint, this.#options),
+    );
+    return {
+      model,
+      tokensPerRun,
+      session: (purpose, build) =>
+        this.#sessions.get(`${folder} ${purpose}`, async () =>
+          createSession(await writeProgram(build(model), folder), { threads }),
+        ),
+      samples: (digest) => this.#samples.get(digest, () => readSampleSet(resolveArtifact, digest)),
+      vocabulary: (digest) => this.#vocabularies.get(digest, () => readVocabulary(resolveArtifact, digest)),
+      weights: (digest) => this.#weights.get(digest, () => readWeights(resolveArtifact, digest)),
+    };
+  }
+}
+
+function execute(operation: Operation, context: OperationContext): Promise<Done> {
+  switch (operation.kind) {
+    case "score":
+      return score(operation, context);
+    case "gradient":
+      return gradient(operation, context);
+    case "rank":
+      return rank(operation, context);
+    case "encode":
+      return encode(operation, context);
+    case "predict":
+      return predict(operation, context);
+    case "train-step":
+      throw new OperationFailed("train-step is not there yet");
+  }
+}

@@ -1,0 +1,63 @@
+import { constants } from "node:fs";
+import { copyFile, link, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { digestOf } from "../../proto/canonical-json.ts";
+import type { Digest, Executor, Operation, OperationResult } from "../../proto/operations.ts";
+import { digestOfFile } from "../cache/digest.ts";
+import { Engine, type EngineOptions } from "./engine.ts";
+
+export interface LocalExecutorOptions extends Omit<EngineOptions, "resolveArtifact" | "programFolder"> {
+  /** Holds `artifacts/<digest>` and the engine's programs. Made where it is missing, never removed. */
+  readonly folder: string;
+}
+
+export interface LocalExecutor extends Executor {
+  /** Ends the engine; artifacts stay in the folder. */
+  close(): Promise<void>;
+}
+
+/** Operations in this process, without coordinator or workers: for tests and tools. */
+export async function createLocalExecutor({
+  folder,
+  ...options
+}: LocalExecutorOptions): Promise<LocalExecutor> {
+  const artifacts = join(folder, "artifacts");
+  await mkdir(artifacts, { recursive: true });
+  const pathOf = (digest: Digest) => join(artifacts, digest);
+  const engine = new Engine({
+    ...options,
+    programFolder: join(folder, "programs"),
+    resolveArtifact: async (digest) => pathOf(digest),
+  });
+  return {
+    async execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
+      const results: OperationResult[] = [];
+      for (const operation of operations) {
+        signal?.throwIfAborted();
+        results.push(await engine.run(operation));
+      }
+      return results;
+    },
+    async putArtifact(bytes) {
+      const digest = digestOf(bytes);
+      await writeFile(`${pathOf(digest)}.partial`, bytes);
+      await rename(`${pathOf(digest)}.partial`, pathOf(digest));
+      return digest;
+    },
+    async putFile(path) {
+      const digest = await digestOfFile(path);
+      if ((await stat(pathOf(digest)).catch(() => undefined)) === undefined)
+        await bring(path, pathOf(digest));
+      return digest;
+    },
+    releaseArtifact: (digest) => rm(pathOf(digest), { force: true }),
+    close: () => engine.close(),
+  };
+}
+
+async function bring(from: string, to: string): Promise<void> {
+  await link(from, to).catch(async () => {
+    await copyFile(from, `${to}.partial`, constants.COPYFILE_FICLONE);
+    await rename(`${to}.partial`, to);
+  });
+}

@@ -1,0 +1,79 @@
+import { constants } from "node:fs";
+import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { digestOf } from "../../proto/canonical-json.ts";
+import { OperationFailed } from "../../proto/operation-failed.ts";
+import type { Digest } from "../../proto/operations.ts";
+import { readManifest } from "../cache/manifest.ts";
+import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
+import type { TensorEntry } from "../checkpoint/tensor-entry.ts";
+import { type DType, encodeOnnx, type Graph } from "../graph/index.ts";
+import { parseConfig } from "../models/config.ts";
+import { recogniseLayout } from "../models/layout.ts";
+import type { StoredModel } from "../programs/model.ts";
+import type { ResolveArtifact } from "./artifacts.ts";
+
+/** A checkpoint whose files lie in a folder of the engine's own, together with the programs made from it. */
+export interface ModelFolder {
+  readonly folder: string;
+  readonly model: StoredModel;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+}
+
+export interface ModelFolderOptions {
+  readonly resolveArtifact: ResolveArtifact;
+  readonly programFolder: string;
+  readonly log?: (message: string) => void;
+}
+
+/**
+ * Lays a checkpoint out as a folder: onnxruntime maps weights only from files beside the program, by plain names and
+ * without symbolic links. Files are hard links where the file system permits, else reflinks or copies.
+ */
+export async function openModelFolder(checkpoint: Digest, options: ModelFolderOptions): Promise<ModelFolder> {
+  const manifest = await readManifest(await options.resolveArtifact(checkpoint), checkpoint);
+  if (manifest.task !== "defect_detection") {
+    throw new OperationFailed(`checkpoint ${checkpoint}: task '${manifest.task}' is not supported yet`);
+  }
+  const folder = join(options.programFolder, checkpoint);
+  await mkdir(folder, { recursive: true });
+  for (const { name, digest } of manifest.files) {
+    const way = await bring(await options.resolveArtifact(digest), join(folder, name));
+    if (way === "copied")
+      options.log?.(`${name} of checkpoint ${checkpoint.slice(0, 12)} was copied: no link`);
+  }
+  const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"));
+  const { tensors } = await openCheckpoint(folder);
+  const named = new Map(
+    [...tensors].map(([name, entry]) => [name, { ...entry, file: basename(entry.file) }]),
+  );
+  const layout = recogniseLayout(config, named);
+  const stored = new Map(
+    [...layout.weights.keys()].map((name) => {
+      const { dtype, shape, file, offset, byteLength } = named.get(name)!;
+      return [name, { dtype: dtype as DType, shape, file, offset, length: byteLength }];
+    }),
+  );
+  return { folder, model: { config, layout, stored }, tensors };
+}
+
+/** Writes a program beside the weights that it names; the same program has the same path. */
+export async function writeProgram(graph: Graph, folder: string): Promise<string> {
+  const bytes = encodeOnnx(graph);
+  const path = join(folder, `${digestOf(bytes)}.onnx`);
+  await writeFile(`${path}.partial`, bytes);
+  await rename(`${path}.partial`, path);
+  return path;
+}
+
+async function bring(from: string, to: string): Promise<"linked" | "copied"> {
+  await rm(to, { force: true });
+  try {
+    await link(from, to);
+    return "linked";
+  } catch {
+    await copyFile(from, `${to}.partial`, constants.COPYFILE_FICLONE);
+    await rename(`${to}.partial`, to);
+    return "copied";
+  }
+}

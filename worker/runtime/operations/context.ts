@@ -1,0 +1,33 @@
+import { OperationFailed } from "../../../proto/operation-failed.ts";
+import type { Digest, SampleSet, Tensor, TensorMap, Vocabulary } from "../../../proto/operations.ts";
+import type { Graph } from "../../graph/index.ts";
+import type { StoredModel } from "../../programs/model.ts";
+import type { Session } from "../session.ts";
+
+/** What an operation computes with: its checkpoint, and what the engine keeps from one operation to the next. */
+export interface OperationContext {
+  readonly model: StoredModel;
+  /** The session of a program of this checkpoint, compiled at the first use. `purpose` names it. */
+  session(purpose: string, build: (model: StoredModel) => Graph): Promise<Session>;
+  samples(digest: Digest): Promise<SampleSet>;
+  vocabulary(digest: Digest): Promise<Vocabulary>;
+  weights(digest: Digest): Promise<TensorMap>;
+  /** Most tokens that go through a program in one run. */
+  readonly tokensPerRun: number;
+}
+
+/** What an operation did, before the engine adds the seconds. */
+export interface Done {
+  readonly tensors: TensorMap;
+  readonly forwards: number;
+  readonly tokens: number;
+}
+
+/** Throws OperationFailed where a result holds a NaN or an infinity, which no search may compare. */
+export function checkFinite(name: string, { data }: Tensor<Float32Array>): void {
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  throw new OperationFailed(
+    `${name}[${at}] is ${data[at]}: a weight of the checkpoint is not finite, or far too large`,
+  );
+}

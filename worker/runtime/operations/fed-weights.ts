@@ -1,0 +1,21 @@
+import { digestOf } from "../../../proto/canonical-json.ts";
+import { OperationFailed } from "../../../proto/operation-failed.ts";
+import type { TensorMap } from "../../../proto/operations.ts";
+import type { StoredModel } from "../../programs/model.ts";
+
+/** Weights of an artifact that a program takes as inputs, checked against the model's names and shapes. */
+export function fedWeights(weights: TensorMap, { layout }: StoredModel): TensorMap {
+  for (const [name, { shape, data }] of Object.entries(weights)) {
+    const expected = layout.weights.get(name);
+    if (expected === undefined) throw new OperationFailed(`weights: the model has no weight '${name}'`);
+    if (!(data instanceof Float32Array) || expected.join() !== shape.join()) {
+      const found = `${data instanceof Float32Array ? "float32" : "int32"} [${shape.join(", ")}]`;
+      throw new OperationFailed(`weights: '${name}' is ${found}, expected float32 [${expected.join(", ")}]`);
+    }
+  }
+  return weights;
+}
+
+/** Names a program by the weights that it is fed. */
+export const fedKey = (names: ReadonlySet<string>): string =>
+  digestOf([...names].sort().join("\n")).slice(0, 16);

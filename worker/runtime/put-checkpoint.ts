@@ -1,0 +1,26 @@
+import { stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { canonicalJson } from "../../proto/canonical-json.ts";
+import type { CheckpointManifest, Digest, Executor, Task } from "../../proto/operations.ts";
+import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
+
+/**
+ * Makes a checkpoint folder available to operations and returns the digest of its manifest: `config.json`, the weight files and
+ * their index. `configFile` stands in where the folder itself has no `config.json`.
+ */
+export async function putCheckpoint(
+  executor: Executor,
+  folder: string,
+  task: Task,
+  configFile = join(folder, "config.json"),
+): Promise<Digest> {
+  const { files, index } = await openCheckpoint(folder);
+  const paths = new Map([...files, ...(index ? [index] : [])].map((path) => [basename(path), path]));
+  paths.set("config.json", configFile);
+  const named: CheckpointManifest["files"][number][] = [];
+  for (const [name, path] of [...paths].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    named.push({ name, digest: await executor.putFile(path), bytes: (await stat(path)).size });
+  }
+  const manifest: CheckpointManifest = { task, files: named };
+  return executor.putArtifact(Buffer.from(canonicalJson(manifest)));
+}
