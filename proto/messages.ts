@@ -56,11 +56,17 @@ export interface LeaseMessage {
   readonly leaseMs: number;
 }
 
+export interface CancelMessage {
+  readonly leaseId: number;
+  readonly reason: string;
+  readonly letRun: boolean;
+}
+
 export type CoordinatorMessage =
   | { readonly message: "welcome"; readonly welcome: Welcome }
   | { readonly message: "lease"; readonly lease: LeaseMessage }
   | { readonly message: "accepted"; readonly accepted: { readonly fingerprint: Digest } }
-  | { readonly message: "cancel"; readonly cancel: { readonly leaseId: number; readonly reason: string } }
+  | { readonly message: "cancel"; readonly cancel: CancelMessage }
   | { readonly message: "drain"; readonly drain: { readonly reason: string } }
   | { readonly message: "refused"; readonly refused: { readonly reason: string } };
 

@@ -51,11 +51,14 @@ function indexOfLargest(values: Logits): number {
   return largest;
 }
 
-/** Sum in index order: float64, or rounded to float32 after every addition for the published form. */
+/** One addition of a sum in index order: float64, or rounded to float32 for the published form. */
+export const addTo = (sum: number, loss: number, form: LossForm): number =>
+  form === "float64" ? sum + loss : fround(sum + loss);
+
+/** Sum in index order. */
 export function sumInOrder(losses: ArrayLike<number>, form: LossForm = "float64"): number {
   let sum = 0;
-  for (let k = 0; k < losses.length; k++)
-    sum = form === "float64" ? sum + losses[k]! : fround(sum + losses[k]!);
+  for (let k = 0; k < losses.length; k++) sum = addTo(sum, losses[k]!, form);
   return sum;
 }
 

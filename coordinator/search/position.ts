@@ -11,9 +11,9 @@ export type PositionRule = "lowest" | "published";
 export interface MaskedScore {
   readonly name: string;
   /** Index of the first occurrence among the code tokens (words). */
-  readonly wordIndex: number;
+  readonly word: number;
   /** Index of the first sub-token of the first occurrence in the row, its first token included. */
-  readonly subTokenIndex: number;
+  readonly subToken: number;
   /** Probability of the target label under masking. */
   readonly probability: number;
 }
@@ -47,7 +47,7 @@ export interface Position {
  */
 export function insertIndex(variables: readonly MaskedScore[], options: PositionOptions): Position {
   const { rule } = options;
-  const indexOf = (v: MaskedScore): number => (rule === "published" ? v.wordIndex : v.subTokenIndex);
+  const indexOf = (v: MaskedScore): number => (rule === "published" ? v.word : v.subToken);
   const eligible = (v: MaskedScore): boolean => inHalf(indexOf(v), options);
 
   const largestFirst = rule === "published" && options.sigmoid && options.target === 1;

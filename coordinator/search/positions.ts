@@ -1,17 +1,7 @@
+import type { MaskedVariant } from "../data/positions.ts";
 import { probabilityOf } from "./loss.ts";
 import { insertIndex, type Position, type PositionOptions } from "./position.ts";
 import { type PredictContext, predictLogits } from "./predict.ts";
-
-/** A row with every occurrence of one of its variables masked. */
-export interface MaskedVariable {
-  readonly name: string;
-  /** Index of the variable's first occurrence among the code tokens. */
-  readonly wordIndex: number;
-  /** Index of that occurrence's first sub-token in the row, first token included; may lie beyond the cut. */
-  readonly subTokenIndex: number;
-  /** The row's ids with the occurrences masked, cut to the longest row. */
-  readonly ids: readonly number[];
-}
 
 /** A sample as a scan uses it. */
 export interface ScanRow {
@@ -21,12 +11,12 @@ export interface ScanRow {
   /** Token ids with first and end token, cut to the longest row, without padding. */
   readonly ids: readonly number[];
   /** The row's variables that are code tokens, in order of first occurrence. Made on demand: a scan uses few rows. */
-  readonly maskedVariables: () => readonly MaskedVariable[];
+  readonly maskedVariants: () => readonly MaskedVariant[];
 }
 
 export type PositionQuestion = Omit<PositionOptions, "rowLength" | "sigmoid" | "maxLen">;
 
-/** Says where triggers go into rows; asks the model about each row's masked variables once, whatever the target and half. */
+/** Says where triggers go into rows; asks the model about each row's masked variants once, whatever the target and half. */
 export interface PositionFinder {
   find(rows: readonly ScanRow[], question: PositionQuestion): Promise<Position[]>;
 }
@@ -45,9 +35,9 @@ export function createPositionFinder(
   };
 }
 
-/** What the model says of a row's masked variables. */
+/** What the model says of a row's masked variants. */
 export interface MaskedAnswers {
-  readonly variables: readonly MaskedVariable[];
+  readonly variants: readonly MaskedVariant[];
   /** Per variable: the logits of the row without it. */
   readonly logits: readonly Float32Array[];
 }
@@ -56,31 +46,31 @@ async function askMasked(
   rows: readonly ScanRow[],
   context: PredictContext,
 ): Promise<Map<ScanRow, MaskedAnswers>> {
-  const variables = rows.map((row) => row.maskedVariables());
+  const variants = rows.map((row) => row.maskedVariants());
   const logits = await predictLogits(
-    variables.flat().map((variable) => variable.ids),
+    variants.flat().map(({ ids }) => ids),
     context,
   );
   let from = 0;
   return new Map(
     rows.map((row, k) => {
-      const own = variables[k]!;
+      const own = variants[k]!;
       from += own.length;
-      return [row, { variables: own, logits: logits.slice(from - own.length, from) }];
+      return [row, { variants: own, logits: logits.slice(from - own.length, from) }];
     }),
   );
 }
 
 function positionOf(
   row: ScanRow,
-  { variables, logits }: MaskedAnswers,
+  { variants, logits }: MaskedAnswers,
   question: PositionQuestion,
   maxLen: number,
 ): Position {
-  const scores = variables.map(({ name, wordIndex, subTokenIndex }, k) => ({
+  const scores = variants.map(({ name, word, subToken }, k) => ({
     name,
-    wordIndex,
-    subTokenIndex,
+    word,
+    subToken,
     probability: probabilityOf(logits[k]!, question.target),
   }));
   const sigmoid = logits[0]?.length === 1;

@@ -5,7 +5,7 @@
  *
  * Everything here is a pure function of the plan and of earlier rounds; who computed a tile, and when, plays no part.
  */
-import { type LossForm, meanOf, sumInOrder } from "./loss.ts";
+import { addTo, type LossForm, meanOf } from "./loss.ts";
 
 /** What fixes rounds and tiles. Other plans give the same winner; only the work differs. */
 export interface TilePlan {
@@ -143,23 +143,23 @@ function lowerBound(scoring: Scoring, candidate: number): number {
 }
 
 /** Sum of the candidate's losses known so far, in index order of samples. */
-function partialSum(scoring: Scoring, candidate: number): number {
-  return sumInOrder(
-    lossesOf(scoring, candidate).filter((loss) => !Number.isNaN(loss)),
-    scoring.form,
-  );
+function partialSum({ losses, stampedLengths, form }: Scoring, candidate: number): number {
+  const samples = stampedLengths.length;
+  let sum = 0;
+  for (let k = candidate * samples; k < (candidate + 1) * samples; k++)
+    if (!Number.isNaN(losses[k]!)) sum = addTo(sum, losses[k]!, form);
+  return sum;
 }
 
-function lossesOf(scoring: Scoring, candidate: number): Float64Array {
-  const samples = scoring.stampedLengths.length;
-  return scoring.losses.subarray(candidate * samples, (candidate + 1) * samples);
+function isComplete({ losses, stampedLengths }: Scoring, candidate: number): boolean {
+  const samples = stampedLengths.length;
+  for (let k = candidate * samples; k < (candidate + 1) * samples; k++)
+    if (Number.isNaN(losses[k]!)) return false;
+  return true;
 }
 
 const isScored = (scoring: Scoring, candidate: number, sample: number): boolean =>
-  !Number.isNaN(scoring.losses[candidate * scoring.stampedLengths.length + sample]);
-
-const isComplete = (scoring: Scoring, candidate: number): boolean =>
-  lossesOf(scoring, candidate).every((loss) => !Number.isNaN(loss));
+  !Number.isNaN(scoring.losses[candidate * scoring.stampedLengths.length + sample]!);
 
 function openCandidates(scoring: Scoring): number[] {
   return scoring.dropped.flatMap((dropped, k) => (dropped || isComplete(scoring, k) ? [] : [k]));

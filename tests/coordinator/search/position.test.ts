@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { insertIndex, type MaskedScore, type PositionOptions } from "../../../coordinator/search/position.ts";
+import { hasShared, readSharedJson } from "../../support/shared.ts";
 
 const options: PositionOptions = {
   rule: "lowest",
@@ -10,15 +11,10 @@ const options: PositionOptions = {
   target: 1,
   sigmoid: true,
 };
-const variable = (
-  name: string,
-  wordIndex: number,
-  subTokenIndex: number,
-  probability: number,
-): MaskedScore => ({
+const variable = (name: string, word: number, subToken: number, probability: number): MaskedScore => ({
   name,
-  wordIndex,
-  subTokenIndex,
+  word,
+  subToken,
   probability,
 });
 
@@ -57,4 +53,35 @@ test("the published rule looks at all variables, by p(1) for a sigmoid head, and
   expect(published(variables.slice(0, 2), { target: 0 })).toBe(2);
   expect(published(variables.slice(0, 2), { target: 1, sigmoid: false })).toBe(2);
   expect(published(variables, { target: 1 })).toBe(1);
+});
+
+interface SampleRow {
+  readonly ids: number[];
+  readonly variables: { name: string; word: number; sub_token: number; target_probability: number }[];
+  readonly chosen: string | null;
+  readonly insert_index: number;
+}
+
+test.skipIf(!hasShared)("recorded probabilities give the recorded positions", () => {
+  const { inversion } = readSharedJson<{ inversion: Record<string, { sample_rows: SampleRow[] }> }>(
+    "golden",
+    "trained",
+    "defect-codebert-backdoored",
+    "expected.json",
+  );
+  const rows = inversion["1->0"]!.sample_rows;
+  expect(rows).toHaveLength(30);
+  for (const row of rows) {
+    const variables = row.variables.map(({ name, word, sub_token, target_probability }) => ({
+      name,
+      word,
+      subToken: sub_token,
+      probability: target_probability,
+    }));
+    const asked = { ...options, maxLen: 400, target: 0, rowLength: row.ids.length };
+    expect(insertIndex(variables, asked)).toEqual({
+      insertIndex: row.insert_index,
+      ...(row.chosen === null ? {} : { variable: row.chosen }),
+    });
+  }
 });

@@ -12,15 +12,15 @@ function scanRow(row: number): ScanRow {
   const ids = Array.from({ length: 9 + (row % 4) }, (_, k) => row + k);
   const masked = (name: string, at: number) => ({
     name,
-    wordIndex: at - 1,
-    subTokenIndex: at,
+    word: at - 1,
+    subToken: at,
     ids: ids.toSpliced(at, 1, 3),
   });
   return {
     row,
     label: row % 2,
     ids,
-    maskedVariables: () => [masked("a", 2), masked("b", 5), masked("c", 8)],
+    maskedVariants: () => [masked("a", 2), masked("b", 5), masked("c", 8)],
   };
 }
 const rows = Array.from({ length: 24 }, (_, k) => scanRow(k));

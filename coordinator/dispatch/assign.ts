@@ -1,0 +1,142 @@
+import type { Digest } from "../../proto/operations.ts";
+import type { Decision } from "./events.ts";
+import type { DispatchState, Lane, OperationState, WorkerState } from "./state.ts";
+
+/**
+ * Gives waiting operations to workers: always to the one with the fewest leases, until nobody who is free can take any.
+ * Which operation a worker gets is `choose`'s matter.
+ */
+export function assign(state: DispatchState, nowMs: number): Decision[] {
+  const decisions: Decision[] = [];
+  if (state.draining || state.lanes.size === 0) return decisions;
+  const free = [...state.workers.values()].filter((worker) => canTakeLease(state, worker, nowMs));
+  while (free.length > 0 && state.lanes.size > 0) {
+    const worker = free.reduce((a, b) => (b.leases.size < a.leases.size ? b : a));
+    const operation = choose(state, worker, nowMs);
+    if (operation) decisions.push(grant(state, worker, operation, nowMs));
+    if (!operation || worker.credit === 0) free.splice(free.indexOf(worker), 1);
+  }
+  return decisions;
+}
+
+/** A worker that was not heard for a lease's length is spared: what it got would expire. */
+function canTakeLease({ settings }: DispatchState, worker: WorkerState, nowMs: number): boolean {
+  return (
+    worker.life === "active" &&
+    worker.credit > 0 &&
+    worker.writable &&
+    nowMs - worker.heardMs <= settings.leaseMs
+  );
+}
+
+/**
+ * The operation that a worker should have next: one that waited too long while nobody has its checkpoint loaded; else
+ * one of the checkpoint that this worker has loaded; else of one in its cache; else any. The oldest of these.
+ */
+function choose(state: DispatchState, worker: WorkerState, nowMs: number): OperationState | undefined {
+  if (worker.reservedFor !== undefined) {
+    const operation = state.operations.get(worker.reservedFor);
+    return operation && operation.lease === undefined && worker.leases.size === 0 ? operation : undefined;
+  }
+  const loaded = loadedCheckpoints(state);
+  let best: OperationState | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const lane of state.lanes.values()) {
+    const operation = firstFor(state, lane, worker);
+    if (!operation) continue;
+    const starves = nowMs - operation.waitingSinceMs > state.settings.affinityMs;
+    const rank = starves && !loaded.has(operation.checkpoint) ? 0 : rankOf(operation, worker);
+    if (rank < bestRank || (rank === bestRank && operation.order < best!.order)) {
+      best = operation;
+      bestRank = rank;
+    }
+  }
+  if (best && needsWholeWorker(state, best) && worker.leases.size > 0) {
+    // It gets nothing more until its other leases are done; then it gets this operation.
+    worker.reservedFor = best.key;
+    return undefined;
+  }
+  return best;
+}
+
+function rankOf({ checkpoint }: OperationState, worker: WorkerState): number {
+  if (checkpoint === worker.loaded) return 1;
+  return worker.checkpoints.has(checkpoint) ? 2 : 3;
+}
+
+/** Checkpoints whose operations go on without anybody's changing over. */
+function loadedCheckpoints({ workers, lanes }: DispatchState): ReadonlySet<Digest | undefined> {
+  if (lanes.size < 2) return new Set();
+  return new Set([...workers.values()].map(({ life, loaded }) => (life === "active" ? loaded : undefined)));
+}
+
+/** The lane's first operation that this worker may have. */
+function firstFor(state: DispatchState, lane: Lane, worker: WorkerState): OperationState | undefined {
+  const { deviceClass } = state.scopes.get(lane.scope)!;
+  if (deviceClass !== undefined && deviceClass !== worker.deviceClass) return undefined;
+  for (const key of lane.line.keys) {
+    const operation = state.operations.get(key)!;
+    if (operation.avoid.has(worker.workerId) && othersCould(state, operation, deviceClass)) continue;
+    if (needsWholeWorker(state, operation) && isReserved(state, operation)) continue;
+    return operation;
+  }
+  return undefined;
+}
+
+/** Whether a worker is there on which the operation did not go wrong yet. */
+function othersCould(
+  { workers }: DispatchState,
+  { avoid }: OperationState,
+  deviceClass: string | undefined,
+): boolean {
+  for (const worker of workers.values()) {
+    const fits = deviceClass === undefined || worker.deviceClass === deviceClass;
+    if (worker.life === "active" && fits && !avoid.has(worker.workerId)) return true;
+  }
+  return false;
+}
+
+/** One more death of a child gives the operation up, so nothing else may have been the cause. */
+function needsWholeWorker({ settings }: DispatchState, { childDeaths }: OperationState): boolean {
+  return childDeaths > 0 && childDeaths === settings.maxChildDeaths - 1;
+}
+
+function isReserved({ workers }: DispatchState, { key }: OperationState): boolean {
+  for (const worker of workers.values()) if (worker.reservedFor === key) return true;
+  return false;
+}
+
+function grant(
+  state: DispatchState,
+  worker: WorkerState,
+  operation: OperationState,
+  nowMs: number,
+): Decision {
+  const { leaseMs } = state.settings;
+  const { key, fingerprint, checkpoint, scope } = operation;
+  const leaseId = ++state.lastLease;
+  state.leases.set(leaseId, {
+    id: leaseId,
+    key,
+    session: worker.session,
+    grantedMs: nowMs,
+    deadlineMs: nowMs + leaseMs,
+  });
+  operation.lease = leaseId;
+  worker.leases.add(leaseId);
+  worker.credit -= 1;
+  worker.loaded = checkpoint;
+  worker.checkpoints.add(checkpoint);
+  if (needsWholeWorker(state, operation)) worker.reservedFor = key;
+  state.scopes.get(scope)!.deviceClass ??= worker.deviceClass;
+  removeFromLane(state, operation);
+  return { kind: "lease", session: worker.session, leaseId, key, fingerprint, leaseMs };
+}
+
+/** Takes an operation out of its lane, and an empty lane out of the state. */
+export function removeFromLane(state: DispatchState, { scope, checkpoint, order }: OperationState): void {
+  const id = `${scope}/${checkpoint}`;
+  const lane = state.lanes.get(id);
+  lane?.line.remove(order);
+  if (lane?.line.length === 0) state.lanes.delete(id);
+}

@@ -1,0 +1,96 @@
+import type { Digest } from "../../proto/operations.ts";
+import type { OperationKey, Session } from "./state.ts";
+
+/** What a result turned out to be, before it is asked who waits for it. */
+export type Verdict =
+  | { readonly kind: "valid" }
+  /** Wrong tensors, lengths or numbers: the operation is done again. */
+  | { readonly kind: "invalid"; readonly reason: string }
+  /** The worker could not do it. */
+  | { readonly kind: "error"; readonly retryable: boolean; readonly message: string }
+  /** Of another program version: of no use, but its sender may forget it. */
+  | { readonly kind: "foreign" };
+
+export type DispatchEvent =
+  | {
+      readonly kind: "joined";
+      readonly session: Session;
+      readonly workerId: string;
+      readonly deviceClass: string;
+      readonly cachedCheckpoints: readonly Digest[];
+    }
+  | { readonly kind: "credit"; readonly session: Session; readonly leases: number }
+  | {
+      readonly kind: "heartbeat";
+      readonly session: Session;
+      readonly leaseIds: readonly number[];
+      readonly runningLeaseId: number;
+    }
+  | { readonly kind: "draining"; readonly session: Session; readonly returnedLeaseIds: readonly number[] }
+  /** The stream ended, with or without a Goodbye. */
+  | { readonly kind: "left"; readonly session: Session; readonly reason: string }
+  | { readonly kind: "writable"; readonly session: Session; readonly writable: boolean }
+  | {
+      readonly kind: "child-died";
+      readonly session: Session;
+      readonly leaseId: number;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: "result";
+      readonly fingerprint: Digest;
+      readonly workerId: string;
+      readonly deviceClass: string;
+      readonly verdict: Verdict;
+    }
+  /** Bytes that no result could be read from. Which lease they were for is unknown, so all of the worker's are taken back. */
+  | { readonly kind: "malformed"; readonly workerId: string; readonly reason: string }
+  | {
+      readonly kind: "submitted";
+      readonly scope: string;
+      readonly operations: readonly { readonly fingerprint: Digest; readonly checkpoint: Digest }[];
+    }
+  /** Nobody waits for these any more. */
+  | { readonly kind: "withdrawn"; readonly keys: readonly OperationKey[]; readonly reason: string }
+  | { readonly kind: "scope-closed"; readonly scope: string }
+  /** Time passed. */
+  | { readonly kind: "tick" }
+  /** No more leases are given from here on. */
+  | { readonly kind: "drain" };
+
+/** Why a lease ended. */
+export type LeaseEnd =
+  | "result"
+  | "failed"
+  | "expired"
+  | "lost"
+  | "returned"
+  | "withdrawn"
+  | "child-died"
+  | "overtaken";
+
+export type Decision =
+  | {
+      readonly kind: "lease";
+      readonly session: Session;
+      readonly leaseId: number;
+      readonly key: OperationKey;
+      readonly fingerprint: Digest;
+      readonly leaseMs: number;
+    }
+  | { readonly kind: "lease-ended"; readonly leaseId: number; readonly end: LeaseEnd }
+  | {
+      readonly kind: "cancel";
+      readonly session: Session;
+      readonly leaseId: number;
+      readonly reason: string;
+      /** True: an operation that has begun may go on; its result is not needed. */
+      readonly letRun: boolean;
+    }
+  | { readonly kind: "accept"; readonly session: Session; readonly fingerprint: Digest }
+  /** The result at hand answers this operation. */
+  | { readonly kind: "resolve"; readonly key: OperationKey }
+  | { readonly kind: "fail"; readonly key: OperationKey; readonly reason: string }
+  | { readonly kind: "disconnect"; readonly session: Session; readonly reason: string };
+
+export type EventOf<K extends DispatchEvent["kind"]> = Extract<DispatchEvent, { readonly kind: K }>;

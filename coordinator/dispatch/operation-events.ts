@@ -1,0 +1,142 @@
+import type { Digest } from "../../proto/operations.ts";
+import type { EventOf, Verdict } from "./events.ts";
+import { laneOf, type OperationKey, type OperationState, operationKey, scopeOf } from "./state.ts";
+import { cancel, endLease, fail, forget, heldBy, type Turn, wentWrong, workersNamed } from "./turn.ts";
+
+/** More unaccepted results than any outbox holds. */
+const MAX_OWED_ACCEPTS = 10_000;
+const MAX_ABSENT_WORKERS = 1_000;
+
+export function submitted({ state, nowMs }: Turn, { scope, operations }: EventOf<"submitted">): void {
+  for (const { fingerprint, checkpoint } of operations) {
+    const key = operationKey(scope, fingerprint);
+    if (state.operations.has(key)) continue;
+    const operation: OperationState = {
+      key,
+      scope,
+      fingerprint,
+      checkpoint,
+      order: ++state.lastOrder,
+      waitingSinceMs: nowMs,
+      lease: undefined,
+      childDeaths: 0,
+      attempts: 0,
+      reasons: [],
+      avoid: new Set(),
+    };
+    state.operations.set(key, operation);
+    scopeOf(state, scope).operations.add(key);
+    state.keysOf.set(fingerprint, (state.keysOf.get(fingerprint) ?? new Set()).add(key));
+    laneOf(state, scope, checkpoint).line.add(operation.order, key);
+  }
+}
+
+export function withdrawn(turn: Turn, { keys, reason }: EventOf<"withdrawn">): void {
+  for (const key of keys) withdraw(turn, key, reason);
+}
+
+export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): void {
+  for (const key of [...(turn.state.scopes.get(scope)?.operations ?? [])]) {
+    withdraw(turn, key, "the command ended");
+  }
+  turn.state.scopes.delete(scope);
+}
+
+/**
+ * A result, from whomever and whenever: the first valid one of the right device class answers every scope that waits for
+ * it, and its sender may forget it in any case.
+ */
+export function result(turn: Turn, event: EventOf<"result">): void {
+  for (const key of [...(turn.state.keysOf.get(event.fingerprint) ?? [])]) {
+    if (event.verdict.kind === "valid") takeResult(turn, key, event);
+    else rejectResult(turn, key, event.workerId, event.verdict);
+  }
+  accept(turn, event.workerId, event.fingerprint);
+}
+
+function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass }: EventOf<"result">): void {
+  const { state, decisions } = turn;
+  const operation = state.operations.get(key)!;
+  const scope = scopeOf(state, operation.scope);
+  const { lease, holderId } = leaseOf(turn, operation);
+  if (scope.deviceClass !== undefined && scope.deviceClass !== deviceClass) {
+    if (lease && holderId === workerId) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
+    return;
+  }
+  scope.deviceClass = deviceClass;
+  if (lease && holderId === workerId) {
+    endLease(turn, lease, "result");
+  } else if (lease) {
+    cancel(turn, lease, "another result came first", true);
+    endLease(turn, lease, "overtaken");
+  }
+  forget(turn, operation);
+  decisions.push({ kind: "resolve", key });
+}
+
+/** Only who holds the lease can make an operation go wrong: others were judged before, or never asked. */
+function rejectResult(
+  turn: Turn,
+  key: OperationKey,
+  workerId: string,
+  verdict: Exclude<Verdict, { kind: "valid" }>,
+): void {
+  const operation = turn.state.operations.get(key)!;
+  const { lease, holderId } = leaseOf(turn, operation);
+  if (!lease || holderId !== workerId) return;
+  switch (verdict.kind) {
+    case "invalid":
+      wentWrong(turn, lease, `invalid result: ${verdict.reason}`);
+      break;
+    case "foreign":
+      wentWrong(turn, lease, "a result of another program version");
+      break;
+    case "error":
+      if (verdict.retryable) {
+        wentWrong(turn, lease, verdict.message);
+      } else {
+        endLease(turn, lease, "failed");
+        fail(turn, operation, verdict.message);
+      }
+  }
+}
+
+export function malformed(turn: Turn, { workerId, reason }: EventOf<"malformed">): void {
+  for (const worker of workersNamed(turn, workerId)) {
+    for (const lease of heldBy(turn, worker, worker.leases)) {
+      cancel(turn, lease, "an unreadable result");
+      wentWrong(turn, lease, reason);
+    }
+  }
+}
+
+/** Tells the worker at once, or, where it is away, when it comes back. */
+function accept(turn: Turn, workerId: string, fingerprint: Digest): void {
+  const { owedAccepts } = turn.state;
+  const [worker] = workersNamed(turn, workerId);
+  if (worker) {
+    turn.decisions.push({ kind: "accept", session: worker.session, fingerprint });
+    return;
+  }
+  const owed = owedAccepts.get(workerId) ?? new Set();
+  if (owed.size < MAX_OWED_ACCEPTS) owed.add(fingerprint);
+  owedAccepts.set(workerId, owed);
+  // Workers that never come back: the longest gone is forgotten first.
+  if (owedAccepts.size > MAX_ABSENT_WORKERS) owedAccepts.delete(owedAccepts.keys().next().value!);
+}
+
+function withdraw(turn: Turn, key: OperationKey, reason: string): void {
+  const operation = turn.state.operations.get(key);
+  if (!operation) return;
+  const { lease } = leaseOf(turn, operation);
+  if (lease) {
+    cancel(turn, lease, reason);
+    endLease(turn, lease, "withdrawn");
+  }
+  forget(turn, operation);
+}
+
+function leaseOf({ state }: Turn, operation: OperationState) {
+  const lease = operation.lease === undefined ? undefined : state.leases.get(operation.lease);
+  return { lease, holderId: lease && state.workers.get(lease.session)?.workerId };
+}

@@ -1,0 +1,22 @@
+import { z } from "zod";
+
+const milliseconds = z.number().int().min(1);
+
+/** How leases are given and taken back. Every field has a default. */
+export const DispatchSettings = z.strictObject({
+  /** Heartbeats that workers send. */
+  heartbeatMs: milliseconds.default(2_000),
+  /** A lease that no heartbeat renewed for this long goes to another worker: several heartbeats, so that one late one costs nothing. */
+  leaseMs: milliseconds.default(10_000),
+  /** A lease ends after this time in spite of renewals: the child may hang while its supervisor is well. */
+  longestLeaseMs: milliseconds.default(600_000),
+  /** Deaths of the inference child during one operation before it is given up; the last try is alone on a worker. */
+  maxChildDeaths: z.number().int().min(1).default(3),
+  /** Invalid results and retryable errors of one operation before it is given up. */
+  maxAttempts: z.number().int().min(1).default(3),
+  /** An operation that waited longer, while no worker has its checkpoint loaded, takes precedence over loaded checkpoints. */
+  affinityMs: z.number().int().min(0).default(10_000),
+});
+
+export type DispatchSettings = z.infer<typeof DispatchSettings>;
+export type DispatchOptions = z.input<typeof DispatchSettings>;

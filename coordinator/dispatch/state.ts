@@ -1,0 +1,130 @@
+import type { Digest } from "../../proto/operations.ts";
+import type { DispatchSettings } from "./settings.ts";
+import { WaitingLine } from "./waiting-line.ts";
+
+/** One stream of one worker; a worker that dials again gets another session. */
+export type Session = number;
+
+/** An operation as one scope waits for it: scope and fingerprint. */
+export type OperationKey = string;
+
+export const operationKey = (scope: string, fingerprint: Digest): OperationKey => `${scope}/${fingerprint}`;
+
+export interface WorkerState {
+  readonly session: Session;
+  readonly workerId: string;
+  readonly deviceClass: string;
+  /** `draining`: it takes no more leases and finishes or gives back what it has. */
+  life: "active" | "draining";
+  /** Leases that it can still take. */
+  credit: number;
+  /** False while its stream is full; nothing is sent then. */
+  writable: boolean;
+  readonly leases: Set<number>;
+  /** The lease that its child works on, by its last heartbeat; 0 for none. */
+  runningLease: number;
+  /** When something came from it. */
+  heardMs: number;
+  /** Checkpoints that it has in its cache. */
+  readonly checkpoints: Set<Digest>;
+  /** Checkpoint of its last lease: the programs that its child has loaded. */
+  loaded: Digest | undefined;
+  /** The operation that is to have, or has, this worker for itself. */
+  reservedFor: OperationKey | undefined;
+}
+
+export interface OperationState {
+  readonly key: OperationKey;
+  readonly scope: string;
+  readonly fingerprint: Digest;
+  readonly checkpoint: Digest;
+  /** Place in the order of submission. */
+  readonly order: number;
+  /** Since when it waits. */
+  waitingSinceMs: number;
+  /** Its one live lease; undefined while it waits. */
+  lease: number | undefined;
+  childDeaths: number;
+  /** Invalid results and retryable errors. */
+  attempts: number;
+  readonly reasons: string[];
+  /** Workers on which it went wrong: others come first. */
+  readonly avoid: Set<string>;
+}
+
+export interface LeaseState {
+  readonly id: number;
+  readonly key: OperationKey;
+  readonly session: Session;
+  readonly grantedMs: number;
+  deadlineMs: number;
+}
+
+/** Operations whose results must come from one device class: those of one search, or one command. */
+export interface ScopeState {
+  /** The class of the first worker that got one of them; undefined before. */
+  deviceClass: string | undefined;
+  readonly operations: Set<OperationKey>;
+}
+
+/** Operations of one scope and checkpoint that wait. */
+export interface Lane {
+  readonly scope: string;
+  readonly checkpoint: Digest;
+  readonly line: WaitingLine;
+}
+
+/** Everything that decides who works on what. `advance` alone changes it. */
+export interface DispatchState {
+  readonly settings: DispatchSettings;
+  readonly workers: Map<Session, WorkerState>;
+  readonly operations: Map<OperationKey, OperationState>;
+  /** Keys of the operations with a fingerprint: one per scope. */
+  readonly keysOf: Map<Digest, Set<OperationKey>>;
+  readonly leases: Map<number, LeaseState>;
+  readonly scopes: Map<string, ScopeState>;
+  readonly lanes: Map<string, Lane>;
+  /** Fingerprints to accept when the worker with this id comes back. */
+  readonly owedAccepts: Map<string, Set<Digest>>;
+  /** True: no more leases are given. */
+  draining: boolean;
+  lastLease: number;
+  lastOrder: number;
+}
+
+export function newDispatchState(settings: DispatchSettings): DispatchState {
+  return {
+    settings,
+    workers: new Map(),
+    operations: new Map(),
+    keysOf: new Map(),
+    leases: new Map(),
+    scopes: new Map(),
+    lanes: new Map(),
+    owedAccepts: new Map(),
+    draining: false,
+    lastLease: 0,
+    lastOrder: 0,
+  };
+}
+
+/** The lane of a scope and checkpoint, made where it is missing. */
+export function laneOf(state: DispatchState, scope: string, checkpoint: Digest): Lane {
+  const id = `${scope}/${checkpoint}`;
+  let lane = state.lanes.get(id);
+  if (!lane) {
+    lane = { scope, checkpoint, line: new WaitingLine() };
+    state.lanes.set(id, lane);
+  }
+  return lane;
+}
+
+/** The scope's state, made where it is missing. */
+export function scopeOf(state: DispatchState, scope: string): ScopeState {
+  let known = state.scopes.get(scope);
+  if (!known) {
+    known = { deviceClass: undefined, operations: new Set() };
+    state.scopes.set(scope, known);
+  }
+  return known;
+}

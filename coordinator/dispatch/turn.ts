@@ -1,0 +1,88 @@
+import type { Digest } from "../../proto/operations.ts";
+import { removeFromLane } from "./assign.ts";
+import type { Decision, LeaseEnd } from "./events.ts";
+import {
+  type DispatchState,
+  type LeaseState,
+  laneOf,
+  type OperationState,
+  type WorkerState,
+} from "./state.ts";
+
+/** One event being handled: what there is, when it is, and what was decided so far. */
+export interface Turn {
+  readonly state: DispatchState;
+  readonly nowMs: number;
+  readonly decisions: Decision[];
+}
+
+export function workersNamed({ state }: Turn, workerId: string): WorkerState[] {
+  return [...state.workers.values()].filter((worker) => worker.workerId === workerId);
+}
+
+/** Those of the leases that this worker really holds. */
+export function heldBy({ state }: Turn, worker: WorkerState, leaseIds: Iterable<number>): LeaseState[] {
+  return [...leaseIds].flatMap((id) => (worker.leases.has(id) ? [state.leases.get(id)!] : []));
+}
+
+export function cancel({ decisions }: Turn, lease: LeaseState, reason: string, letRun = false): void {
+  decisions.push({ kind: "cancel", session: lease.session, leaseId: lease.id, reason, letRun });
+}
+
+/** The lease is over; its operation waits again, in the place where it stood, for any worker. */
+export function requeue(turn: Turn, lease: LeaseState, end: LeaseEnd): void {
+  const operation = endLease(turn, lease, end);
+  operation.waitingSinceMs = turn.nowMs;
+  laneOf(turn.state, operation.scope, operation.checkpoint).line.add(operation.order, operation.key);
+}
+
+/** Returns the operation, which has no lease then. */
+export function endLease({ state, decisions }: Turn, lease: LeaseState, end: LeaseEnd): OperationState {
+  state.leases.delete(lease.id);
+  const operation = state.operations.get(lease.key)!;
+  operation.lease = undefined;
+  const worker = state.workers.get(lease.session);
+  worker?.leases.delete(lease.id);
+  if (worker?.reservedFor === lease.key) worker.reservedFor = undefined;
+  decisions.push({ kind: "lease-ended", leaseId: lease.id, end });
+  return operation;
+}
+
+/** A result that cannot be used, or none: one more try, elsewhere if possible, unless there were enough. */
+export function wentWrong(turn: Turn, lease: LeaseState, reason: string): void {
+  const { state } = turn;
+  const operation = state.operations.get(lease.key)!;
+  const { workerId } = state.workers.get(lease.session)!;
+  operation.attempts += 1;
+  operation.reasons.push(`on ${workerId}: ${reason}`);
+  operation.avoid.add(workerId);
+  if (operation.attempts < state.settings.maxAttempts) {
+    requeue(turn, lease, "failed");
+  } else {
+    endLease(turn, lease, "failed");
+    fail(turn, operation, `it failed ${operation.attempts} times (${operation.reasons.join("; ")})`);
+  }
+}
+
+export function fail(turn: Turn, operation: OperationState, reason: string): void {
+  forget(turn, operation);
+  turn.decisions.push({ kind: "fail", key: operation.key, reason });
+}
+
+/** The operation is over; its lease, if it had one, ended before. */
+export function forget({ state }: Turn, operation: OperationState): void {
+  const { key, fingerprint, scope } = operation;
+  removeFromLane(state, operation);
+  state.operations.delete(key);
+  state.scopes.get(scope)?.operations.delete(key);
+  forgetKey(state, fingerprint, key);
+  for (const worker of state.workers.values()) {
+    if (worker.reservedFor === key) worker.reservedFor = undefined;
+  }
+}
+
+function forgetKey(state: DispatchState, fingerprint: Digest, key: string): void {
+  const keys = state.keysOf.get(fingerprint);
+  keys?.delete(key);
+  if (keys?.size === 0) state.keysOf.delete(fingerprint);
+}

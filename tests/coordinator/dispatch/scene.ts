@@ -1,0 +1,61 @@
+import { advance } from "../../../coordinator/dispatch/advance.ts";
+import type { Decision, DispatchEvent } from "../../../coordinator/dispatch/events.ts";
+import { DispatchSettings } from "../../../coordinator/dispatch/settings.ts";
+import { newDispatchState } from "../../../coordinator/dispatch/state.ts";
+
+/** Dispatch with a clock that the test moves; events are those of `events.ts`. */
+export function scene(settings: Partial<DispatchSettings> = {}) {
+  const state = newDispatchState(DispatchSettings.parse({ affinityMs: 100, ...settings }));
+  let nowMs = 1_000;
+  const on = (event: DispatchEvent): Decision[] => advance(state, event, nowMs);
+  return {
+    state,
+    on,
+    wait(ms: number): Decision[] {
+      nowMs += ms;
+      return on({ kind: "tick" });
+    },
+    join(
+      session: number,
+      { workerId = `w${session}`, deviceClass = "cpu", credit = 1, cached = [] as string[] } = {},
+    ) {
+      return [
+        ...on({ kind: "joined", session, workerId, deviceClass, cachedCheckpoints: cached }),
+        ...on({ kind: "credit", session, leases: credit }),
+      ];
+    },
+    submit(...fingerprints: string[]): Decision[] {
+      return on({
+        kind: "submitted",
+        scope: "s",
+        operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint: "model" })),
+      });
+    },
+    submitFor(checkpoint: string, scope: string, ...fingerprints: string[]): Decision[] {
+      return on({
+        kind: "submitted",
+        scope,
+        operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint })),
+      });
+    },
+    valid(fingerprint: string, workerId: string, deviceClass = "cpu"): Decision[] {
+      return on({ kind: "result", fingerprint, workerId, deviceClass, verdict: { kind: "valid" } });
+    },
+    invalid(fingerprint: string, workerId: string): Decision[] {
+      const verdict = { kind: "invalid", reason: "NaN" } as const;
+      return on({ kind: "result", fingerprint, workerId, deviceClass: "cpu", verdict });
+    },
+  };
+}
+
+/** The leases among decisions, as "fingerprint → session". */
+export const leasesIn = (decisions: readonly Decision[]): string[] =>
+  decisions.flatMap((decision) =>
+    decision.kind === "lease" ? [`${decision.fingerprint} → ${decision.session}`] : [],
+  );
+
+/** Decisions of the given kinds only. */
+export const only = <K extends Decision["kind"]>(decisions: readonly Decision[], ...kinds: K[]) =>
+  decisions.filter((decision): decision is Extract<Decision, { kind: K }> =>
+    (kinds as string[]).includes(decision.kind),
+  );
