@@ -79,12 +79,17 @@ const elementwise: VjpCase[] = [
 ];
 
 const reductions: VjpCase[] = [
-  ...(["reduceSum", "reduceMean", "reduceMax"] as const).flatMap((name): VjpCase[] => {
-    const op = `R${name.slice(1)}` as g.OpType;
+  ...(
+    [
+      ["ReduceSum", g.reduceSum],
+      ["ReduceMean", g.reduceMean],
+      ["ReduceMax", g.reduceMax],
+    ] as const
+  ).flatMap(([op, reduce]): VjpCase[] => {
     return [
-      { op, note: "all axes", shapes: [[2, 3]], build: (x) => g[name](x!), spread: true },
-      { op, note: "one axis", shapes: [[2, 3, 4]], build: (x) => g[name](x!, [1]), spread: true },
-      { op, note: "kept axes", shapes: [[2, 3, 4]], build: (x) => g[name](x!, [-1, 0], true), spread: true },
+      { op, note: "all axes", shapes: [[2, 3]], build: (x) => reduce(x!), spread: true },
+      { op, note: "one axis", shapes: [[2, 3, 4]], build: (x) => reduce(x!, [1]), spread: true },
+      { op, note: "kept axes", shapes: [[2, 3, 4]], build: (x) => reduce(x!, [-1, 0], true), spread: true },
     ];
   }),
   { op: "TopK", shapes: [[3, 5]], build: (x) => g.topK(x!, 2).values, spread: true },

@@ -15,6 +15,7 @@ import { attributeType, EXTERNAL, ModelProto } from "./schema.ts";
 export function encodeOnnx(graph: GraphParts): Uint8Array {
   verify(graph);
   const { inputs, constants, weights, nodes, outputs } = prune(graph);
+  const nameOf = shortNames(graph);
   const used = new Set(nodes.flatMap((node) => node.inputs).map((input) => input?.name));
   const domains = new Set(nodes.map(({ opType }) => operatorOf(opType).domain));
   const message = ModelProto.fromObject({
@@ -26,9 +27,9 @@ export function encodeOnnx(graph: GraphParts): Uint8Array {
     ],
     graph: {
       name: "program",
-      node: nodes.map((node) => encodeNode(node, (value) => used.has(value.name))),
+      node: nodes.map((node) => encodeNode(node, nameOf, (value) => used.has(value.name))),
       initializer: [
-        ...constants.map(({ value, tensor }) => encodeTensor(tensor, value.name)),
+        ...constants.map(({ value, tensor }) => encodeTensor(tensor, nameOf(value))),
         ...weights.map(({ value, location }) => encodeWeight(value, location)),
       ],
       input: inputs.map(encodeValueInfo),
@@ -42,28 +43,43 @@ const operatorOf = (opType: keyof typeof operators): Operator => operators[opTyp
 
 function encodeNode(
   { opType, name, inputs, outputs, attributes }: Node,
+  nameOf: (value: Value) => string,
   isUsed: (value: Value) => boolean,
 ): object {
   const operator = operatorOf(opType);
   const kinds: Readonly<Record<string, AttributeKind>> = operator.attributes ?? {};
-  // Optional results that nobody reads are left off, which lets the runtime skip or fuse the operator.
-  const needed =
-    opType === "LayerNormalization" ? trimmed(outputs, isUsed) : outputs.map((output) => output.name);
+  // The statistics of a LayerNormalization that nobody reads are left off, which lets the runtime fuse it.
+  const optional = opType === "LayerNormalization" ? outputs.slice(1) : [];
+  const isLeftOff = (output: Value) => optional.includes(output) && !isUsed(output);
+  const last = outputs.findLastIndex((output) => !isLeftOff(output));
   return {
     opType,
     name,
     domain: operator.domain ?? "",
-    input: inputs.map((input) => input?.name ?? ""),
-    output: needed,
+    input: inputs.map((input) => (input === null ? "" : nameOf(input))),
+    output: outputs.slice(0, last + 1).map((output) => (isLeftOff(output) ? "" : nameOf(output))),
     attribute: Object.entries(attributes).map(([key, value]) => encodeAttribute(key, kinds[key]!, value)),
   };
 }
 
-function trimmed(outputs: readonly Value[], isUsed: (value: Value) => boolean): string[] {
-  const last = outputs.findLastIndex((output, index) => index === 0 || isUsed(output));
-  return outputs
-    .slice(0, last + 1)
-    .map((output, index) => (index === 0 || isUsed(output) ? output.name : ""));
+/**
+ * What callers and error messages speak of keeps its name: inputs, weights, outputs. The rest, most of the file if it
+ * were spelt out, is numbered.
+ */
+function shortNames({ inputs, weights, outputs }: GraphParts): (value: Value) => string {
+  const kept = [...inputs, ...weights.map(({ value }) => value), ...outputs].map(({ name }) => name);
+  const names = new Map(kept.map((name) => [name, name]));
+  const taken = new Set(kept);
+  let next = 0;
+  return ({ name }) => {
+    let short = names.get(name);
+    if (short === undefined) {
+      do short = String(next++);
+      while (taken.has(short));
+      names.set(name, short);
+    }
+    return short;
+  };
 }
 
 function encodeAttribute(name: string, kind: AttributeKind, value: AttributeValue): object {

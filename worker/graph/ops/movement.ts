@@ -1,4 +1,4 @@
-import { type Dim, isSymbol, type Shape } from "../dims.ts";
+import { type Dim, elementCount, isSymbol, type Shape } from "../dims.ts";
 import type { DType } from "../dtype.ts";
 import type { Graph, Value } from "../ir.ts";
 import { tensor } from "../tensor.ts";
@@ -15,7 +15,9 @@ function reshapeTarget(x: Value, shape: Shape): Value {
   const target = shape.map((dim, axis) => (isSymbol(dim) && x.shape[axis] === dim ? 0 : dim));
   const symbolic = target.filter((dim) => typeof dim === "string");
   const empty = [...shape, ...x.shape].includes(0);
-  if (empty) return shapeTensor(x.graph, shape);
+  // Spelt out in full, so that the shape rule sees the mistake instead of inferring a size that was not asked for.
+  const mistaken = !shape.includes(-1) && elementCount(shape) !== elementCount(x.shape);
+  if (empty || mistaken) return shapeTensor(x.graph, shape);
   if (symbolic.length === 0) return int64s(x.graph, target as number[]);
   if (symbolic.length === 1 && !target.includes(-1)) {
     return int64s(
