@@ -13,16 +13,14 @@ import { type Dtype, elementCount } from "./tensor-entry.ts";
 export interface TorchStorage extends OpaqueObject {
   readonly type: "storage";
   readonly key: string;
-  /** undefined: untyped, the tensor says its dtype. */
-  readonly dtype: Dtype | undefined;
-  /** Elements; bytes where untyped. */
+  readonly dtype: Dtype;
+  /** Elements. */
   readonly size: number;
 }
 
 export interface TorchTensor extends OpaqueObject {
   readonly type: "tensor";
   readonly storage: TorchStorage;
-  readonly dtype: Dtype;
   /** Elements from the start of the storage. */
   readonly offset: number;
   readonly shape: readonly number[];
@@ -46,24 +44,22 @@ export const storageClasses: Readonly<Record<Dtype, string>> = {
 
 const dtypes = Object.keys(storageClasses) as Dtype[];
 const storageDtypes = new Map(dtypes.map((dtype) => [`torch.${storageClasses[dtype]}`, dtype]));
-const dtypeTokens = new Map(dtypes.map((dtype) => [`torch.${dtype}`, dtype]));
 
 const ORDERED_DICT = "collections.OrderedDict";
-const REBUILD_TENSOR_V2 = "torch._utils._rebuild_tensor_v2";
-const REBUILD_TENSOR_V3 = "torch._utils._rebuild_tensor_v3";
+const REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2";
 const REBUILD_PARAMETER = "torch._utils._rebuild_parameter";
-const UNTYPED_STORAGE = "torch.storage.UntypedStorage";
 
-/** The allow-list: every name that a state dict of plain tensors uses, and nothing else. */
+/**
+ * The allow-list: every name that a state dict of plain tensors uses, and the dtypes, which training scripts put
+ * beside it. (`_rebuild_tensor_v3` and untyped storages occur only with dtypes that are not supported here.)
+ */
 const tokens: ReadonlyMap<string, GlobalToken> = new Map(
   [
     ORDERED_DICT,
-    REBUILD_TENSOR_V2,
-    REBUILD_TENSOR_V3,
+    REBUILD_TENSOR,
     REBUILD_PARAMETER,
-    UNTYPED_STORAGE,
     ...storageDtypes.keys(),
-    ...dtypeTokens.keys(),
+    ...dtypes.map((dtype) => `torch.${dtype}`),
   ].map((name) => [name, { kind: "global", name }]),
 );
 
@@ -76,10 +72,8 @@ export const torchBuilder: Builder = {
       case ORDERED_DICT:
         if (args.length > 0) throw new Error("OrderedDict is called with arguments");
         return { kind: "dict", ordered: true, entries: new Map() };
-      case REBUILD_TENSOR_V2:
-        return rebuildTensor(args, undefined);
-      case REBUILD_TENSOR_V3:
-        return rebuildTensor([...args.slice(0, 6), ...args.slice(7)], dtypeTokens.get(nameOf(args[6]) ?? ""));
+      case REBUILD_TENSOR:
+        return rebuildTensor(args);
       case REBUILD_PARAMETER:
         if (!isTensor(args[0])) throw new Error(`a parameter is made of ${describe(args[0])}`);
         return args[0];
@@ -89,9 +83,8 @@ export const torchBuilder: Builder = {
   },
 
   persistentLoad([tag, storageClass, key, location, size]) {
-    const className = nameOf(storageClass);
-    const dtype = storageDtypes.get(className ?? "");
-    if (tag !== "storage" || (dtype === undefined && className !== UNTYPED_STORAGE)) return undefined;
+    const dtype = storageDtypes.get(nameOf(storageClass) ?? "");
+    if (tag !== "storage" || dtype === undefined) return undefined;
     if (typeof key !== "string" || !/^\d{1,19}$/.test(key))
       throw new Error("a storage key is not a decimal number");
     if (typeof location !== "string" || elementCount([size]) === undefined)
@@ -102,15 +95,12 @@ export const torchBuilder: Builder = {
 };
 
 /** (storage, storage offset, size, stride, requires_grad, hooks[, metadata]) as `_rebuild_tensor_v2` takes them. */
-function rebuildTensor(args: readonly PickleValue[], declared: Dtype | undefined): TorchTensor {
+function rebuildTensor(args: readonly PickleValue[]): TorchTensor {
   const [storage, offset, size, stride, , hooks, metadata] = args;
   if (args.length < 6 || args.length > 7)
     throw new Error(`a tensor is rebuilt from ${args.length} arguments`);
   if (!isStorage(storage))
     throw new Error(`a tensor is rebuilt from ${describe(storage)}, not from a storage`);
-  const dtype = declared ?? storage.dtype;
-  if (dtype === undefined)
-    throw new Error(`storage ${storage.key} is used with a dtype that is not supported`);
   if (elementCount([offset]) === undefined) throw new Error("a tensor's storage offset is not a count");
   if (!isDict(hooks) || hooks.entries.size > 0) throw new Error("a tensor has backward hooks");
   if (metadata != null && !(isDict(metadata) && metadata.entries.size === 0))
@@ -119,7 +109,6 @@ function rebuildTensor(args: readonly PickleValue[], declared: Dtype | undefined
     kind: "object",
     type: "tensor",
     storage,
-    dtype,
     offset: offset as number,
     shape: counts(size, "size"),
     stride: counts(stride, "stride"),

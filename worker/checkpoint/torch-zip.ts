@@ -56,8 +56,6 @@ function findPickle(
   const root = pickle.name.slice(0, -"/data.pkl".length);
   const stray = [...entries.keys()].find((name) => !name.startsWith(`${root}/`));
   if (stray !== undefined) refuse(`entry ${quoted(stray)}`, `lies outside of ${quoted(root)}`);
-  if (entries.has(`${root}/constants.pkl`))
-    refuse("zip directory", "is a TorchScript program, not a state dict; save model.state_dict() instead");
   return { root, pickle };
 }
 
@@ -112,11 +110,12 @@ function tensorEntry(
   };
   if (typeof name !== "string") return refuse("its name is not a string");
   if (!isTensor(tensor)) return refuse(`is not a tensor but a ${describe(tensor)}`);
-  const { storage, dtype, offset, shape } = tensor;
+  const { storage, offset, shape } = tensor;
+  const { dtype } = storage;
   const entry = entries.get(`${root}/data/${storage.key}`);
   if (entry === undefined)
     return refuse(`its storage ${quoted(`data/${storage.key}`)} is not in the archive`);
-  const storageBytes = storage.size * (storage.dtype === undefined ? 1 : itemBytes[storage.dtype]);
+  const storageBytes = storage.size * itemBytes[dtype];
   if (entry.size !== storageBytes)
     return refuse(`its storage says ${storageBytes} bytes, ${quoted(entry.name)} has ${entry.size}`);
   const count = elementCount(shape);
