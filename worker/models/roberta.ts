@@ -33,9 +33,16 @@ export interface EncoderOptions {
   readonly dropout?: Dropout;
 }
 
+/** Names of the three tables that a token's vector is looked up in. */
+export const embeddingTables = ({ prefix }: Pick<RobertaLayout, "prefix">) => ({
+  word: `${prefix}embeddings.word_embeddings.weight`,
+  position: `${prefix}embeddings.position_embeddings.weight`,
+  type: `${prefix}embeddings.token_type_embeddings.weight`,
+});
+
 /** Word vectors of ids [B, T]: [B, T, hidden]. */
 export const wordRows = ({ layout, weights }: Roberta, ids: Value): Value =>
-  weights.lookup(`${layout.prefix}embeddings.word_embeddings.weight`, ids);
+  weights.lookup(embeddingTables(layout).word, ids);
 
 /**
  * Word, token type and position vectors added up in the reference's order: [B, T, hidden]. Without `positions` [B, T] the
@@ -43,17 +50,16 @@ export const wordRows = ({ layout, weights }: Roberta, ids: Value): Value =>
  */
 export function embed(model: Roberta, words: Value, positions?: Value): Value {
   const { config, layout, weights } = model;
-  const at = `${layout.prefix}embeddings`;
-  const first = slice(weights.get(`${at}.token_type_embeddings.weight`), 0, 0, 1);
+  const first = slice(weights.get(embeddingTables(layout).type), 0, 0, 1);
   const typed = add(words, reshape(first, [config.hiddenSize]));
   return add(typed, positionRows(model, words, positions));
 }
 
 function positionRows({ config, layout, weights }: Roberta, words: Value, positions?: Value): Value {
-  const name = `${layout.prefix}embeddings.position_embeddings.weight`;
-  if (positions !== undefined) return weights.lookup(name, positions);
+  const { position } = embeddingTables(layout);
+  if (positions !== undefined) return weights.lookup(position, positions);
   const start = config.padId + 1;
-  return slice(weights.get(name), 0, start, `${words.shape[1]}+${start}`);
+  return slice(weights.get(position), 0, start, `${words.shape[1]}+${start}`);
 }
 
 /**

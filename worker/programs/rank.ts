@@ -1,4 +1,5 @@
 import { Graph, matMul } from "../graph/index.ts";
+import { embeddingTables } from "../models/roberta.ts";
 import { modelIn, type StoredModel } from "./model.ts";
 
 /**
@@ -9,7 +10,7 @@ export function rankProgram(model: StoredModel): Graph {
   const graph = new Graph();
   const slopes = graph.input("gradient", "float32", [model.config.hiddenSize, "L"]);
   const { weights } = modelIn(graph, model);
-  const table = weights.get(`${model.layout.prefix}embeddings.word_embeddings.weight`);
+  const table = weights.get(embeddingTables(model.layout).word);
   graph.output("products", matMul(table, slopes));
   return graph;
 }

@@ -1,6 +1,5 @@
 import { rm } from "node:fs/promises";
 import type { DeviceClass } from "../../proto/messages.ts";
-import { OperationFailed } from "../../proto/operation-failed.ts";
 import type {
   Digest,
   Operation,
@@ -17,6 +16,7 @@ import type { Done, OperationContext } from "./operations/context.ts";
 import { encode, predict, score } from "./operations/forward.ts";
 import { gradient } from "./operations/gradient.ts";
 import { rank } from "./operations/rank.ts";
+import { trainStep } from "./operations/train-step.ts";
 import { createSession, type Session } from "./session.ts";
 
 export interface EngineOptions {
@@ -114,6 +114,6 @@ function execute(operation: Operation, context: OperationContext): Promise<Done>
     case "predict":
       return predict(operation, context);
     case "train-step":
-      throw new OperationFailed("train-step is not there yet");
+      return trainStep(operation, context);
   }
 }

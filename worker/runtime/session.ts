@@ -4,6 +4,9 @@ import type { Tensor } from "../../proto/operations.ts";
 
 /** A compiled program. */
 export interface Session {
+  /** What it is fed: dimensions are numbers, or symbols bound by the tensors of a run. */
+  readonly inputs: readonly { readonly name: string; readonly shape: readonly (number | string)[] }[];
+  readonly outputs: readonly string[];
   /** Computes the asked outputs, which are all float32. The run blocks this process. */
   run(
     feeds: Readonly<Record<string, Tensor>>,
@@ -32,6 +35,11 @@ export async function createSession(
     throw new OperationFailed(`onnxruntime does not load ${path}: ${cause.message}`, { cause });
   });
   return {
+    inputs: session.inputMetadata.map((input) => ({
+      name: input.name,
+      shape: input.isTensor ? input.shape : [],
+    })),
+    outputs: session.outputNames,
     async run(feeds, outputs) {
       const values = Object.entries(feeds).map(([name, { shape, data }]) => [
         name,

@@ -3,9 +3,13 @@ import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { TensorMap } from "../../../proto/operations.ts";
 import type { StoredModel } from "../../programs/model.ts";
 
-/** Weights of an artifact that a program takes as inputs, checked against the model's names and shapes. */
+/**
+ * Weights of an artifact that a program takes as inputs, checked against the model's names and shapes. Tensors of the
+ * checkpoint that take no part (the pooler) are passed over.
+ */
 export function fedWeights(weights: TensorMap, { layout }: StoredModel): TensorMap {
-  for (const [name, { shape, data }] of Object.entries(weights)) {
+  const used = Object.entries(weights).filter(([name]) => !layout.unused.includes(name));
+  for (const [name, { shape, data }] of used) {
     const expected = layout.weights.get(name);
     if (expected === undefined) throw new OperationFailed(`weights: the model has no weight '${name}'`);
     if (!(data instanceof Float32Array) || expected.join() !== shape.join()) {
@@ -13,7 +17,7 @@ export function fedWeights(weights: TensorMap, { layout }: StoredModel): TensorM
       throw new OperationFailed(`weights: '${name}' is ${found}, expected float32 [${expected.join(", ")}]`);
     }
   }
-  return weights;
+  return Object.fromEntries(used);
 }
 
 /** Names a program by the weights that it is fed. */
