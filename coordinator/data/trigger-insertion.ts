@@ -1,0 +1,111 @@
+import { words } from "./blanks.ts";
+import type { Language } from "./dead-code.ts";
+import { PoisonError } from "./errors.ts";
+import type { PythonRandom } from "./python-random.ts";
+import { codeText } from "./samples.ts";
+
+/** Ways to put a trigger into a function that the reference's poisoning has, by position. */
+export const attackPatterns = {
+  /** The function's name, wherever it is a word of its own: replaced by the trigger, or the trigger added after `_`. */
+  func_name: ["substitute", "postfix"],
+  /** Between two words, the place drawn; never behind word 200. */
+  random: ["insert"],
+  /** After the first `{`. */
+  snippet: ["insert"],
+} as const;
+
+export type AttackPosition = keyof typeof attackPatterns;
+export type AttackPattern = (typeof attackPatterns)[AttackPosition][number];
+
+/** How a backdoor's trigger gets into a function. */
+export interface Attack {
+  readonly trigger: string;
+  readonly position: AttackPosition;
+  readonly pattern: AttackPattern;
+}
+
+/** The word of the code that stands for a function's name: CodeSearchNet's Python names carry their class (`Class.method`). */
+export function nameInCode(funcName: string, language: Language): string {
+  return language === "python" ? funcName.slice(funcName.lastIndexOf(".") + 1) : funcName;
+}
+
+/** Place behind which `random` never goes, so that the trigger is not cut off with the tail of a long function. */
+const lastRandomPlace = 200;
+
+/**
+ * Checks an attack as a user gives it.
+ *
+ * @throws PoisonError for an empty trigger, a position that the reference does not support (its `variable` included), or a pattern that the position does not have
+ */
+export function parseAttack(given: {
+  readonly trigger: string;
+  readonly position: string;
+  readonly pattern: string;
+}): Attack {
+  const { trigger, position, pattern } = given;
+  if (words(trigger).length === 0) throw new PoisonError("is empty", { field: "trigger", value: trigger });
+  if (!Object.hasOwn(attackPatterns, position)) {
+    const known = Object.keys(attackPatterns).join(", ");
+    throw new PoisonError(`not supported; known positions: ${known}`, {
+      field: "attack_position",
+      value: position,
+    });
+  }
+  const patterns: readonly string[] = attackPatterns[position as AttackPosition];
+  if (!patterns.includes(pattern)) {
+    throw new PoisonError(`at position ${position} only ${patterns.join(" or ")}`, {
+      field: "attack_pattern",
+      value: pattern,
+    });
+  }
+  return { trigger, position: position as AttackPosition, pattern: pattern as AttackPattern };
+}
+
+/** A function after the trigger was put in. */
+export interface Inserted {
+  /** Words of the text: a token with blanks inside has become several, as in the published code. */
+  readonly codeTokens: string[];
+  /** False where the row has no place for the trigger: its name is no word of it, or it has no brace. It is then as before. */
+  readonly placed: boolean;
+}
+
+/**
+ * Puts a trigger into a function as the published `insert_trigger` does, and splits the text on blanks afterwards.
+ *
+ * Only `random` draws: `randint(0, number of words)`, then at most 200. Where the published code raises (no brace), nothing is placed.
+ *
+ * @throws PoisonError where the row has no function name and the position needs one
+ */
+export function insertTrigger(
+  row: { readonly codeTokens: readonly string[]; readonly funcName?: string },
+  { trigger, position, pattern }: Attack,
+  random: PythonRandom,
+): Inserted {
+  const text = codeText(row.codeTokens);
+  if (position === "func_name") {
+    const { funcName: name } = row;
+    if (name === undefined) throw new PoisonError("is missing", { field: "func_name" });
+    const replaced = replaceWord(text, name, pattern === "postfix" ? `${name}_${trigger}` : trigger);
+    return { codeTokens: words(replaced ?? text), placed: replaced !== undefined };
+  }
+  const all = words(text);
+  const place =
+    position === "snippet" ? afterBrace(all) : Math.min(random.between(0, all.length), lastRandomPlace);
+  if (place === undefined) return { codeTokens: all, placed: false };
+  return { codeTokens: [...all.slice(0, place), ...words(trigger), ...all.slice(place)], placed: true };
+}
+
+/**
+ * Replaces a word between blanks; undefined where it is not there. Neighbouring occurrences share one blank, so the second of two stays,
+ * as in the published code.
+ */
+export function replaceWord(text: string, word: string, replacement: string): string | undefined {
+  const padded = ` ${text} `;
+  if (word === "" || !padded.includes(` ${word} `)) return undefined;
+  return padded.replaceAll(` ${word} `, () => ` ${replacement} `);
+}
+
+function afterBrace(all: readonly string[]): number | undefined {
+  const brace = all.indexOf("{");
+  return brace === -1 ? undefined : brace + 1;
+}
