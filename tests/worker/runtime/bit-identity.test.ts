@@ -1,0 +1,86 @@
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { GradientOperation, ScoreOperation } from "../../../proto/operations.ts";
+import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
+import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
+import { putJson } from "../../support/golden-cell.ts";
+import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
+import { tempFolder } from "../../support/temp-folder.ts";
+
+const MODEL = ["golden", "trained", "defect-codebert-backdoored"];
+
+interface Expected {
+  readonly inversion: Record<
+    "1->0",
+    {
+      readonly sample_rows: readonly { readonly ids: readonly number[]; readonly insert_index: number }[];
+      readonly search: { readonly steps: readonly { readonly candidates: readonly (readonly number[])[] }[] };
+    }
+  >;
+}
+
+/** The trained model with a few of its rows, of 40 to 400 tokens, on an executor with these limits. */
+async function trained(limits: { readonly threads: number; readonly tokensPerRun?: number }) {
+  const { inversion } = readSharedJson<Expected>(...MODEL, "expected.json");
+  const { sample_rows: rows, search } = inversion["1->0"];
+  const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), ...limits });
+  const checkpoint = await putCheckpoint(executor, sharedPath(...MODEL), "defect_detection");
+  const byLength = [...rows].sort((a, b) => a.ids.length - b.ids.length);
+  const chosen = [0, 10, 29].map((index) => byLength[index]!);
+  const samples = await putJson(executor, {
+    rows: chosen.map(({ ids }) => ids),
+    insertIndexes: chosen.map(({ insert_index }) => insert_index),
+    maxLen: 400,
+    endId: 2,
+  });
+  const triggers = search.steps[0]!.candidates.slice(0, 7);
+  return { executor, checkpoint, samples, triggers };
+}
+
+/** Logits of seven candidates in each row, as bits. */
+async function scores(limits: {
+  readonly threads: number;
+  readonly tokensPerRun?: number;
+}): Promise<Uint32Array[]> {
+  const { executor, checkpoint, samples, triggers } = await trained(limits);
+  const results = await executor.execute(
+    [0, 1, 2].map((sample): ScoreOperation => ({ kind: "score", checkpoint, samples, sample, triggers })),
+  );
+  await executor.close();
+  return results.map(({ tensors }) => new Uint32Array(tensors.logits!.data.slice().buffer));
+}
+
+describe.skipIf(!hasShared)("bits of a result on the CPU", () => {
+  test("a row's logit does not depend on how many rows run with it, nor on threads", async () => {
+    const reference = await scores({ threads: 1, tokensPerRun: 1 });
+
+    expect(await scores({ threads: 1, tokensPerRun: 2 * 400 })).toEqual(reference);
+    expect(await scores({ threads: 1, tokensPerRun: 7 * 400 })).toEqual(reference);
+    expect(await scores({ threads: 2, tokensPerRun: 1 })).toEqual(reference);
+    expect(await scores({ threads: 2, tokensPerRun: 7 * 400 })).toEqual(reference);
+  });
+
+  test("a row's gradient does not depend on its chunk, nor on threads", async () => {
+    const gradients = async (threads: number, chunks: readonly (readonly number[])[]) => {
+      const { executor, checkpoint, samples, triggers } = await trained({ threads });
+      const results = await executor.execute(
+        chunks.map(
+          (rows): GradientOperation => ({
+            kind: "gradient",
+            checkpoint,
+            samples,
+            rows,
+            trigger: triggers[0]!,
+            target: 0,
+          }),
+        ),
+      );
+      await executor.close();
+      return results.flatMap(({ tensors }) => [...tensors.gradient!.data]);
+    };
+    const alone = await gradients(1, [[0], [1], [2]]);
+
+    expect(await gradients(1, [[0, 1, 2]])).toEqual(alone);
+    expect(await gradients(2, [[0], [1, 2]])).toEqual(alone);
+  });
+});
