@@ -4,12 +4,12 @@
  * | from | to | when |
  * |---|---|---|
  * | starting | connecting | the inference child says what device it computes on |
- * | starting | failed | the child cannot start, three times in a row |
+ * | starting | failed | the device cannot be used, or the child does not start, five times in a row |
  * | connecting | serving | a coordinator welcomes the worker |
- * | connecting | refused | a coordinator refuses it (another program, an id that is no token) |
+ * | connecting, serving | refused | a coordinator refuses it (another program, an id that is no token) |
  * | serving | connecting | the stream ends: what was not started is dropped, since its leases go to others at once |
  * | serving | draining | SIGTERM, Ctrl-C, or the coordinator says Drain |
- * | serving | failed | the child cannot start again, ten times in a row |
+ * | connecting, serving | failed | the child does not start again, five times in a row |
  * | draining | stopped | nothing is held and every result was accepted, or the drain time is over, or the stream ended |
  * | starting, connecting | stopped | SIGTERM or Ctrl-C with nothing to give back |
  *

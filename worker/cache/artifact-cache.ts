@@ -1,11 +1,11 @@
 import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Digest } from "../../proto/operations.ts";
 import { DigestSchema } from "./digest.ts";
 import { type ArtifactSource, download } from "./download.ts";
 import { chooseEvictions } from "./eviction.ts";
 import { readManifest } from "./manifest.ts";
+import { isAbandoned, ownerName } from "./owner.ts";
 import { Permits } from "./permits.ts";
 import { takeOver } from "./shared-folder.ts";
 
@@ -247,11 +247,9 @@ export class ArtifactCache {
   /** This process's own partial file, taken over from a process of this machine that is gone. */
   async #partial(digest: Digest): Promise<string> {
     const folder = join(this.#options.folder, "partial");
-    const host = hostname().replaceAll(/[^\w-]/g, "_");
-    const own = join(folder, `${digest}.${host}.${process.pid}`);
+    const own = join(folder, `${digest}.${ownerName}`);
     for (const name of await readdir(folder)) {
-      const [of, on, pid] = name.split(".");
-      if (of !== digest || on !== host || Number(pid) === process.pid || isAlive(Number(pid))) continue;
+      if (!name.startsWith(digest) || !isAbandoned(name.slice(digest.length + 1))) continue;
       await rename(join(folder, name), own).catch(() => {}); // another worker may have taken it first
     }
     return own;
@@ -336,13 +334,4 @@ function settled(promises: readonly Promise<void>[]): Promise<void> {
   const all = Promise.all(promises).then(() => {});
   all.catch(() => {});
   return all;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

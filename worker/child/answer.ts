@@ -1,4 +1,4 @@
-import { rename, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { DeviceClass } from "../../proto/messages.ts";
@@ -34,7 +34,7 @@ export async function answerDone(
   const bytes = Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0);
   const file =
     bytes + OVERHEAD_BYTES > MAX_INLINE_RESULT_BYTES
-      ? await writeResult(encodeTensors(tensors), by.options.resultFolder)
+      ? await writeResult(encodeTensors(tensors), join(by.options.resultFolder, String(ticket)))
       : undefined;
   const outcome: ResultOutcome = file
     ? { kind: "artifact", digest: file.digest }
@@ -88,11 +88,7 @@ function envelope(
   return encodeResultEnvelope({ fingerprint, workerId, deviceClass, programVersion, outcome, ...done });
 }
 
-async function writeResult(bytes: Uint8Array, folder: string): Promise<ResultFile> {
-  const digest = digestOf(bytes);
-  const path = join(folder, digest);
-  // Renamed into place: a child that is killed while it writes leaves nothing that looks whole.
-  await writeFile(`${path}.tmp`, bytes);
-  await rename(`${path}.tmp`, path);
-  return { path, digest, bytes: bytes.byteLength };
+async function writeResult(bytes: Uint8Array, path: string): Promise<ResultFile> {
+  await writeFile(path, bytes);
+  return { path, digest: digestOf(bytes), bytes: bytes.byteLength };
 }

@@ -3,6 +3,9 @@ import { type CoordinatorClient, connectToCoordinator } from "../../proto/client
 import type { CoordinatorMessage, Hello, Welcome, WorkerMessage } from "../../proto/messages.ts";
 
 export interface StreamEvents {
+  /** The coordinator welcomed the worker. */
+  open(stream: CoordinatorStream): void;
+  /** What comes after Welcome. */
   message(message: CoordinatorMessage): void;
   /** The stream is over; nothing more comes. */
   end(reason: string): void;
@@ -13,158 +16,136 @@ export class RefusedError extends Error {
   override readonly name = "RefusedError";
 }
 
-/** One `Work` stream, from Welcome to its end. */
-export interface CoordinatorStream {
-  readonly address: string;
-  readonly welcome: Welcome;
-  /** Channel of the stream, for artifacts. */
-  readonly client: CoordinatorClient;
-  /** Sends in order, as fast as the transport takes it. After the end, nothing happens. */
-  send(message: WorkerMessage): void;
-  /** Says Goodbye and waits until the coordinator has ended its side, at most `waitMs`. */
-  goodbye(reason: string, waitMs: number): Promise<void>;
-  /** Breaks it off. */
-  close(): void;
-}
-
 const WELCOME_MS = 10_000;
 
 /**
- * Dials a coordinator and says Hello.
+ * Dials a coordinator and says Hello. Resolves after `events.open`.
  *
  * @throws RefusedError, or an error that says why there is no stream: then another attempt may succeed.
  */
-export async function dialCoordinator(
+export function dialCoordinator(
   address: string,
   hello: Hello,
   signal: AbortSignal,
   events: StreamEvents,
-): Promise<CoordinatorStream> {
+): Promise<void> {
   signal.throwIfAborted();
   const client = connectToCoordinator(address);
-  const giveUp = () => client.close();
-  signal.addEventListener("abort", giveUp, { once: true });
-  try {
-    const stream = client.work();
-    const outgoing = new Outgoing(stream);
-    outgoing.send({ message: "hello", hello });
-    const welcome = await firstMessage(stream, signal);
-    let over = false;
-    const end = (reason: string) => {
-      if (over) return;
-      over = true;
-      events.end(reason);
+  const call = client.work();
+  let stream: CoordinatorStream | undefined;
+  return new Promise<void>((resolve, reject) => {
+    const fail = (error: Error) => {
+      settle();
+      call.cancel();
       client.close();
+      reject(error);
     };
-    const ended = new Promise<void>((resolve) => {
-      for (const event of ["end", "error", "close"]) stream.once(event, () => resolve());
-    });
-    stream.on("data", (message: CoordinatorMessage) => events.message(message));
-    stream.on("error", (error) => end(error.message));
-    stream.once("end", () => end("the coordinator ended the stream"));
-    stream.resume();
-    return {
-      address,
-      welcome,
-      client,
-      send: (message) => {
-        if (!over) outgoing.send(message);
-      },
-      close: () => {
-        stream.cancel();
-        end("broken off");
-      },
-      goodbye: async (reason, waitMs) => {
-        if (over) return;
-        outgoing.send({ message: "goodbye", goodbye: { reason } });
-        outgoing.end();
-        let timer: NodeJS.Timeout | undefined;
-        await Promise.race([
-          ended,
-          new Promise((resolve) => {
-            timer = setTimeout(resolve, waitMs);
-          }),
-        ]);
-        clearTimeout(timer);
-        stream.cancel();
-        end("the worker said Goodbye");
-      },
-    };
-  } catch (error) {
-    client.close();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", giveUp);
-  }
-}
-
-/** Waits for Welcome; the stream is paused afterwards, so that nothing is lost before the listeners are there. */
-function firstMessage(
-  stream: ClientDuplexStream<WorkerMessage, CoordinatorMessage>,
-  signal: AbortSignal,
-): Promise<Welcome> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => settle(() => reject(new Error("no answer to Hello"))), WELCOME_MS);
-    const settle = (how: () => void) => {
+    const timer = setTimeout(() => fail(new Error("no answer to Hello")), WELCOME_MS);
+    const onAbort = () => fail(signal.reason as Error);
+    signal.addEventListener("abort", onAbort, { once: true });
+    const settle = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
-      stream.off("data", onData);
-      stream.off("end", onEnd);
-      stream.off("error", onError);
-      stream.on("error", () => {}); // what a stream says after it was given up
-      how();
     };
-    const onAbort = () => settle(() => reject(signal.reason));
-    const onEnd = () => settle(() => reject(new Error("the coordinator ended the stream without an answer")));
-    const onError = (error: Error) => settle(() => reject(error));
-    const onData = (first: CoordinatorMessage) => {
-      stream.pause();
-      settle(() => {
-        if (first.message === "welcome") resolve(first.welcome);
-        else if (first.message === "refused") reject(new RefusedError(first.refused.reason));
-        else reject(new Error(`the coordinator answered Hello with ${first.message}`));
-      });
+    const over = (reason: string) => {
+      if (stream) stream.over(reason);
+      else fail(new Error(reason));
     };
-    signal.addEventListener("abort", onAbort, { once: true });
-    stream.on("data", onData);
-    stream.once("end", onEnd);
-    stream.once("error", onError);
+    call.on("error", (error) => over(error.message));
+    call.on("end", () => over("the coordinator ended the stream"));
+    call.on("data", (message: CoordinatorMessage) => {
+      if (stream) return events.message(message);
+      if (message.message === "refused") return fail(new RefusedError(message.refused.reason));
+      if (message.message !== "welcome") return fail(new Error(`Hello was answered with ${message.message}`));
+      settle();
+      stream = new CoordinatorStream({ address, client, call, welcome: message.welcome, onEnd: events.end });
+      events.open(stream);
+      resolve();
+    });
+    call.write({ message: "hello", hello });
   });
 }
 
-/** Messages in order; where the transport is full they wait here until it drains. */
-class Outgoing {
-  readonly #stream: ClientDuplexStream<WorkerMessage, CoordinatorMessage>;
+interface StreamParts {
+  readonly address: string;
+  readonly client: CoordinatorClient;
+  readonly call: ClientDuplexStream<WorkerMessage, CoordinatorMessage>;
+  readonly welcome: Welcome;
+  readonly onEnd: (reason: string) => void;
+}
+
+/** One `Work` stream, from Welcome to its end. */
+export class CoordinatorStream {
+  readonly address: string;
+  readonly welcome: Welcome;
+  /** Channel of the stream, for artifacts. */
+  readonly client: CoordinatorClient;
+  readonly #call: StreamParts["call"];
+  readonly #onEnd: StreamParts["onEnd"];
+  readonly #ended = new AbortController();
+  /** Messages that wait for the transport to drain. */
   readonly #waiting: WorkerMessage[] = [];
   #full = false;
-  #ending = false;
+  #halfClosed = false;
 
-  constructor(stream: ClientDuplexStream<WorkerMessage, CoordinatorMessage>) {
-    this.#stream = stream;
-    stream.on("drain", () => {
+  constructor({ address, client, call, welcome, onEnd }: StreamParts) {
+    this.address = address;
+    this.client = client;
+    this.welcome = welcome;
+    this.#call = call;
+    this.#onEnd = onEnd;
+    call.on("drain", () => {
       this.#full = false;
       this.#flush();
     });
   }
 
+  /** Sends in order, as fast as the transport takes it. After the end nothing happens. */
   send(message: WorkerMessage): void {
+    if (this.#ended.signal.aborted || this.#halfClosed) return;
     this.#waiting.push(message);
     this.#flush();
   }
 
-  /** Half-closes after what was sent. */
-  end(): void {
-    this.#ending = true;
+  /** Says Goodbye, and waits until the coordinator has ended its side, at most `waitMs`. */
+  async goodbye(reason: string, waitMs: number): Promise<void> {
+    this.send({ message: "goodbye", goodbye: { reason } });
+    this.#halfClosed = true;
     this.#flush();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, waitMs);
+      const ended = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.#ended.signal.aborted) ended();
+      else this.#ended.signal.addEventListener("abort", ended, { once: true });
+    });
+    this.close();
+  }
+
+  /** Breaks it off. */
+  close(): void {
+    this.#call.cancel();
+    this.over("broken off");
+  }
+
+  /** The transport says that it is over. */
+  over(reason: string): void {
+    if (this.#ended.signal.aborted) return;
+    this.#ended.abort();
+    this.#onEnd(reason);
+    this.client.close();
   }
 
   #flush(): void {
-    for (;;) {
-      if (this.#full || this.#stream.destroyed) return;
+    while (!this.#full && !this.#ended.signal.aborted) {
       const next = this.#waiting.shift();
-      if (!next) break;
-      this.#full = !this.#stream.write(next);
+      if (!next) {
+        if (this.#halfClosed) this.#call.end();
+        return;
+      }
+      this.#full = !this.#call.write(next);
     }
-    if (this.#ending) this.#stream.end();
   }
 }

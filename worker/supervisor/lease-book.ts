@@ -23,9 +23,9 @@ export type Withdrawal =
   | { readonly kind: "dropped"; readonly assignment: Assignment }
   /** It waits in the child behind another one: the child must be told. */
   | { readonly kind: "skip"; readonly assignment: Assignment }
-  /** It runs: only killing the child stops it. */
+  /** It ran: only killing the child stops it. */
   | { readonly kind: "kill"; readonly assignment: Assignment }
-  /** The worker does not hold it (any more). */
+  /** The worker does not hold it, or has finished it. */
   | { readonly kind: "unknown" };
 
 /** The operations of this worker, in the order in which they came. No I/O: the supervisor acts on what it answers. */
@@ -80,19 +80,18 @@ export class LeaseBook {
     return this.#find((each) => each.state === "ready");
   }
 
-  /** The child is gone: what it had and did not begin is ready for the next one. Returns what ran. */
-  childGone(): Assignment | undefined {
-    const [running, ...behind] = this.sent();
-    for (const each of behind) each.state = "ready";
-    if (running) this.#assignments.delete(running.ticket);
-    return running;
+  /** The child is gone: what it had is ready for the next one. */
+  takeBackSent(): void {
+    for (const each of this.sent()) each.state = "ready";
   }
 
+  /** Takes an operation out of the book. */
   withdraw(leaseId: number): Withdrawal {
     const assignment = this.#find((each) => each.leaseId === leaseId);
     if (!assignment) return { kind: "unknown" };
-    if (assignment.state === "sent" && assignment === this.running()) return { kind: "kill", assignment };
+    const runs = assignment === this.running();
     this.#assignments.delete(assignment.ticket);
+    if (runs) return { kind: "kill", assignment };
     return { kind: assignment.state === "sent" ? "skip" : "dropped", assignment };
   }
 

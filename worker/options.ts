@@ -1,0 +1,96 @@
+import { randomBytes } from "node:crypto";
+import { availableParallelism, homedir, hostname, totalmem } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { packageRoot } from "../proto/package-root.ts";
+import { SUBJECT_TOKEN } from "../proto/subjects.ts";
+import { LOG_LEVELS } from "./logging.ts";
+
+/** What a worker is told. Everything but the coordinators has a default. */
+export const WorkerOptionsSchema = z.strictObject({
+  /** Addresses (`host:port`) that are tried in turn. */
+  coordinators: z.array(z.string().regex(/^\S+:\S+$/, "host:port")).min(1),
+  /** Unique among the workers that live; a token of a NATS subject. */
+  id: z.string().regex(SUBJECT_TOKEN, "1 to 64 letters, digits, _ and -").default(newWorkerId),
+  device: z.string().default("cpu"),
+  /** Intra-op threads of the inference child. */
+  threads: z.number().int().min(1).max(1024).default(availableParallelism),
+  /** Folder of artifacts; workers of one machine may share it. */
+  cacheFolder: z.string().min(1).default(defaultCacheFolder),
+  cacheBytes: z
+    .number()
+    .int()
+    .positive()
+    .default(50 * 2 ** 30),
+  /** Memory that the inference child may use. */
+  memoryBytes: z.number().int().positive().default(availableMemory),
+  /** Leases to hold at once: one runs, one waits in the child, the others' artifacts are being fetched. */
+  leases: z.number().int().min(1).max(256).default(4),
+  /** Bounds on results that are not accepted yet: above them the worker asks for no more leases. */
+  outboxResults: z.number().int().min(1).default(64),
+  outboxBytes: z
+    .number()
+    .int()
+    .positive()
+    .default(2 * 2 ** 30),
+  /** A result that is not accepted after this time is sent again. */
+  resendMs: z.number().int().positive().default(15_000),
+  /** The inference child is replaced after this many checkpoints. */
+  recycleCheckpoints: z.number().int().min(1).default(16),
+  /** An inference child that is silent for this long during one operation counts as dead. */
+  operationTimeoutMs: z.number().int().positive().default(600_000),
+  /** Time to finish and give back on SIGTERM. */
+  drainMs: z.number().int().nonnegative().default(10_000),
+  metricsHost: z.string().default("127.0.0.1"),
+  /** No metrics where absent; 0 takes a free port. */
+  metricsPort: z.number().int().min(0).max(65_535).optional(),
+  logLevel: z.enum([...LOG_LEVELS, "silent"]).default("info"),
+  logFormat: z.enum(["plain", "json"]).default("plain"),
+  /** Compiled module that runs as inference child; tests put other engines in. */
+  childEntry: z.string().default(join(packageRoot, "dist", "worker", "child", "main.js")),
+  engineOptions: z.record(z.string(), z.unknown()).default({}),
+});
+
+/** As given. */
+export type WorkerOptions = z.input<typeof WorkerOptionsSchema>;
+/** With defaults. */
+export type CompiledWorkerOptions = z.output<typeof WorkerOptionsSchema>;
+
+/** An option that cannot be used; the message names it and its value. */
+export class WorkerOptionsError extends Error {
+  override readonly name = "WorkerOptionsError";
+}
+
+/** @throws WorkerOptionsError */
+export function compileWorkerOptions(options: unknown): CompiledWorkerOptions {
+  const parsed = WorkerOptionsSchema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const value = issue?.path.reduce<unknown>((inner, key) => (inner as never)?.[key], options);
+  throw new WorkerOptionsError(
+    `worker option ${issue?.path.join(".") || "(all)"}: ${issue?.message} (given: ${JSON.stringify(value)})`,
+  );
+}
+
+function newWorkerId(): string {
+  const host = hostname()
+    .split(".")[0]
+    ?.replaceAll(/[^A-Za-z0-9_-]/g, "_")
+    .slice(0, 40);
+  return `${host}-${process.pid}-${randomBytes(3).toString("hex")}`;
+}
+
+function defaultCacheFolder(): string {
+  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  const base =
+    XDG_CACHE_HOME ||
+    (process.platform === "win32" && LOCALAPPDATA) ||
+    (process.platform === "darwin" ? join(homedir(), "Library", "Caches") : join(homedir(), ".cache"));
+  return join(base, "elibad", "artifacts");
+}
+
+/** What the container or machine leaves to its processes. */
+function availableMemory(): number {
+  const constrained = process.constrainedMemory();
+  return constrained > 0 && constrained < totalmem() ? constrained : totalmem();
+}

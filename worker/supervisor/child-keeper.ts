@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DeviceClass } from "../../proto/messages.ts";
+import type { ChildOptions, FromChild, ToChild } from "../child/messages.ts";
+import { InferenceChild } from "./inference-child.ts";
+
+export interface KeeperEvents {
+  /** A child takes operations. */
+  ready(deviceClass: DeviceClass): void;
+  finished(message: Extract<FromChild, { kind: "finished" }>): void;
+  /** The child is gone with all it had; the next one is on its way. `asked`: by `replace`. */
+  gone(end: { readonly asked: boolean; readonly reason: string }): void;
+  /** No child can be had. */
+  gaveUp(reason: string): void;
+  line(text: string): void;
+}
+
+/** Starts in a row that may fail. */
+const MAX_FAILED_STARTS = 5;
+const backOffMs = (failures: number): number => Math.min(10_000, 100 * 2 ** failures);
+
+/** Keeps one inference child alive: the next one is started when one dies, after a pause that grows with each death. */
+export class ChildKeeper {
+  readonly #entry: string;
+  readonly #options: ChildOptions;
+  readonly #events: KeeperEvents;
+  readonly #stopped = new AbortController();
+  #child: InferenceChild | undefined;
+  #ready = false;
+  #everReady = false;
+  #failedStarts = 0;
+  /** Deaths since the last finished operation. */
+  #deaths = 0;
+  #unusable: string | undefined;
+  #lastRssBytes = 0;
+
+  constructor(entry: string, options: ChildOptions, events: KeeperEvents) {
+    this.#entry = entry;
+    this.#options = options;
+    this.#events = events;
+    this.#start();
+  }
+
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Resident memory of the child in bytes: as the system says, else as the child said last. */
+  rssBytes(): number {
+    return this.#child?.rssBytes() ?? this.#lastRssBytes;
+  }
+
+  send(message: ToChild): void {
+    this.#child?.send(message);
+  }
+
+  /** Kills the child, whatever it does. `gone` follows, then the next child's `ready`. */
+  async replace(): Promise<void> {
+    this.#ready = false;
+    await this.#child?.kill();
+  }
+
+  /** Kills the child for good. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.replace();
+  }
+
+  #start(): void {
+    this.#unusable = undefined;
+    this.#child = new InferenceChild(this.#entry, this.#options, {
+      message: (message) => this.#onMessage(message),
+      exit: (end) => void this.#onExit(end),
+      line: this.#events.line,
+    });
+  }
+
+  #onMessage(message: FromChild): void {
+    switch (message.kind) {
+      case "ready":
+        this.#ready = true;
+        this.#everReady = true;
+        this.#failedStarts = 0;
+        this.#events.ready(message.deviceClass);
+        break;
+      case "unusable":
+        this.#unusable = message.message;
+        break;
+      case "finished":
+        this.#deaths = 0;
+        this.#lastRssBytes = message.rssBytes;
+        this.#events.finished(message);
+    }
+  }
+
+  async #onExit(end: { readonly asked: boolean; readonly reason: string }): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
+    const started = this.#ready || end.asked;
+    this.#ready = false;
+    this.#child = undefined;
+    if (!started) this.#failedStarts++;
+    if (!end.asked) this.#deaths++;
+    const reason = this.#unusable ?? end.reason;
+    this.#events.gone({ asked: end.asked, reason });
+    const hopeless = this.#unusable !== undefined && !this.#everReady;
+    if (hopeless || this.#failedStarts >= MAX_FAILED_STARTS) {
+      this.#events.gaveUp(reason);
+      return;
+    }
+    if (!end.asked) await sleep(backOffMs(this.#deaths), undefined, this.#stopped).catch(() => {});
+    if (!this.#stopped.signal.aborted) this.#start();
+  }
+}

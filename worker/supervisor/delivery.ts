@@ -1,0 +1,88 @@
+import { rm } from "node:fs/promises";
+import type { Digest } from "../../proto/operations.ts";
+import type { NatsPublisher } from "../outbox/nats-publisher.ts";
+import type { Outbox, OutboxResult } from "../outbox/outbox.ts";
+import { uploadArtifact } from "./artifact-transfer.ts";
+import type { CoordinatorStream } from "./coordinator-stream.ts";
+
+/** Sends what is in the outbox, over NATS where there is one and it takes it, else over the worker's stream. */
+export class Delivery {
+  readonly #outbox: Outbox;
+  readonly #log: (message: string) => void;
+  readonly #uploads = new Map<Digest, Promise<void>>();
+  #stream: CoordinatorStream | undefined;
+  #publisher: NatsPublisher | undefined;
+
+  constructor(outbox: Outbox, log: (message: string) => void) {
+    this.#outbox = outbox;
+    this.#log = log;
+  }
+
+  /** A stream began: everything that was not accepted goes over it, whatever became of it before. */
+  attach(stream: CoordinatorStream, publisher: NatsPublisher | undefined): void {
+    this.#stream = stream;
+    this.#publisher = publisher;
+    for (const result of this.#outbox.all()) this.send(result, "stream");
+  }
+
+  detach(): void {
+    this.#stream = undefined;
+  }
+
+  /** Sends what waits for too long. */
+  resendOverdue(): void {
+    for (const result of this.#outbox.overdue(Date.now())) {
+      this.#log(`the result ${result.fingerprint.slice(0, 12)} was not accepted, sending it again`);
+      this.send(result, "stream");
+    }
+  }
+
+  /** Sends a result that is in the outbox. A failure is no error: what is not accepted is sent again. */
+  send(result: OutboxResult, way: "usual" | "stream"): void {
+    const stream = this.#stream;
+    if (!stream) return;
+    const attempt = this.#outbox.sending(result.fingerprint, Date.now());
+    const publisher = way === "usual" && this.#publisher?.isConnected ? this.#publisher : undefined;
+    if (result.artifact || publisher) void this.#sendSlowly(result, stream, publisher, attempt);
+    else sendEnvelope(stream, result);
+  }
+
+  /** The coordinator has the result: a file that held its tensors is not needed any more. */
+  async accepted(fingerprint: Digest): Promise<void> {
+    await this.drop(this.#outbox.accept(fingerprint));
+  }
+
+  async drop(result: OutboxResult | undefined): Promise<void> {
+    if (result?.artifact) await rm(result.artifact.path, { force: true });
+  }
+
+  async #sendSlowly(
+    result: OutboxResult,
+    stream: CoordinatorStream,
+    publisher: NatsPublisher | undefined,
+    attempt: number,
+  ): Promise<void> {
+    try {
+      if (result.artifact) await this.#upload(result.artifact, stream);
+    } catch (error) {
+      this.#log(`the result ${result.fingerprint.slice(0, 12)} was not taken: ${(error as Error).message}`);
+      return;
+    }
+    if (await publisher?.publish(result.fingerprint, result.envelope, attempt)) return;
+    sendEnvelope(stream, result);
+  }
+
+  #upload(artifact: { readonly path: string; readonly digest: Digest }, stream: CoordinatorStream) {
+    const running = this.#uploads.get(artifact.digest);
+    if (running) return running;
+    const upload = uploadArtifact(stream.client, artifact).finally(() =>
+      this.#uploads.delete(artifact.digest),
+    );
+    this.#uploads.set(artifact.digest, upload);
+    return upload;
+  }
+}
+
+function sendEnvelope(stream: CoordinatorStream, { envelope }: OutboxResult): void {
+  stream.send({ message: "resultEnvelope", resultEnvelope: envelope });
+}

@@ -1,0 +1,315 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { CoordinatorMessage, DeviceClass, Hello } from "../../proto/messages.ts";
+import { ArtifactCache } from "../cache/artifact-cache.ts";
+import { type FinalState, isFinal, mayBecome, type WorkerState } from "../life.ts";
+import type { Logger } from "../logging.ts";
+import { WorkerMetrics } from "../metrics/worker-metrics.ts";
+import type { CompiledWorkerOptions } from "../options.ts";
+import { NatsPublisher } from "../outbox/nats-publisher.ts";
+import { Outbox } from "../outbox/outbox.ts";
+import { makeResultFolder } from "../outbox/result-folder.ts";
+import { programVersion } from "../program-version.ts";
+import { CoordinatorArtifacts } from "./artifact-transfer.ts";
+import { type CoordinatorStream, RefusedError } from "./coordinator-stream.ts";
+import { Delivery } from "./delivery.ts";
+import { dialForever } from "./dial-forever.ts";
+import { creditToGrant } from "./lease-book.ts";
+import { Workbench } from "./workbench.ts";
+
+/** Part of the drain time that is kept for giving back and Goodbye. */
+const GOODBYE_MS = 1_000;
+const DEFAULT_HEARTBEAT_MS = 2_000;
+
+interface Parts {
+  readonly options: CompiledWorkerOptions;
+  readonly log: Logger;
+  readonly cache: ArtifactCache;
+  readonly artifacts: CoordinatorArtifacts;
+  readonly resultFolder: string;
+}
+
+/**
+ * A worker: the thin process between a coordinator and one inference child. It never computes and never blocks. Its states
+ * are in `life.ts`; what happens to operations is in `workbench.ts`.
+ */
+export class Supervisor {
+  readonly metrics: WorkerMetrics;
+  /** Resolves when the worker has ended all that it started. */
+  readonly done: Promise<FinalState>;
+  readonly #parts: Parts;
+  readonly #outbox: Outbox;
+  readonly #delivery: Delivery;
+  readonly #workbench: Workbench;
+  /** Ends dialling and waiting. */
+  readonly #over = new AbortController();
+  #state: WorkerState = { kind: "starting" };
+  #finish: (state: FinalState) => void = () => {};
+  #deviceClass: DeviceClass | undefined;
+  #stream: CoordinatorStream | undefined;
+  #publisher: NatsPublisher | undefined;
+  #outstandingCredit = 0;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #onIdle: (() => void) | undefined;
+
+  static async start(options: CompiledWorkerOptions, log: Logger): Promise<Supervisor> {
+    const artifacts = new CoordinatorArtifacts();
+    const cache = await ArtifactCache.open({
+      folder: options.cacheFolder,
+      maxBytes: options.cacheBytes,
+      source: artifacts,
+      log: (message) => log.info(message),
+    });
+    const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);
+    return new Supervisor({ options, log, cache, artifacts, resultFolder });
+  }
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    const { options, log, cache, resultFolder } = parts;
+    const { outboxResults: maxResults, outboxBytes: maxBytes, resendMs } = options;
+    this.#outbox = new Outbox({ maxResults, maxBytes, resendMs });
+    this.#delivery = new Delivery(this.#outbox, (message) => log.warn(message));
+    this.metrics = new WorkerMetrics({
+      state: () => this.#state.kind,
+      leases: () => this.#workbench.held,
+      outbox: () => ({ results: this.#outbox.results, bytes: this.#outbox.bytes }),
+      cache: () => cache.counts(),
+      childRssBytes: () => this.#workbench.childRssBytes(),
+    });
+    this.done = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    this.#workbench = new Workbench({
+      ...parts,
+      outbox: this.#outbox,
+      delivery: this.#delivery,
+      metrics: this.metrics,
+      childOptions: {
+        workerId: options.id,
+        programVersion: programVersion(),
+        artifactFolder: join(options.cacheFolder, "artifacts"),
+        resultFolder,
+        device: options.device,
+        threads: options.threads,
+        engineOptions: options.engineOptions,
+      },
+      events: {
+        ready: (deviceClass) => this.#onReady(deviceClass),
+        changed: () => this.#onChanged(),
+        childDied: (leaseId, reason) =>
+          this.#stream?.send({ message: "childDied", childDied: { leaseId, reason } }),
+        gaveUp: (reason) => void this.#end({ kind: "failed", reason: `inference child: ${reason}` }),
+      },
+    });
+  }
+
+  get state(): WorkerState {
+    return this.#state;
+  }
+
+  get childPid(): number | undefined {
+    return this.#workbench.childPid;
+  }
+
+  /** Finishes or gives back what the worker holds, says Goodbye and stops, within `drainMs`. */
+  drain(reason: string): void {
+    if (this.#state.kind === "draining" || isFinal(this.#state)) return;
+    if (this.#state.kind !== "serving") {
+      void this.#end({ kind: "stopped", reason });
+      return;
+    }
+    const untilMs = Date.now() + this.#parts.options.drainMs;
+    this.#become({ kind: "draining", reason, untilMs });
+    void this.#drain(reason, untilMs);
+  }
+
+  #onReady(deviceClass: DeviceClass): void {
+    if (this.#deviceClass === undefined) {
+      const { provider, runtimeVersion, hardware, programForm } = deviceClass;
+      const { threads, id } = this.#parts.options;
+      this.#parts.log.info(
+        { id, provider, onnxruntime: runtimeVersion, hardware, programForm, threads },
+        "the inference child is ready",
+      );
+    }
+    this.#deviceClass = deviceClass;
+    if (this.#state.kind === "starting") void this.#connect();
+  }
+
+  async #connect(): Promise<void> {
+    const addresses = this.#parts.options.coordinators;
+    this.#become({ kind: "connecting", addresses });
+    try {
+      await dialForever({
+        addresses,
+        hello: () => this.#hello(),
+        signal: this.#over.signal,
+        waiting: (reason) =>
+          this.#parts.log.warn(`waiting for a coordinator at ${addresses.join(", ")} (${reason})`),
+        events: {
+          open: (stream) => void this.#onOpen(stream),
+          message: (message) => this.#onMessage(message),
+          end: (reason) => this.#onStreamEnd(reason),
+        },
+      });
+    } catch (error) {
+      if (this.#over.signal.aborted) return;
+      const kind = error instanceof RefusedError ? "refused" : "failed";
+      await this.#end({ kind, reason: (error as Error).message });
+    }
+  }
+
+  async #hello(): Promise<Hello> {
+    const { options, cache } = this.#parts;
+    return {
+      workerId: options.id,
+      programVersion: programVersion(),
+      deviceClass: this.#deviceClass ?? null,
+      memoryBytes: options.memoryBytes,
+      cachedCheckpoints: await cache.cachedCheckpoints(),
+      threads: options.threads,
+    };
+  }
+
+  async #onOpen(stream: CoordinatorStream): Promise<void> {
+    this.#stream = stream;
+    this.#parts.artifacts.client = stream.client;
+    this.#outstandingCredit = 0;
+    this.#become({ kind: "serving", address: stream.address });
+    await this.#followWelcome(stream);
+    if (this.#stream !== stream) return;
+    this.#heartbeat = setInterval(() => this.#beat(), stream.welcome.heartbeatMs || DEFAULT_HEARTBEAT_MS);
+    this.#delivery.attach(stream, this.#publisher);
+    this.#beat();
+    this.#grantCredit();
+  }
+
+  async #followWelcome({ welcome }: CoordinatorStream): Promise<void> {
+    const { cache, log, options } = this.#parts;
+    const { natsUrl: url, resultSubject: subject, artifactFolder, artifactNonce } = welcome;
+    if (await cache.useSharedFolder(artifactFolder, artifactNonce)) {
+      log.info(`artifacts are taken from the coordinator's folder ${artifactFolder}, on the same volume`);
+    }
+    const current = this.#publisher?.options;
+    if (current?.url === url && current.subject === subject) return;
+    void this.#publisher?.close();
+    this.#publisher = undefined;
+    if (url === "") return;
+    this.#publisher = new NatsPublisher({
+      url,
+      subject,
+      workerId: options.id,
+      log: (message) => log.info(message),
+      onReconnect: () => this.metrics.natsReconnected(),
+    });
+  }
+
+  #onMessage(message: CoordinatorMessage): void {
+    switch (message.message) {
+      case "lease":
+        this.#outstandingCredit = Math.max(0, this.#outstandingCredit - 1);
+        if (this.#state.kind === "serving") this.#workbench.take(message.lease);
+        else this.#giveBack([message.lease.leaseId]);
+        break;
+      case "accepted":
+        void this.#delivery.accepted(message.accepted.fingerprint);
+        break;
+      case "cancel":
+        this.#workbench.cancel(message.cancel.leaseId, message.cancel.reason);
+        break;
+      case "drain":
+        this.drain(`the coordinator says: ${message.drain.reason}`);
+        break;
+      case "refused":
+        void this.#end({ kind: "refused", reason: message.refused.reason });
+        break;
+      case "welcome":
+        break;
+    }
+    this.#onChanged();
+  }
+
+  #onStreamEnd(reason: string): void {
+    this.#stream = undefined;
+    this.#parts.artifacts.client = undefined;
+    clearInterval(this.#heartbeat);
+    this.#delivery.detach();
+    if (this.#over.signal.aborted) return;
+    this.#workbench.forgetLeases();
+    if (this.#state.kind === "draining") {
+      void this.#end({ kind: "stopped", reason: this.#state.reason });
+      return;
+    }
+    this.#parts.log.warn(`the coordinator is lost (${reason}), dialling again`);
+    void this.#connect();
+  }
+
+  #beat(): void {
+    this.#delivery.resendOverdue();
+    this.#workbench.endHungChild();
+    this.#stream?.send({ message: "heartbeat", heartbeat: this.#workbench.heartbeat() });
+  }
+
+  #onChanged(): void {
+    this.#grantCredit();
+    if (this.#workbench.held === 0 && this.#outbox.results === 0) this.#onIdle?.();
+  }
+
+  #grantCredit(): void {
+    const leases = creditToGrant({
+      window: this.#parts.options.leases,
+      outstanding: this.#outstandingCredit,
+      held: this.#workbench.held,
+      paused: this.#outbox.isFull || this.#state.kind !== "serving",
+    });
+    if (leases === 0 || !this.#stream) return;
+    this.#outstandingCredit += leases;
+    this.#stream.send({ message: "credit", credit: { leases } });
+  }
+
+  #giveBack(returnedLeaseIds: readonly number[]): void {
+    this.#stream?.send({ message: "draining", draining: { returnedLeaseIds } });
+  }
+
+  async #drain(reason: string, untilMs: number): Promise<void> {
+    this.#giveBack(this.#workbench.giveBackUnstarted());
+    await this.#idleUntil(untilMs - GOODBYE_MS);
+    if (this.#workbench.held > 0) this.#giveBack(this.#workbench.giveBackAll());
+    await this.#end({ kind: "stopped", reason });
+  }
+
+  /** Waits until nothing runs and every result was accepted. */
+  async #idleUntil(untilMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, Math.max(0, untilMs - Date.now()));
+      this.#onIdle = resolve;
+      this.#over.signal.addEventListener("abort", () => resolve(), { once: true });
+      this.#onChanged();
+    });
+    clearTimeout(timer);
+  }
+
+  #become(state: WorkerState): void {
+    if (this.#state.kind === state.kind || !mayBecome(this.#state.kind, state.kind)) return;
+    this.#state = state;
+    const { log } = this.#parts;
+    if (state.kind === "serving") log.info(`serving the coordinator at ${state.address}`);
+    if (state.kind === "draining") log.info(`draining: ${state.reason}`);
+  }
+
+  /** One order: no more work, Goodbye, child, broker, files. */
+  async #end(state: FinalState): Promise<void> {
+    if (isFinal(this.#state)) return;
+    this.#become(state);
+    this.#over.abort(new Error(state.reason));
+    clearInterval(this.#heartbeat);
+    if (state.kind === "failed") this.#giveBack(this.#workbench.giveBackAll());
+    await this.#stream?.goodbye(state.reason, GOODBYE_MS);
+    this.#parts.cache.close();
+    await Promise.all([this.#workbench.close(), this.#publisher?.close()]);
+    await rm(this.#parts.resultFolder, { recursive: true, force: true });
+    this.#finish(state);
+  }
+}

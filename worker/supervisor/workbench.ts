@@ -1,0 +1,286 @@
+import { rm } from "node:fs/promises";
+import type { DeviceClass, Heartbeat, LeaseMessage } from "../../proto/messages.ts";
+import { operationFromMessage } from "../../proto/operation-codec.ts";
+import type { Digest, Operation } from "../../proto/operations.ts";
+import { encodeResultEnvelope } from "../../proto/result-envelope.ts";
+import type { ArtifactCache, Hold } from "../cache/artifact-cache.ts";
+import { ManifestError } from "../cache/errors.ts";
+import type { ChildOptions, FromChild } from "../child/messages.ts";
+import type { Logger } from "../logging.ts";
+import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
+import type { CompiledWorkerOptions } from "../options.ts";
+import type { Outbox } from "../outbox/outbox.ts";
+import { ChildKeeper } from "./child-keeper.ts";
+import type { Delivery } from "./delivery.ts";
+import { type Assignment, LeaseBook, type Withdrawal } from "./lease-book.ts";
+import { needsOf } from "./needs.ts";
+
+/** Operations that the child has at once: one runs, the next is there when it ends. */
+const CHILD_AHEAD = 2;
+
+export interface WorkbenchEvents {
+  /** A child is ready, for the first time or again. */
+  ready(deviceClass: DeviceClass): void;
+  /** Something ended: there may be room for more, or nothing left to do. */
+  changed(): void;
+  /** The child died unasked during the operation of this lease. */
+  childDied(leaseId: number, reason: string): void;
+  /** No child can be had. */
+  gaveUp(reason: string): void;
+}
+
+export interface WorkbenchParts {
+  readonly options: CompiledWorkerOptions;
+  readonly childOptions: ChildOptions;
+  readonly log: Logger;
+  readonly cache: ArtifactCache;
+  readonly outbox: Outbox;
+  readonly delivery: Delivery;
+  readonly metrics: WorkerMetrics;
+  readonly events: WorkbenchEvents;
+}
+
+/** Where operations lie between their lease and their result: artifacts are fetched for them, the child runs them. */
+export class Workbench {
+  readonly #parts: WorkbenchParts;
+  readonly #book = new LeaseBook();
+  readonly #holds = new Map<number, Hold>();
+  readonly #keeper: ChildKeeper;
+  #deviceClass: DeviceClass | undefined;
+  #checkpointsOfChild = new Set<Digest>();
+  /** Why the child is being killed, while it is. */
+  #killing: ChildEnd | undefined;
+
+  constructor(parts: WorkbenchParts) {
+    this.#parts = parts;
+    this.#keeper = new ChildKeeper(parts.options.childEntry, parts.childOptions, {
+      ready: (deviceClass) => this.#onChildReady(deviceClass),
+      finished: (message) => this.#onFinished(message),
+      gone: (end) => this.#onChildGone(end),
+      gaveUp: parts.events.gaveUp,
+      line: (text) => parts.log.warn({ child: this.#keeper.pid }, text),
+    });
+  }
+
+  /** Operations that are not finished. */
+  get held(): number {
+    return this.#book.size;
+  }
+
+  get childPid(): number | undefined {
+    return this.#keeper.pid;
+  }
+
+  childRssBytes(): number {
+    return this.#keeper.rssBytes();
+  }
+
+  heartbeat(): Heartbeat {
+    return {
+      leaseIds: [...new Set([...this.#book.leaseIds(), ...this.#parts.outbox.leaseIds()])],
+      runningLeaseId: this.#book.running()?.leaseId ?? 0,
+      childRssBytes: this.#keeper.rssBytes(),
+    };
+  }
+
+  /** Takes a lease: its result may be there already, or its operation run on from a lost stream. */
+  take({ leaseId, fingerprint, operation: message }: LeaseMessage): void {
+    const { cache, delivery, outbox } = this.#parts;
+    const known = outbox.find(fingerprint, leaseId);
+    if (known) delivery.send(known, "stream");
+    if (known || this.#book.adopt(leaseId, fingerprint)) return;
+    let operation: Operation;
+    try {
+      operation = operationFromMessage(message);
+    } catch (error) {
+      this.#deliverError(leaseId, fingerprint, error as Error, false);
+      return;
+    }
+    const { ticket } = this.#book.add(leaseId, fingerprint, operation);
+    const hold = cache.hold(needsOf(operation));
+    this.#holds.set(ticket, hold);
+    if (hold.ready === undefined) this.#onArtifactsReady(ticket);
+    else {
+      hold.ready.then(
+        () => this.#onArtifactsReady(ticket),
+        (error: Error) => this.#onArtifactsFailed(ticket, error),
+      );
+    }
+  }
+
+  /** The coordinator does not want it any more. */
+  cancel(leaseId: number, reason: string): void {
+    const withdrawal = this.#book.withdraw(leaseId);
+    if (withdrawal.kind === "unknown") return;
+    const { kind } = withdrawal.assignment.operation;
+    this.#parts.log.debug(`a ${kind} operation is cancelled: ${reason}`);
+    this.#parts.metrics.operationEnded(kind, "cancelled");
+    this.#actOn(withdrawal);
+  }
+
+  /** The stream ended: what has not begun is dropped, since its lease goes to another worker at once. */
+  forgetLeases(): void {
+    this.#parts.outbox.forgetLeases();
+    for (const withdrawal of this.#book.forgetLeases()) this.#actOn(withdrawal);
+  }
+
+  /** Drops what has not begun and returns its leases. */
+  giveBackUnstarted(): number[] {
+    const running = this.#book.running()?.leaseId;
+    const leaseIds = this.#book.leaseIds().filter((leaseId) => leaseId !== running);
+    for (const leaseId of leaseIds) this.#actOn(this.#book.withdraw(leaseId));
+    return leaseIds;
+  }
+
+  /** Drops what is left, also what runs, and returns its leases. */
+  giveBackAll(): number[] {
+    const leaseIds = this.#book.leaseIds();
+    for (const leaseId of leaseIds) this.#actOn(this.#book.withdraw(leaseId));
+    return leaseIds;
+  }
+
+  /** Ends a child that is silent for too long; the operation counts as one that a child died of. */
+  endHungChild(): void {
+    const running = this.#book.running();
+    const silentMs = running ? performance.now() - running.sentAt : 0;
+    if (silentMs <= this.#parts.options.operationTimeoutMs || this.#killing !== undefined) return;
+    this.#parts.log.error(`the child is silent for ${Math.round(silentMs / 1000)} s during one operation`);
+    this.#replaceChild("hung");
+  }
+
+  /** Ends the child for good. */
+  async close(): Promise<void> {
+    await this.#keeper.stop();
+    for (const hold of this.#holds.values()) hold.release();
+    this.#holds.clear();
+  }
+
+  #onArtifactsReady(ticket: number): void {
+    const assignment = this.#book.get(ticket);
+    if (assignment?.state !== "fetching") return;
+    assignment.state = "ready";
+    this.#feedChild();
+  }
+
+  #onArtifactsFailed(ticket: number, error: Error): void {
+    const assignment = this.#book.remove(ticket);
+    if (!assignment) return;
+    this.#release(assignment);
+    const { leaseId, fingerprint, operation } = assignment;
+    this.#parts.log.error(`no artifacts for a ${operation.kind} operation: ${error.message}`);
+    const retryable = !(error instanceof ManifestError);
+    this.#parts.metrics.operationEnded(operation.kind, retryable ? "retryable" : "failed");
+    this.#deliverError(leaseId, fingerprint, error, retryable);
+    this.#parts.events.changed();
+  }
+
+  #feedChild(): void {
+    while (this.#keeper.isReady) {
+      const sent = this.#book.sent().length;
+      const next = sent < CHILD_AHEAD ? this.#book.nextReady() : undefined;
+      if (!next) return;
+      const { checkpoint } = next.operation;
+      const isNew = !this.#checkpointsOfChild.has(checkpoint);
+      if (isNew && this.#checkpointsOfChild.size >= this.#parts.options.recycleCheckpoints) {
+        if (sent === 0) this.#replaceChild("recycled");
+        return;
+      }
+      this.#checkpointsOfChild.add(checkpoint);
+      next.state = "sent";
+      next.sentAt = performance.now();
+      const { ticket, fingerprint, operation } = next;
+      this.#keeper.send({ kind: "run", ticket, fingerprint, operation });
+    }
+  }
+
+  #onFinished(message: Extract<FromChild, { kind: "finished" }>): void {
+    const assignment = this.#book.remove(message.ticket);
+    const { envelope, file, outcome } = message;
+    if (!assignment) {
+      // Withdrawn while it ran.
+      if (file) void rm(file.path, { force: true });
+      return;
+    }
+    this.#release(assignment);
+    // The one behind it runs from now on.
+    const running = this.#book.running();
+    if (running) running.sentAt = performance.now();
+    this.#parts.metrics.operationEnded(assignment.operation.kind, outcome, message);
+    const result = { fingerprint: assignment.fingerprint, envelope, reusable: outcome !== "retryable" };
+    this.#deliver(file ? { ...result, artifact: file } : result, assignment.leaseId);
+    this.#feedChild();
+    this.#parts.events.changed();
+  }
+
+  #onChildReady(deviceClass: DeviceClass): void {
+    this.#deviceClass = deviceClass;
+    this.#checkpointsOfChild = new Set();
+    this.#parts.events.ready(deviceClass);
+    this.#feedChild();
+  }
+
+  #onChildGone({ asked, reason }: { readonly asked: boolean; readonly reason: string }): void {
+    const { log, metrics, events } = this.#parts;
+    const cause = this.#killing ?? "died";
+    this.#killing = undefined;
+    metrics.childReplaced(cause);
+    const running = asked && cause !== "hung" ? undefined : this.#book.running();
+    if (running) {
+      const told = cause === "hung" ? "it was silent for too long" : reason;
+      log.error(`the inference child died during a ${running.operation.kind} operation: ${told}`);
+      this.#book.remove(running.ticket);
+      this.#release(running);
+      metrics.operationEnded(running.operation.kind, "died");
+      if (running.leaseId !== undefined) events.childDied(running.leaseId, told);
+    } else if (!asked) {
+      log.error(`the inference child ended: ${reason}`);
+    }
+    this.#book.takeBackSent();
+    events.changed();
+  }
+
+  #replaceChild(cause: ChildEnd): void {
+    this.#killing ??= cause;
+    void this.#keeper.replace();
+  }
+
+  #actOn(withdrawal: Withdrawal): void {
+    if (withdrawal.kind === "unknown") return;
+    const { assignment } = withdrawal;
+    this.#release(assignment);
+    if (withdrawal.kind === "skip") this.#keeper.send({ kind: "skip", ticket: assignment.ticket });
+    if (withdrawal.kind === "kill") this.#replaceChild("cancelled");
+  }
+
+  #release({ ticket }: Assignment): void {
+    this.#holds.get(ticket)?.release();
+    this.#holds.delete(ticket);
+  }
+
+  #deliverError(
+    leaseId: number | undefined,
+    fingerprint: Digest,
+    { message }: Error,
+    retryable: boolean,
+  ): void {
+    const { workerId, programVersion } = this.#parts.childOptions;
+    const envelope = encodeResultEnvelope({
+      fingerprint,
+      workerId,
+      // Leases come after the first child was ready.
+      deviceClass: this.#deviceClass!,
+      programVersion,
+      outcome: { kind: "error", retryable, message },
+      forwards: 0,
+      tokens: 0,
+      seconds: 0,
+    });
+    this.#deliver({ fingerprint, envelope, reusable: !retryable }, leaseId);
+  }
+
+  #deliver(result: Parameters<Outbox["put"]>[0], leaseId: number | undefined): void {
+    const { delivery, outbox } = this.#parts;
+    void delivery.drop(outbox.put(result, leaseId, Date.now()));
+    delivery.send(result, "usual");
+  }
+}
