@@ -19,7 +19,7 @@ export function dieWithParent(): void {
     {
       eval: true,
       workerData: { parent: process.ppid, pollMs: POLL_MS },
-      resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 4, stackSizeMb: 1 },
+      resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 16, stackSizeMb: 1 },
     },
   );
   watch.unref();
