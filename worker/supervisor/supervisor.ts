@@ -216,7 +216,7 @@ export class Supervisor {
         void this.#delivery.accepted(message.accepted.fingerprint);
         break;
       case "cancel":
-        this.#workbench.cancel(message.cancel.leaseId, message.cancel.reason);
+        this.#workbench.cancel(message.cancel);
         break;
       case "drain":
         this.drain(`the coordinator says: ${message.drain.reason}`);

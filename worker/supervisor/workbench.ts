@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import type { DeviceClass, Heartbeat, LeaseMessage } from "../../proto/messages.ts";
+import type { CancelMessage, DeviceClass, Heartbeat, LeaseMessage } from "../../proto/messages.ts";
 import { operationFromMessage } from "../../proto/operation-codec.ts";
 import type { Digest, Operation } from "../../proto/operations.ts";
 import { encodeResultEnvelope } from "../../proto/result-envelope.ts";
@@ -108,8 +108,9 @@ export class Workbench {
     }
   }
 
-  /** The coordinator does not want it any more. */
-  cancel(leaseId: number, reason: string): void {
+  /** The coordinator does not want it any more. With `letRun`, what has begun goes on. */
+  cancel({ leaseId, reason, letRun }: CancelMessage): void {
+    if (letRun && this.#book.running()?.leaseId === leaseId) return;
     const withdrawal = this.#book.withdraw(leaseId);
     if (withdrawal.kind === "unknown") return;
     const { kind } = withdrawal.assignment.operation;
