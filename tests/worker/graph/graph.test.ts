@@ -214,6 +214,15 @@ test("the same operator on the same inputs is one node, and equal constants are 
   expect(softmax(x, 0)).not.toBe(softmax(x, -1));
 });
 
+test("movements that change nothing add no node", () => {
+  const x = float(["B", 2, 3]);
+
+  expect(reshape(x, ["B", 2, 3])).toBe(x);
+  expect(expand(x, ["B", 2, 3])).toBe(x);
+  expect(transpose(transpose(x, [2, 0, 1]), [1, 2, 0])).toBe(x);
+  expect(transpose(transpose(x, [2, 0, 1]), [2, 0, 1]).shape).toEqual([2, 3, "B"]);
+});
+
 test("nodes say in which part of a model they are", () => {
   const x = float([2]);
   const y = x.graph.scope("layer.0", () => x.graph.scope("output", () => add(x, 1)));

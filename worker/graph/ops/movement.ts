@@ -1,4 +1,4 @@
-import { type Dim, elementCount, isSymbol, type Shape } from "../dims.ts";
+import { type Dim, elementCount, isSymbol, type Shape, sameShape } from "../dims.ts";
 import type { DType } from "../dtype.ts";
 import type { Graph, Value } from "../ir.ts";
 import { tensor } from "../tensor.ts";
@@ -7,6 +7,7 @@ import { fromFront, int64s, scalar } from "./operand.ts";
 
 /** The same elements in another shape: numbers, symbols or expressions of them ("B*T"), and -1 at most once. */
 export function reshape(x: Value, shape: Shape): Value {
+  if (sameShape(shape, x.shape)) return x;
   return x.graph.op("Reshape", [x, reshapeTarget(x, shape)])[0]!;
 }
 
@@ -28,9 +29,17 @@ function reshapeTarget(x: Value, shape: Shape): Value {
   return shapeTensor(x.graph, shape);
 }
 
-/** Axes in the order of `perm`. */
-export const transpose = (x: Value, perm: readonly number[]): Value =>
-  x.graph.op("Transpose", [x], { perm })[0]!;
+/**
+ * Axes in the order of `perm`. Transposing back gives the value that was transposed: the gradient of x·Wᵀ then reads W
+ * itself, where onnxruntime would hold another folded copy of the weight.
+ */
+export function transpose(x: Value, perm: readonly number[]): Value {
+  const before = x.graph.producer(x);
+  const first = before?.opType === "Transpose" ? (before.attributes.perm as number[] | undefined) : undefined;
+  const undone =
+    first !== undefined && perm.length === first.length && perm.every((at, axis) => first[at] === axis);
+  return undone ? before!.inputs[0]! : x.graph.op("Transpose", [x], { perm })[0]!;
+}
 
 /** The last two axes swapped. */
 export function swapLast(x: Value): Value {
@@ -70,7 +79,7 @@ export const unsqueeze = (x: Value, axes: readonly number[]): Value =>
 
 /** x repeated along axes of length 1 (and new leading axes) up to `shape`. */
 export const expand = (x: Value, shape: Shape): Value =>
-  x.graph.op("Expand", [x, shapeTensor(x.graph, shape)])[0]!;
+  sameShape(shape, x.shape) ? x : x.graph.op("Expand", [x, shapeTensor(x.graph, shape)])[0]!;
 
 /** Zeros (or `value`) before and after along one axis. */
 export function pad(x: Value, axis: number, before: Dim, after: Dim, value?: number): Value {

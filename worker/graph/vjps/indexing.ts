@@ -3,7 +3,7 @@ import type { Value } from "../ir.ts";
 import { gatherElements, scatterElements } from "../ops/indexing.ts";
 import { expand, full, reshape } from "../ops/movement.ts";
 import { fromFront } from "../ops/operand.ts";
-import { int, type Vjp } from "./rule.ts";
+import { setting, type Vjp } from "./rule.ts";
 
 const zeros = (x: Value): Value => full(x.graph, x.shape, 0, x.dtype);
 
@@ -21,20 +21,20 @@ function ungather(g: Value, x: Value, indices: Value, axis: number): Value {
 export const indexing = {
   Gather: [
     (g, { x: [x, indices], attributes }) =>
-      ungather(g, x, indices, fromFront(int(attributes, "axis", 0), x.shape.length)),
+      ungather(g, x, indices, fromFront(setting(attributes, "axis", 0), x.shape.length)),
     null,
   ],
   GatherElements: [
     (g, { x: [x, indices], attributes }) =>
-      scatterElements(zeros(x), indices, g, { axis: int(attributes, "axis", 0), reduction: "add" }),
+      scatterElements(zeros(x), indices, g, { axis: setting(attributes, "axis", 0), reduction: "add" }),
     null,
   ],
   ScatterElements: [
     (g, { x: [, indices, updates], attributes }) =>
       attributes.reduction === "add"
         ? g
-        : scatterElements(g, indices, zeros(updates), { axis: int(attributes, "axis", 0) }),
+        : scatterElements(g, indices, zeros(updates), { axis: setting(attributes, "axis", 0) }),
     null,
-    (g, { x: [, indices], attributes }) => gatherElements(g, indices, int(attributes, "axis", 0)),
+    (g, { x: [, indices], attributes }) => gatherElements(g, indices, setting(attributes, "axis", 0)),
   ],
 } satisfies Record<string, Vjp>;

@@ -5,7 +5,7 @@ import { fusedMatMul } from "../ops/fused.ts";
 import { gemm, matMul } from "../ops/matrix.ts";
 import { reshape, swapLast } from "../ops/movement.ts";
 import { sumToShape } from "../sum-to-shape.ts";
-import { type Forward, float, int, type Vjp } from "./rule.ts";
+import { type Forward, setting, type Vjp } from "./rule.ts";
 
 /** Rows of all leading axes under one another: [..., columns] to [rows, columns]. */
 const asMatrix = (x: Value): Value =>
@@ -18,9 +18,9 @@ function towardRight(g: Value, a: Value, b: Value): Value {
 }
 
 const flags = ({ attributes }: Forward) => ({
-  transA: int(attributes, "transA", 0) === 1,
-  transB: int(attributes, "transB", 0) === 1,
-  alpha: float(attributes, "alpha", 1),
+  transA: setting(attributes, "transA", 0) === 1,
+  transB: setting(attributes, "transB", 0) === 1,
+  alpha: setting(attributes, "alpha", 1),
 });
 
 type Product = (a: Value, b: Value, options: ReturnType<typeof flags>) => Value;
@@ -53,7 +53,7 @@ export const matrix = {
   ],
   Gemm: [
     ...productRules((a, b, options) => gemm(a, b, null, options)),
-    (g, { x: [, , c], attributes }) => sumToShape(mul(g, float(attributes, "beta", 1)), c.shape),
+    (g, { x: [, , c], attributes }) => sumToShape(mul(g, setting(attributes, "beta", 1)), c.shape),
   ],
   FusedMatMul: productRules(fusedMatMul),
 } satisfies Record<string, Vjp>;

@@ -19,7 +19,7 @@ import {
 import { fromFront } from "../ops/operand.ts";
 import { reduceSum } from "../ops/reduction.ts";
 import { sumToShape } from "../sum-to-shape.ts";
-import { type Forward, int, type Rule, type Vjp } from "./rule.ts";
+import { type Forward, type Rule, setting, type Vjp } from "./rule.ts";
 
 const numbers = (value: Value | null | undefined): readonly number[] | undefined =>
   value?.contents?.map(Number);
@@ -80,7 +80,7 @@ export const movement = {
     },
   ],
   Concat: (g, { node, attributes }, input) => {
-    const axis = fromFront(int(attributes, "axis", 0), g.shape.length);
+    const axis = fromFront(setting(attributes, "axis", 0), g.shape.length);
     return split(
       g,
       node.inputs.map((part) => part!.shape[axis]!),
@@ -91,7 +91,7 @@ export const movement = {
     (_, { node, gradientOf, attributes }) =>
       concat(
         node.outputs.map((_, output) => gradientOf(output)),
-        int(attributes, "axis", 0),
+        setting(attributes, "axis", 0),
       ),
     null,
   ],

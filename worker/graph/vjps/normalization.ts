@@ -4,7 +4,7 @@ import { add, cast, exp, mul, sub } from "../ops/elementwise.ts";
 import { fromFront } from "../ops/operand.ts";
 import { reduceMean, reduceSum } from "../ops/reduction.ts";
 import { sumToShape } from "../sum-to-shape.ts";
-import { type Forward, float, int, type Rule, type Vjp } from "./rule.ts";
+import { type Forward, type Rule, setting, type Vjp } from "./rule.ts";
 
 interface Normalized {
   readonly x: Value;
@@ -44,8 +44,8 @@ const layer = ({ node, x: [x, scale], attributes }: Forward): Normalized => ({
   x,
   scale,
   bias: node.inputs[2] ?? null,
-  axis: int(attributes, "axis", -1),
-  epsilon: float(attributes, "epsilon", 1e-5),
+  axis: setting(attributes, "axis", -1),
+  epsilon: setting(attributes, "epsilon", 1e-5),
 });
 
 const skipped = ({ node, x: [input, skip, scale], attributes }: Forward): Normalized => {
@@ -56,7 +56,7 @@ const skipped = ({ node, x: [input, skip, scale], attributes }: Forward): Normal
     scale,
     bias: beta ?? null,
     axis: -1,
-    epsilon: float(attributes, "epsilon", 1e-12),
+    epsilon: setting(attributes, "epsilon", 1e-12),
   };
 };
 
@@ -74,10 +74,11 @@ const towardSkip: Rule = (g, forward) => towardInput(g, skipped(forward));
 
 export const normalization = {
   Softmax: [
-    (g, { y: [y], attributes }) => mul(y, sub(g, reduceSum(mul(g, y), [int(attributes, "axis", -1)], true))),
+    (g, { y: [y], attributes }) =>
+      mul(y, sub(g, reduceSum(mul(g, y), [setting(attributes, "axis", -1)], true))),
   ],
   LogSoftmax: [
-    (g, { y: [y], attributes }) => sub(g, mul(exp(y), reduceSum(g, [int(attributes, "axis", -1)], true))),
+    (g, { y: [y], attributes }) => sub(g, mul(exp(y), reduceSum(g, [setting(attributes, "axis", -1)], true))),
   ],
   LayerNormalization: [
     onlyFirstResult((g, forward) => towardInput(g, layer(forward))),

@@ -6,7 +6,7 @@ import { scatterElements } from "../ops/indexing.ts";
 import { expand, full, unsqueeze } from "../ops/movement.ts";
 import { fromFront, scalar } from "../ops/operand.ts";
 import { cumSum, reduceSum } from "../ops/reduction.ts";
-import { type Forward, int, type Vjp } from "./rule.ts";
+import { type Forward, setting, type Vjp } from "./rule.ts";
 
 function reducedAxes({ node, x: [x] }: Forward): readonly number[] {
   const axes = node.inputs[1]?.contents;
@@ -17,7 +17,7 @@ function reducedAxes({ node, x: [x] }: Forward): readonly number[] {
 
 /** A result of a reduction with its axes put back as ones, so that it broadcasts against the input. */
 function withAxes(value: Value, forward: Forward): Value {
-  return int(forward.attributes, "keepdims", 1) === 1 ? value : unsqueeze(value, reducedAxes(forward));
+  return setting(forward.attributes, "keepdims", 1) === 1 ? value : unsqueeze(value, reducedAxes(forward));
 }
 
 /** A dimension as a float scalar, computed when the program runs where it is symbolic. */
@@ -48,14 +48,16 @@ export const reduction = {
   ],
   TopK: [
     (g, { x: [x], y: [, indices], attributes }) =>
-      scatterElements(full(x.graph, x.shape, 0, x.dtype), indices, g, { axis: int(attributes, "axis", -1) }),
+      scatterElements(full(x.graph, x.shape, 0, x.dtype), indices, g, {
+        axis: setting(attributes, "axis", -1),
+      }),
     null,
   ],
   CumSum: [
     (g, { x: [, axis], attributes }) =>
       cumSum(g, Number(axis.contents?.[0]), {
-        exclusive: int(attributes, "exclusive", 0) === 1,
-        reverse: int(attributes, "reverse", 0) === 0,
+        exclusive: setting(attributes, "exclusive", 0) === 1,
+        reverse: setting(attributes, "reverse", 0) === 0,
       }),
     null,
   ],

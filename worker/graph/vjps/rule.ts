@@ -31,7 +31,6 @@ export const broadcasting = (...rules: readonly Rule[]): readonly Rule[] =>
         sumToShape(rule(g, forward, input), forward.x[input as 0].shape),
   );
 
-export const int = (attributes: Attributes, name: string, otherwise: number): number =>
+/** A numeric attribute, or what ONNX takes where it is absent. */
+export const setting = (attributes: Attributes, name: string, otherwise: number): number =>
   (attributes[name] as number | undefined) ?? otherwise;
-
-export const float = int;
