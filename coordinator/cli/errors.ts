@@ -22,8 +22,7 @@ const INPUT_ERRORS: ReadonlySet<string> = new Set([
   "SamplesError",
   "TokenizerError",
   "PoisonError",
-  "SettingsError",
-  "TraceError",
+  "SearchInputError",
 ]);
 
 export const EXIT = { done: 0, failed: 1, wrongInput: 2, interrupted: 130 } as const;

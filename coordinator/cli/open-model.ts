@@ -1,0 +1,104 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { canonicalJson } from "../../proto/canonical-json.ts";
+import type { CheckpointManifest, Digest, Executor, Task } from "../../proto/operations.ts";
+import { openCheckpoint } from "../../worker/checkpoint/open-checkpoint.ts";
+import type { Checkpoint } from "../../worker/checkpoint/tensor-entry.ts";
+import { longestRow, parseConfig, type RobertaConfig } from "../../worker/models/config.ts";
+import { type RobertaLayout, recogniseLayout } from "../../worker/models/layout.ts";
+import { checkTokenizerFits, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
+import { InputError } from "./errors.ts";
+
+/** A checkpoint folder whose files fit together: what commands work with. */
+export interface OpenedModel {
+  readonly checkpoint: Checkpoint;
+  /** Path of the `config.json` in use: the folder's own, else the base folder's. */
+  readonly configFile: string;
+  readonly config: RobertaConfig;
+  readonly layout: RobertaLayout;
+  readonly task: Task;
+  /** Labels that the head tells apart: 2 for one logit. */
+  readonly labels: number;
+}
+
+export interface ModelOptions {
+  readonly model: string;
+  readonly base?: string | undefined;
+  readonly task: Task;
+  readonly codeMaxLen: number;
+}
+
+/** The folder itself, or the base folder, that has a file; undefined where none has. */
+function folderWith(file: string, { model, base }: Pick<ModelOptions, "model" | "base">): string | undefined {
+  return [model, base].find((folder) => folder !== undefined && existsSync(join(folder, file)));
+}
+
+/**
+ * Opens a checkpoint folder: weights' headers, configuration, and whether the tensors are the model's. Nothing is loaded yet.
+ *
+ * @throws InputError, CheckpointError or ModelError with file, field and value
+ */
+export async function openModel(options: ModelOptions): Promise<OpenedModel> {
+  const { model, base, task, codeMaxLen } = options;
+  requireFolder("--model", model);
+  if (base !== undefined) requireFolder("--base", base);
+  const checkpoint = await openCheckpoint(model);
+  const home = folderWith("config.json", options);
+  if (home === undefined) {
+    throw new InputError(
+      `--model ${model}: no config.json in it${base === undefined ? "; name a folder that has one with --base" : `, nor in --base ${base}`}`,
+    );
+  }
+  const configFile = join(home, "config.json");
+  const config = parseConfig(readFileSync(configFile, "utf8"), configFile);
+  const layout = recogniseLayout(config, checkpoint.tensors);
+  if (codeMaxLen > longestRow(config)) {
+    throw new InputError(
+      `--code-max-len ${codeMaxLen}: the model reads at most ${longestRow(config)} tokens (${configFile}: max_position_embeddings ${config.maxPositions})`,
+    );
+  }
+  return { checkpoint, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
+}
+
+export function requireFolder(flag: string, folder: string): void {
+  if (!existsSync(folder)) throw new InputError(`${flag} ${folder}: no such folder`);
+  if (!statSync(folder).isDirectory()) {
+    throw new InputError(`${flag} ${folder}: is a file; name the folder that it lies in`);
+  }
+}
+
+/** The tokenizer beside the checkpoint, else the base folder's; it must fit the embedding table. */
+export function openTokenizer(
+  options: Pick<ModelOptions, "model" | "base"> & { readonly arch?: string | undefined },
+  opened: Pick<OpenedModel, "config" | "checkpoint">,
+): Tokenizer {
+  const folder = tokenizerFolder(options);
+  if (folder === undefined) {
+    const where =
+      options.base === undefined
+        ? "; name a folder that has one with --base"
+        : `, nor in --base ${options.base}`;
+    throw new InputError(
+      `--model ${options.model}: no tokenizer in it (vocab.json and merges.txt, or tokenizer.json)${where}`,
+    );
+  }
+  const tokenizer = loadTokenizer(folder, options.arch === "roberta" ? { specialTokens: "roberta" } : {});
+  checkTokenizerFits(tokenizer, opened.config.vocabSize, opened.checkpoint.files[0] ?? options.model);
+  return tokenizer;
+}
+
+export const tokenizerFolder = (options: Pick<ModelOptions, "model" | "base">): string | undefined =>
+  folderWith("vocab.json", options) ?? folderWith("tokenizer.json", options);
+
+/** Gives a checkpoint's files to the executor and returns the digest of its manifest, which operations name. */
+export async function publishCheckpoint(executor: Executor, opened: OpenedModel): Promise<Digest> {
+  const { checkpoint, configFile, task } = opened;
+  const paths = [configFile, ...checkpoint.files, ...(checkpoint.index ? [checkpoint.index] : [])];
+  const files: CheckpointManifest["files"][number][] = [];
+  for (const path of paths) {
+    files.push({ name: basename(path), digest: await executor.putFile(path), bytes: statSync(path).size });
+  }
+  files.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const manifest: CheckpointManifest = { task, files };
+  return executor.putArtifact(Buffer.from(canonicalJson(manifest)));
+}

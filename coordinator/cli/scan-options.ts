@@ -1,0 +1,174 @@
+import type { z } from "zod";
+import { publishedCode, ScanSettings } from "../search/settings.ts";
+import { attackOptions } from "./common-options.ts";
+import { InputError } from "./errors.ts";
+import {
+  defaultTextOf,
+  flag,
+  idList,
+  oneOf,
+  option,
+  type Parsed,
+  path,
+  realNumber,
+  wholeNumber,
+} from "./options.ts";
+
+/** An option whose default is the scan setting's own, shown in `--help`; absent stays absent, so that `--compat` can fill it. */
+function setting<T>(
+  flagText: string,
+  describe: string,
+  key: keyof typeof ScanSettings.shape,
+  schema: z.ZodType<T>,
+) {
+  return option(flagText, `${describe}${defaultTextOf(ScanSettings.shape[key])}`, schema.optional());
+}
+
+/** Options of the trigger search, with the reference's names (DESIGN section 5). */
+export const searchOptions = {
+  directions: option(
+    "--directions <which>",
+    "all label directions, or only --victim-label to --target-label",
+    oneOf("all", "one").default("all"),
+  ),
+  victimLabel: attackOptions.victimLabel,
+  targetLabel: attackOptions.targetLabel,
+  half: option(
+    "--half <half>",
+    "half of the row that the trigger may stand in",
+    oneOf("first_half", "second_half", "both").default("first_half"),
+  ),
+  seeds: setting(
+    "--seeds <n>",
+    "searches per direction and half, with seeds that follow --seed",
+    "seeds",
+    wholeNumber(1, 100),
+  ),
+  triggerLen: setting("--trigger-len <tokens>", "tokens of the trigger", "triggerLen", wholeNumber(1, 64)),
+  topk: setting(
+    "--topk <n>",
+    "ids per position that candidates are drawn from",
+    "topk",
+    wholeNumber(1, 100_000),
+  ),
+  repeatSize: setting("--repeat-size <n>", "candidates of a step", "repeatSize", wholeNumber(1, 100_000)),
+  epochs: setting("--epochs <n>", "steps of a search", "epochs", wholeNumber(1, 100_000)),
+  numSamples: setting(
+    "--num-samples <n>",
+    "rows of the victim label that a search works on; the rest is held out",
+    "samples",
+    wholeNumber(1, 100_000),
+  ),
+  beta: setting("--beta <nats>", "rise of the loss that anchoring accepts", "beta", realNumber(0)),
+  init: setting(
+    "--init <ids>",
+    "initial trigger as ids, comma-separated, instead of a drawn one",
+    "init",
+    idList,
+  ),
+  position: setting(
+    "--position <rule>",
+    "which variable's place a trigger takes: the one whose masking leaves the lowest probability, or as the published code",
+    "position",
+    oneOf("lowest", "published"),
+  ),
+  scoreIndex: setting(
+    "--score-index <index>",
+    "score candidates at this index in every row, instead of each sample's own (published: 10)",
+    "scoreIndex",
+    wholeNumber(1, 100_000),
+  ),
+  loss: setting(
+    "--loss <form>",
+    "float64 from logits, or the published float32 form (which is not pruned)",
+    "loss",
+    oneOf("float64", "published"),
+  ),
+  anchoring: setting(
+    "--anchoring <rule>",
+    "remove tokens one after the other, or the published rule",
+    "anchoring",
+    oneOf("elimination", "published"),
+  ),
+  compat: option(
+    "--compat <what>",
+    `do as the published code does where its way is questionable: ${Object.keys(publishedCode).join(", ")}`,
+    oneOf("published-code").optional(),
+  ),
+  pruning: option("--pruning <on|off>", "off scores every candidate on every sample; the winners are the same", oneOf("on", "off").default("on")),
+  pruneBlock: setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
+  tileTokens: setting(
+    "--tile-tokens <n>",
+    "tokens of one tile, about",
+    "tileTokens",
+    wholeNumber(1, 1_000_000),
+  ),
+  gradientRows: setting(
+    "--gradient-rows <n>",
+    "rows of one gradient operation",
+    "gradientRows",
+    wholeNumber(1, 10_000),
+  ),
+  searchesInFlight: setting(
+    "--searches-in-flight <n>",
+    "searches that run at a time; their traces do not depend on it",
+    "searchesInFlight",
+    wholeNumber(1, 1_000),
+  ),
+  heldOut: option(
+    "--held-out <file>",
+    "rows that measure the trigger and take no part in the search; default: the samples' own rows after those in use",
+    path.optional(),
+  ),
+  replay: option(
+    "--replay <trace.jsonl>",
+    "take each step's candidates from a trace instead of drawing them",
+    path.optional(),
+  ),
+  trace: option(
+    "--trace",
+    "also write trace.jsonl: samples, then every step with candidates and losses",
+    flag,
+  ),
+};
+
+/** The settings of a scan from its options; what the user left out takes the published value under `--compat`, else the default. */
+export function scanSettingsOf(
+  options: Parsed<typeof searchOptions> & { readonly seed: number; readonly codeMaxLen: number },
+): ScanSettings {
+  const { victimLabel: victim, targetLabel: target } = options;
+  const given = {
+    directions: options.directions === "all" ? "all" : [{ victim, target }],
+    halves: options.half === "both" ? ["first_half", "second_half"] : [options.half],
+    seed: options.seed,
+    codeMaxLen: options.codeMaxLen,
+    samples: options.numSamples,
+    pruning: options.pruning === "on",
+    seeds: options.seeds,
+    triggerLen: options.triggerLen,
+    topk: options.topk,
+    repeatSize: options.repeatSize,
+    epochs: options.epochs,
+    beta: options.beta,
+    init: options.init,
+    position: options.position,
+    scoreIndex: options.scoreIndex,
+    loss: options.loss,
+    anchoring: options.anchoring,
+    pruneBlock: options.pruneBlock,
+    tileTokens: options.tileTokens,
+    gradientRows: options.gradientRows,
+    searchesInFlight: options.searchesInFlight,
+  };
+  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...defined });
+  if (settings.init && settings.init.length !== settings.triggerLen) {
+    throw new InputError(
+      `--init ${settings.init.join(",")}: has ${settings.init.length} ids, --trigger-len is ${settings.triggerLen}`,
+    );
+  }
+  if (options.directions === "one" && victim === target) {
+    throw new InputError(`--target-label ${target}: is the victim label too; a trigger changes the answer`);
+  }
+  return settings;
+}
