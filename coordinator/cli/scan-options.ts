@@ -95,7 +95,11 @@ export const searchOptions = {
     `do as the published code does where its way is questionable: ${Object.keys(publishedCode).join(", ")}`,
     oneOf("published-code").optional(),
   ),
-  pruning: option("--pruning <on|off>", "off scores every candidate on every sample; the winners are the same", oneOf("on", "off").default("on")),
+  pruning: option(
+    "--pruning <on|off>",
+    "off scores every candidate on every sample; the winners are the same",
+    oneOf("on", "off").default("on"),
+  ),
   pruneBlock: setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
   tileTokens: setting(
     "--tile-tokens <n>",

@@ -8,6 +8,8 @@ const TOKENS_PER_OPERATION = 4_000;
 export interface PredictContext {
   readonly executor: Pick<Executor, "execute" | "putArtifact">;
   readonly checkpoint: Digest;
+  /** Weights that replace the checkpoint's own, while it is trained. */
+  readonly weights?: Digest | undefined;
   readonly maxLen: number;
   readonly endId: number;
   readonly signal?: AbortSignal;
@@ -16,7 +18,7 @@ export interface PredictContext {
 /** Logits of each row, in order. Equal rows are computed once. */
 export async function predictLogits(
   rows: readonly (readonly number[])[],
-  { executor, checkpoint, maxLen, endId, signal }: PredictContext,
+  { executor, checkpoint, weights, maxLen, endId, signal }: PredictContext,
 ): Promise<Float32Array[]> {
   if (rows.length === 0) return [];
   const indexOf = new Map<string, number>();
@@ -31,7 +33,13 @@ export async function predictLogits(
   const set: SampleSet = { rows: distinct, maxLen, endId };
   const samples = await executor.putArtifact(new TextEncoder().encode(canonicalJson(set)));
   const operations = chunksByTokens(distinct).map(
-    (chunk): PredictOperation => ({ kind: "predict", checkpoint, samples, rows: chunk }),
+    (chunk): PredictOperation => ({
+      kind: "predict",
+      checkpoint,
+      ...(weights === undefined ? {} : { weights }),
+      samples,
+      rows: chunk,
+    }),
   );
   const results = await executor.execute(operations, signal);
   const logits = results.flatMap((result, k) => logitRows(result, operations[k]!.rows.length));

@@ -37,7 +37,7 @@ export interface TrainingSamples {
 export class Trainer {
   readonly #executor: Executor;
   readonly #checkpoint: Digest;
-  readonly #samples: TrainingSamples;
+  #samples: TrainingSamples;
   readonly #settings: TrainerSettings;
   readonly #optimiser: AdamW;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
@@ -76,6 +76,11 @@ export class Trainer {
     await this.#weightsChanged();
     this.#steps++;
     return { loss, gradNorm, learningRate };
+  }
+
+  /** Rows that the next steps' examples refer to, where they change between epochs. */
+  useSamples(samples: TrainingSamples): void {
+    this.#samples = samples;
   }
 
   /** Gradients and loss of a batch at the current weights, before clipping. */

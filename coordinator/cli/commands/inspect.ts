@@ -15,7 +15,13 @@ interface Inspection {
   readonly layers: number;
   readonly hidden_size: number;
   readonly vocab_size: number;
-  readonly tensors: readonly { name: string; dtype: string; shape: readonly number[]; file: string; offset: number }[];
+  readonly tensors: readonly {
+    name: string;
+    dtype: string;
+    shape: readonly number[];
+    file: string;
+    offset: number;
+  }[];
   readonly parameters: number;
   readonly unused_tensors: readonly string[];
   readonly tokenizer: string | null;
@@ -36,12 +42,12 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
     quick: option("--quick", "headers only: do not read the weights", flag),
     ...generalOptions,
   },
-  async run(options, { signal }): Promise<Inspection> {
+  async run(options): Promise<Inspection> {
     const opened = await openModel(options);
     const { checkpoint, config, layout } = opened;
     const tokenizer = tokenizerFolder(options);
     if (tokenizer !== undefined) openTokenizer(options, opened);
-    if (!options.quick) await verifyWeights(checkpoint, { signal });
+    if (!options.quick) await verifyWeights(checkpoint);
     const tensors = [...checkpoint.tensors.values()];
     return {
       folder: checkpoint.folder,
