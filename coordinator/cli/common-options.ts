@@ -1,25 +1,22 @@
-import { flag, oneOf, option, path, realNumber, text, wholeNumber } from "./options.ts";
+import { flag, oneOf, option, optionalPath, pathOption, realNumber, text, wholeNumber } from "./options.ts";
 
 /** Options that mean the same in every command that has them (DESIGN section 10). */
 export const generalOptions = {
-  config: option(
+  config: optionalPath(
     "--config <file>",
     "YAML file with options: every option has a key there (--trigger-len is trigger_len); the command line wins",
-    path.optional(),
   ),
   json: option("--json", "print the result as JSON on stdout, and no progress", flag),
 };
 
 export const modelOptions = {
-  model: option(
+  model: pathOption(
     "--model <dir>",
     "checkpoint folder: model.bin, pytorch_model.bin or model.safetensors (also sharded), with config.json",
-    path,
   ),
-  base: option(
+  base: optionalPath(
     "--base <dir>",
     "folder with config.json and tokenizer, where the checkpoint folder lacks them",
-    path.optional(),
   ),
   task: option(
     "--task <task>",
@@ -39,15 +36,14 @@ export const modelOptions = {
 };
 
 export const samplesOption = {
-  samples: option(
+  samples: pathOption(
     "--samples <file>",
     "clean samples, one JSON object a line: code_tokens, variables, func_name, label (.gz too)",
-    path,
   ),
 };
 
 export const outOption = {
-  out: option("--out <dir>", "new folder for what the command writes", path),
+  out: pathOption("--out <dir>", "new folder for what the command writes"),
 };
 
 export const seedOption = {

@@ -10,6 +10,8 @@ export interface OptionSpec<T = unknown> {
   readonly flag: string;
   readonly describe: string;
   readonly schema: z.ZodType<T>;
+  /** The value is a path: a command that runs elsewhere gets it absolute. */
+  readonly isPath?: true;
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
@@ -72,8 +74,21 @@ export const oneOf = <const W extends readonly [string, ...string[]]>(...words: 
 
 export const text = z.string({ error: "must be text" }).min(1, "must not be empty");
 
-/** A path; `~` is the shell's business. */
-export const path = text;
+/** An option whose value is a path; `~` is the shell's business. */
+export const pathOption = (flag: string, describe: string): OptionSpec<string> => ({
+  flag,
+  describe,
+  schema: text,
+  isPath: true,
+});
+
+/** A path that may be left out. */
+export const optionalPath = (flag: string, describe: string): OptionSpec<string | undefined> => ({
+  flag,
+  describe,
+  schema: text.optional(),
+  isPath: true,
+});
 
 /** A switch: true where the flag stands, or the config says `true`. */
 export const flag = z.boolean({ error: "must be true or false" }).default(false);

@@ -8,8 +8,8 @@ import {
   idList,
   oneOf,
   option,
+  optionalPath,
   type Parsed,
-  path,
   realNumber,
   wholeNumber,
 } from "./options.ts";
@@ -119,15 +119,13 @@ export const searchOptions = {
     "searchesInFlight",
     wholeNumber(1, 1_000),
   ),
-  heldOut: option(
+  heldOut: optionalPath(
     "--held-out <file>",
     "rows that measure the trigger and take no part in the search; default: the samples' own rows after those in use",
-    path.optional(),
   ),
-  replay: option(
+  replay: optionalPath(
     "--replay <trace.jsonl>",
     "take each step's candidates from a trace instead of drawing them",
-    path.optional(),
   ),
   trace: option(
     "--trace",

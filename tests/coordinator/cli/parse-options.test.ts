@@ -2,12 +2,20 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { flag, idList, oneOf, option, path, wholeNumber } from "../../../coordinator/cli/options.ts";
+import {
+  flag,
+  idList,
+  oneOf,
+  option,
+  optionalPath,
+  pathOption,
+  wholeNumber,
+} from "../../../coordinator/cli/options.ts";
 import { parseOptions } from "../../../coordinator/cli/parse-options.ts";
 
 const specs = {
-  config: option("--config <file>", "options from a file", path.optional()),
-  model: option("--model <dir>", "checkpoint folder", path),
+  config: optionalPath("--config <file>", "options from a file"),
+  model: pathOption("--model <dir>", "checkpoint folder"),
   triggerLen: option("--trigger-len <n>", "tokens of the trigger", wholeNumber(1, 64).default(5)),
   half: option("--half <half>", "half of the row", oneOf("first_half", "second_half").default("first_half")),
   json: option("--json", "machine-readable", flag),
