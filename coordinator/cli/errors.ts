@@ -30,6 +30,7 @@ export const EXIT = { done: 0, failed: 1, wrongInput: 2, interrupted: 130 } as c
 /** Exit code for an error: 2 for wrong use or input, 130 for an interruption, else 1. */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof Error)) return EXIT.failed;
+  if ("exitCode" in error && typeof error.exitCode === "number") return error.exitCode;
   if (error.name === "Interrupted" || error.name === "AbortError") return EXIT.interrupted;
   return INPUT_ERRORS.has(error.name) ? EXIT.wrongInput : EXIT.failed;
 }
