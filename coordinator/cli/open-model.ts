@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
-import { canonicalJson } from "../../proto/canonical-json.ts";
-import type { CheckpointManifest, Digest, Executor, Task } from "../../proto/operations.ts";
+import { join } from "node:path";
+import type { Digest, Executor, Task } from "../../proto/operations.ts";
 import { openCheckpoint } from "../../worker/checkpoint/open-checkpoint.ts";
 import type { Checkpoint } from "../../worker/checkpoint/tensor-entry.ts";
 import { longestRow, parseConfig, type RobertaConfig } from "../../worker/models/config.ts";
 import { type RobertaLayout, recogniseLayout } from "../../worker/models/layout.ts";
+import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { checkTokenizerFits, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "./errors.ts";
 
@@ -91,14 +91,7 @@ export const tokenizerFolder = (options: Pick<ModelOptions, "model" | "base">): 
   folderWith("vocab.json", options) ?? folderWith("tokenizer.json", options);
 
 /** Gives a checkpoint's files to the executor and returns the digest of its manifest, which operations name. */
-export async function publishCheckpoint(executor: Executor, opened: OpenedModel): Promise<Digest> {
-  const { checkpoint, configFile, task } = opened;
-  const paths = [configFile, ...checkpoint.files, ...(checkpoint.index ? [checkpoint.index] : [])];
-  const files: CheckpointManifest["files"][number][] = [];
-  for (const path of paths) {
-    files.push({ name: basename(path), digest: await executor.putFile(path), bytes: statSync(path).size });
-  }
-  files.sort((a, b) => (a.name < b.name ? -1 : 1));
-  const manifest: CheckpointManifest = { task, files };
-  return executor.putArtifact(Buffer.from(canonicalJson(manifest)));
-}
+export const publishCheckpoint = (
+  executor: Executor,
+  { checkpoint, configFile, task }: OpenedModel,
+): Promise<Digest> => putCheckpoint(executor, checkpoint.folder, task, configFile);

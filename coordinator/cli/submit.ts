@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { status, type ServiceError } from "@grpc/grpc-js";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import { connectToCoordinator } from "../../proto/client.ts";
 import type { CommandEvent } from "../../proto/messages.ts";
 import type { CommandContext } from "./command.ts";
@@ -18,7 +18,10 @@ export class RemoteFailure extends Error {
 }
 
 /** Options as they are sent: paths absolute, since the coordinator runs in another folder. */
-export function optionsToSend(specs: OptionSpecs, options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function optionsToSend(
+  specs: OptionSpecs,
+  options: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const sent: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {
     const spec = specs[name];

@@ -1,0 +1,176 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
+import { readDefectRows } from "../../data/samples.ts";
+import { triggerVocabulary } from "../../data/vocabulary.ts";
+import { readReplay } from "../../search/replay.ts";
+import { runScan } from "../../search/scan.ts";
+import type { ScanProgress, ScanResult, SearchResult, TraceRecord } from "../../search/scan-result.ts";
+import { scanRows } from "../../search/scan-rows.ts";
+import type { ScanSettings } from "../../search/settings.ts";
+import { defineClusterCommand } from "../cluster-command.ts";
+import type { ClusterContext } from "../command.ts";
+import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
+import { InputError } from "../errors.ts";
+import { type OpenedModel, openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
+import type { OptionSpecs, Parsed } from "../options.ts";
+import { openLineFile, requireFreshFolder, writeFolderWhole } from "../output.ts";
+import { scanSettingsOf, searchOptions } from "../scan-options.ts";
+import { scanTable } from "../show-scan.ts";
+
+const options = {
+  ...modelOptions,
+  ...samplesOption,
+  ...searchOptions,
+  ...outOption,
+  ...seedOption,
+  ...generalOptions,
+} satisfies OptionSpecs;
+
+export type ScanOptions = Parsed<typeof options>;
+
+export const scan = defineClusterCommand({
+  name: "scan",
+  summary: "invert triggers: find short token sequences that flip the model's answer",
+  help: `
+Searches, for every label direction, a trigger that makes the model answer the target label on rows of the victim label, and measures it on
+rows that the search never saw. Writes result.json (and trace.jsonl with --trace) into --out. A scan reports what it found; clean models
+have invertible triggers too, so it gives no verdict.
+
+  elibad scan --model suspicious/ --base codebert-base/ --samples clean_samples.jsonl --held-out test.jsonl --out scan-1
+  elibad scan … --victim-label 1 --target-label 0 --directions one --epochs 25 --trace --out scan-2`,
+  options,
+  async check(given) {
+    requireFreshFolder(given.out);
+    await prepareScan(given);
+  },
+  async compute(given, context): Promise<ScanResult> {
+    requireFreshFolder(given.out);
+    let result: ScanResult | undefined;
+    await writeFolderWhole(given.out, async (aside) => {
+      result = await scanInto(given, await prepareScan(given), context, aside);
+    });
+    return result!;
+  },
+  show: (result: ScanResult): string => scanTable(result),
+});
+
+/** A scan's input, read and checked. */
+export interface PreparedScan {
+  readonly opened: OpenedModel;
+  readonly settings: ScanSettings;
+  readonly replay: ReturnType<typeof readReplay> | undefined;
+  readonly input: Omit<Parameters<typeof runScan>[0]["input"], "checkpoint">;
+}
+
+/** The options that a scan reads, also as part of `clean`. */
+export type ScanInputOptions = Omit<ScanOptions, "out" | "json" | "config">;
+
+/** Reads and checks everything that a scan needs, before a worker is asked for anything. */
+export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan> {
+  const settings = scanSettingsOf(given);
+  const opened = await openModel(given);
+  const tokenizer = openTokenizer(given, opened);
+  await verifyWeights(opened.checkpoint);
+  const rowsOf = (file: string) =>
+    scanRows(
+      readDefectRows(file, { need: ["variables"], labels: opened.labels }),
+      tokenizer,
+      settings.codeMaxLen,
+    );
+  const bad = settings.init?.find((id) => id >= opened.config.vocabSize);
+  if (bad !== undefined) {
+    throw new InputError(
+      `--init ${settings.init!.join(",")}: id ${bad} is not in the model's vocabulary of ${opened.config.vocabSize}`,
+    );
+  }
+  return {
+    opened,
+    settings,
+    replay:
+      given.replay === undefined ? undefined : readReplay(readLines("--replay", given.replay), given.replay),
+    input: {
+      task: opened.task,
+      rows: rowsOf(given.samples),
+      ...(given.heldOut === undefined ? {} : { heldOut: rowsOf(given.heldOut) }),
+      classes: opened.layout.classes,
+      vocabulary: triggerVocabulary(tokenizer),
+      endId: tokenizer.ids.end,
+      textOf: (ids) => tokenizer.decode(ids),
+    },
+  };
+}
+
+function readLines(flag: string, file: string): string[] {
+  try {
+    return readFileSync(file, "utf8").split("\n");
+  } catch (error) {
+    throw new InputError(
+      `${flag} ${file}: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (error as Error).message}`,
+    );
+  }
+}
+
+/** Runs the searches and writes `result.json`, and `trace.jsonl` where asked for, into a folder. */
+export async function scanInto(
+  given: ScanInputOptions,
+  { opened, settings, input, replay }: PreparedScan,
+  { executor, display, signal }: ClusterContext,
+  folder: string,
+): Promise<ScanResult> {
+  const trace = given.trace ? openLineFile(join(folder, "trace.jsonl")) : undefined;
+  const checkpoint = await publishCheckpoint(executor, opened);
+  const result = await runScan({
+    executor,
+    input: { ...input, checkpoint },
+    settings,
+    ...(replay ? { replay } : {}),
+    signal,
+    now: () => performance.now() / 1000,
+    onProgress: showProgress(display, settings, input.textOf),
+    onTrace: (record: TraceRecord) => trace?.write(record),
+  });
+  await trace?.commit();
+  writeFileSync(join(folder, "result.json"), `${JSON.stringify(result, null, 2)}\n`);
+  return result;
+}
+
+/** One bar for all searches: steps done of all, the best loss and trigger of the search that moved, forwards per second. */
+function showProgress(
+  display: ClusterContext["display"],
+  settings: ScanSettings,
+  textOf: (ids: readonly number[]) => string,
+): (progress: ScanProgress) => void {
+  const steps = new Map<number, number>();
+  const forwards = new Map<number, number>();
+  const started = performance.now();
+  const total = (values: Map<number, number>): number =>
+    [...values.values()].reduce((sum, value) => sum + value, 0);
+  return (progress) => {
+    if (progress.step !== undefined) steps.set(progress.search, progress.step);
+    if (progress.phase === "done") steps.set(progress.search, settings.epochs);
+    if (progress.forwardsDone !== undefined) forwards.set(progress.search, progress.forwardsDone);
+    const seconds = (performance.now() - started) / 1000;
+    display.progress({
+      phase: progress.searches > 1 ? `scan, ${progress.searches} searches` : "scan",
+      done: total(steps),
+      total: settings.epochs * progress.searches,
+      unit: "step",
+      fields: {
+        direction: `${progress.victim}→${progress.target}`,
+        ...(progress.phase === "search" || progress.phase === "done" ? {} : { doing: progress.phase }),
+        ...(progress.best ? { "best loss": progress.best.loss, trigger: textOf(progress.best.trigger) } : {}),
+        "forwards/s": Math.round(total(forwards) / Math.max(seconds, 1e-3)),
+      },
+    });
+  };
+}
+
+/** The search whose trigger does most on held-out rows; ties to the lower loss. Undefined where none found a trigger. */
+export function strongestSearch(result: ScanResult): SearchResult | undefined {
+  const rate = (search: SearchResult): number =>
+    search.asr && search.asr.held_out.n > 0 ? search.asr.held_out.hits / search.asr.held_out.n : 0;
+  return [...result.searches]
+    .filter((search) => search.trigger !== null)
+    .sort((a, b) => rate(b) - rate(a) || (a.loss ?? 0) - (b.loss ?? 0))[0];
+}
