@@ -17,8 +17,6 @@ export interface TrainerSettings {
   readonly maxGradNorm: number;
   /** Rows of one train-step operation: part of the plan, since the order of the sum follows from it. */
   readonly microBatch: number;
-  /** Tensors that are updated; the others keep their values. Absent: all of them. */
-  readonly trainable?: readonly string[];
   /** Dropout probability on hidden states; 0 trains in evaluation mode. */
   readonly dropout: number;
   readonly seed: number;
@@ -31,7 +29,7 @@ export interface TrainingSamples {
 }
 
 /**
- * Trains all weights with gradients that workers compute (DESIGN section 7): each step sends the current weights as an artifact, splits
+ * Trains weights with gradients that workers compute (DESIGN section 7): each step sends the current weights as an artifact, splits
  * the batch into micro-batches of a fixed size, sums their gradients in index order, clips, and updates.
  */
 export class Trainer {
@@ -41,12 +39,11 @@ export class Trainer {
   readonly #settings: TrainerSettings;
   readonly #optimiser: AdamW;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
-  readonly #trained: ReadonlyMap<string, readonly number[]>;
   readonly #weights: Map<string, Float32Array>;
   #artifact: Digest | undefined;
   #steps = 0;
 
-  /** @param weights every trainable tensor of the checkpoint; copied */
+  /** @param weights the tensors to train, at their first values; copied. The checkpoint's other tensors keep theirs. */
   constructor(
     executor: Executor,
     checkpoint: Digest,
@@ -59,9 +56,7 @@ export class Trainer {
     this.#samples = samples;
     this.#settings = settings;
     this.#optimiser = new AdamW(settings.optimiser);
-    const trainable = settings.trainable ? new Set(settings.trainable) : undefined;
     this.#shapes = new Map([...weights].map(([name, tensor]) => [name, tensor.shape]));
-    this.#trained = new Map([...this.#shapes].filter(([name]) => trainable?.has(name) ?? true));
     this.#weights = new Map([...weights].map(([name, tensor]) => [name, Float32Array.from(tensor.data)]));
   }
 
@@ -94,7 +89,7 @@ export class Trainer {
       chunks.map((chunk, index) => this.#operation(chunk, index, weights)),
       signal,
     );
-    const sum = new GradientSum(this.#trained);
+    const sum = new GradientSum(this.#shapes);
     let loss = 0;
     for (const [index, result] of results.entries()) {
       sum.add(result.tensors);
@@ -103,7 +98,7 @@ export class Trainer {
     return { sum, loss };
   }
 
-  /** Digest of the current weights, for operations that predict with them. */
+  /** Digest of the trained tensors' current values, for operations that predict with them. */
   async weightsArtifact(): Promise<Digest> {
     this.#artifact ??= await this.#executor.putArtifact(
       encodeTensors(
@@ -117,9 +112,7 @@ export class Trainer {
 
   /** A copy of the current values of the trained tensors, by name. */
   weights(): Map<string, Float32Array> {
-    return new Map(
-      [...this.#trained.keys()].map((name) => [name, Float32Array.from(this.#weights.get(name)!)]),
-    );
+    return new Map([...this.#weights].map(([name, data]) => [name, Float32Array.from(data)]));
   }
 
   /** Takes weights back to an earlier copy; the optimiser's moments stay. */

@@ -63,16 +63,12 @@ async function learnerFor(target: RepairTarget, rows: LabelledRows, plan: Publis
       close: async () => undefined,
     };
   }
-  const names = [...target.weights.keys()];
-  const trainable = plan.trainable === "all" ? names : names.filter((name) => name.startsWith("classifier."));
-  const trainer = new Trainer(target.executor, target.checkpoint, rows.samples, target.weights, {
-    optimiser,
-    trainable,
-    maxGradNorm,
-    microBatch,
-    dropout,
-    seed,
-  });
+  const trained =
+    plan.trainable === "all"
+      ? target.weights
+      : new Map([...target.weights].filter(([name]) => name.startsWith("classifier.")));
+  const settings = { optimiser, maxGradNorm, microBatch, dropout, seed };
+  const trainer = new Trainer(target.executor, target.checkpoint, rows.samples, trained, settings);
   return {
     step: (batch, rate) => trainer.step(batch, rate, target.signal),
     weights: () => trainer.weights(),
