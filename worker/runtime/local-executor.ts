@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { copyFile, link, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -40,8 +41,10 @@ export async function createLocalExecutor({
     },
     async putArtifact(bytes) {
       const digest = digestOf(bytes);
-      await writeFile(`${pathOf(digest)}.partial`, bytes);
-      await rename(`${pathOf(digest)}.partial`, pathOf(digest));
+      // Two callers may bring the same bytes at a time; each writes a file of its own.
+      const partial = `${pathOf(digest)}.${randomUUID()}.partial`;
+      await writeFile(partial, bytes);
+      await rename(partial, pathOf(digest));
       return digest;
     },
     async putFile(path) {
@@ -57,7 +60,8 @@ export async function createLocalExecutor({
 
 async function bring(from: string, to: string): Promise<void> {
   await link(from, to).catch(async () => {
-    await copyFile(from, `${to}.partial`, constants.COPYFILE_FICLONE);
-    await rename(`${to}.partial`, to);
+    const partial = `${to}.${randomUUID()}.partial`;
+    await copyFile(from, partial, constants.COPYFILE_FICLONE);
+    await rename(partial, to);
   });
 }
