@@ -69,8 +69,19 @@ export interface SearchResult {
   } | null;
   readonly samples: readonly PlacedRow[];
   readonly held_out: readonly PlacedRow[];
+  readonly digests: SearchDigests;
   readonly forwards: { readonly done: number; readonly pruned: number };
   readonly seconds: number;
+}
+
+/** Artifacts that a search worked on. */
+export interface SearchDigests {
+  readonly samples: Digest;
+  /** The sample set that candidates were scored on; another one than `samples` only with a constant score index. */
+  readonly score_samples: Digest;
+  readonly vocabulary: Digest;
+  /** Names all of them together with the settings. */
+  readonly search: Digest;
 }
 
 export interface ScanResult {

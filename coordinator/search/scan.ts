@@ -161,6 +161,12 @@ async function runPlanned(
     },
     samples: placedRows(samples, placed),
     held_out: placedRows(heldOut, placedHeldOut),
+    digests: {
+      samples: prepared.gradientSamples,
+      score_samples: prepared.scoreSamples,
+      vocabulary: prepared.vocabulary,
+      search: prepared.digest,
+    },
     forwards: state.forwards,
     seconds: now() - started,
   };
