@@ -46,6 +46,16 @@ export function recogniseLayout(
   return { kind, prefix, classes, weights, unused: unusedTensors(config, prefix, weights, tensors) };
 }
 
+/** Shapes of a whole checkpoint in the wrapped layout, the unused pooler included: what a model trained from scratch consists of. */
+export function wrappedShapes(config: RobertaConfig): Map<string, readonly number[]> {
+  const { hiddenSize: h } = config;
+  const pooler: [string, number[]][] = [
+    ["encoder.pooler.dense.weight", [h, h]],
+    ["encoder.pooler.dense.bias", [h]],
+  ];
+  return new Map([...encoderShapes(config, PREFIXES.wrapped), ...pooler, ...headShapes(config, 1)]);
+}
+
 function layoutKind(tensors: ReadonlyMap<string, TensorInfo>): LayoutKind {
   const names = [...tensors.keys()];
   if (names.some((name) => name.startsWith("roberta."))) return "plain";

@@ -1,0 +1,260 @@
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import type { Tensor } from "../../../proto/operations.ts";
+import { writeCheckpoint } from "../../../worker/checkpoint/write-checkpoint.ts";
+import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
+import { writeTorchZip } from "../../../worker/checkpoint/write-torch-zip.ts";
+import { parseConfig } from "../../../worker/models/config.ts";
+import { wrappedShapes } from "../../../worker/models/layout.ts";
+import { codeText, readDefectRows } from "../../data/samples.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
+import { initialWeights } from "../../training/initial.ts";
+import {
+  type LabelledIds,
+  type TrainedEpoch,
+  TrainSettings,
+  train as trainModel,
+} from "../../training/train.ts";
+import { defineClusterCommand } from "../cluster-command.ts";
+import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
+import { InputError } from "../errors.ts";
+import {
+  openModel,
+  openTokenizer,
+  publishCheckpoint,
+  requireFolder,
+  tokenizerFolder,
+} from "../open-model.ts";
+import { oneOf, option, optionalPath, type Parsed, realNumber, wholeNumber } from "../options.ts";
+import { requireFreshFolder, writeFolderWhole } from "../output.ts";
+import { trainableWeights } from "../trainable-weights.ts";
+
+const options = {
+  ...samplesOption,
+  valid: optionalPath(
+    "--valid <file>",
+    "rows that choose the epoch to keep (default: the last epoch is kept)",
+  ),
+  model: optionalPath(
+    "--model <dir>",
+    "checkpoint to start from (default: random weights from --base's config.json)",
+  ),
+  base: modelOptions.base,
+  task: modelOptions.task,
+  arch: modelOptions.arch,
+  codeMaxLen: modelOptions.codeMaxLen,
+  epochs: option("--epochs <n>", "passes over the rows", wholeNumber(1, 10_000).default(5)),
+  batchSize: option("--batch-size <rows>", "rows of one optimiser step", wholeNumber(1, 4_096).default(16)),
+  learningRate: option(
+    "--learning-rate <x>",
+    "largest learning rate of the schedule",
+    realNumber(0).default(1e-3),
+  ),
+  weightDecay: option("--weight-decay <x>", "decoupled weight decay of AdamW", realNumber(0).default(0.01)),
+  warmup: option(
+    "--warmup <share>",
+    "share of the steps with rising learning rate",
+    realNumber(0, 1).default(0.1),
+  ),
+  maxGradNorm: option(
+    "--max-grad-norm <x>",
+    "gradients above this norm are scaled down",
+    realNumber(0).default(1),
+  ),
+  dropout: option("--dropout <share>", "dropout on hidden states", realNumber(0, 0.9).default(0)),
+  tokenDropout: option(
+    "--token-dropout <share>",
+    "share of the tokens replaced by the unknown token, drawn anew each epoch",
+    realNumber(0, 0.9).default(0),
+  ),
+  microBatch: option(
+    "--micro-batch <rows>",
+    "rows of one train-step operation",
+    wholeNumber(1, 1_024).default(8),
+  ),
+  format: option(
+    "--format <container>",
+    "container of the new checkpoint",
+    oneOf("torch-zip", "safetensors").default("torch-zip"),
+  ),
+  ...outOption,
+  ...seedOption,
+  ...generalOptions,
+};
+
+type TrainOptions = Parsed<typeof options>;
+
+interface TrainReport {
+  readonly rows: number;
+  readonly settings: TrainSettings;
+  readonly epochs: readonly TrainedEpoch[];
+  readonly kept_epoch: number;
+  readonly seconds: number;
+}
+
+export const train = defineClusterCommand({
+  name: "train",
+  summary: "train a model on labelled rows, all weights, data-parallel over the workers",
+  help: `
+Starts from a checkpoint, or from random weights where only --base is given. Writes model.bin (or model.safetensors), config.json, the tokenizer and
+training.json into --out. Gradients are summed in index order: the same seed gives the same weights on any number of workers.
+
+  elibad train --base small-roberta/ --samples poisoned.jsonl --valid valid.jsonl --epochs 5 --out backdoored/`,
+  options,
+  check(given) {
+    requireFreshFolder(given.out);
+    readInputs(given);
+  },
+  async compute(given, { executor, display, signal }): Promise<TrainReport> {
+    requireFreshFolder(given.out);
+    const started = performance.now();
+    const inputs = readInputs(given);
+    const work = mkdtempSync(join(tmpdir(), "elibad-train-"));
+    try {
+      const model = given.model ?? (await writeInitial(given, inputs.configFile, work));
+      const opened = await openModel({ ...given, model });
+      const tokenizer = openTokenizer({ ...given, model }, opened);
+      const rowsOf = (file: string): LabelledIds =>
+        labelledIds(file, opened.labels, tokenizer, given.codeMaxLen);
+      const settings = TrainSettings.parse(pick(given));
+      const rows = rowsOf(given.samples);
+      const trained = await trainModel({
+        executor,
+        checkpoint: await publishCheckpoint(executor, opened),
+        weights: await trainableWeights(opened),
+        train: rows,
+        ...(given.valid === undefined ? {} : { valid: rowsOf(given.valid) }),
+        maxLen: given.codeMaxLen,
+        ids: tokenizer.ids,
+        settings,
+        signal,
+        onStep: ({ step, totalSteps, loss, learningRate }) =>
+          display.progress({
+            phase: "training",
+            done: step,
+            total: totalSteps,
+            unit: "step",
+            fields: { loss, "learning rate": learningRate },
+          }),
+      });
+      const report: TrainReport = {
+        rows: rows.rows.length,
+        settings,
+        epochs: trained.epochs,
+        kept_epoch: trained.keptEpoch,
+        seconds: (performance.now() - started) / 1000,
+      };
+      await writeFolderWhole(given.out, async (aside) => {
+        await writeCheckpoint({ source: opened.checkpoint, replaced: trained.weights, folder: aside });
+        copyFileSync(opened.configFile, join(aside, "config.json"));
+        copyTokenizer({ ...given, model }, aside);
+        writeFileSync(join(aside, "training.json"), `${JSON.stringify(report, null, 2)}\n`);
+      });
+      return report;
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  },
+  show: (report: TrainReport): string =>
+    `trained on ${report.rows} rows in ${report.seconds.toFixed(1)} s; kept epoch ${report.kept_epoch} of ${report.epochs.length}, training loss ${report.epochs[report.kept_epoch - 1]!.trainLoss.toFixed(4)}`,
+});
+
+function pick(given: TrainOptions): Partial<TrainSettings> {
+  const {
+    epochs,
+    batchSize,
+    learningRate,
+    weightDecay,
+    warmup,
+    maxGradNorm,
+    dropout,
+    tokenDropout,
+    microBatch,
+    seed,
+  } = given;
+  return {
+    epochs,
+    batchSize,
+    learningRate,
+    weightDecay,
+    warmup,
+    maxGradNorm,
+    dropout,
+    tokenDropout,
+    microBatch,
+    seed,
+  };
+}
+
+/** Checks what can be checked before anything starts. */
+function readInputs({ model, base, samples, valid }: TrainOptions): { configFile: string } {
+  const home = [model, base].find(
+    (folder) => folder !== undefined && existsSync(join(folder, "config.json")),
+  );
+  if (model !== undefined) requireFolder("--model", model);
+  if (base !== undefined) requireFolder("--base", base);
+  if (home === undefined) {
+    throw new InputError(
+      "--base is missing: a folder with config.json and tokenizer, to start from random weights",
+    );
+  }
+  if (tokenizerFolder({ model: model ?? home, base }) === undefined) {
+    throw new InputError(
+      `${model === undefined ? "--base" : "--model"} ${model ?? home}: no tokenizer in it`,
+    );
+  }
+  readDefectRows(samples);
+  if (valid !== undefined) readDefectRows(valid);
+  return { configFile: join(home, "config.json") };
+}
+
+function labelledIds(file: string, labels: number, tokenizer: Tokenizer, maxLen: number): LabelledIds {
+  const rows = readDefectRows(file, { labels });
+  return {
+    rows: rows.map(({ codeTokens }) => tokenizer.encodeRow(codeText(codeTokens), maxLen)),
+    labels: rows.map(({ label }) => label),
+  };
+}
+
+/** A checkpoint folder with random weights in the wrapped layout, and the pooler that the published class expects. */
+async function writeInitial(given: TrainOptions, configFile: string, folder: string): Promise<string> {
+  const config = parseConfig(readFileSync(configFile, "utf8"), configFile);
+  const range = (JSON.parse(readFileSync(configFile, "utf8")) as { initializer_range?: number })
+    .initializer_range;
+  const weights = initialWeights(wrappedShapes(config), {
+    range: range ?? 0.02,
+    padId: config.padId,
+    seed: given.seed,
+  });
+  const tensors = [...weights].map(([name, { shape, data }]: [string, Tensor<Float32Array>]) => ({
+    name,
+    dtype: "float32" as const,
+    shape,
+    data,
+  }));
+  if (given.format === "safetensors") await writeSafetensors(join(folder, "model.safetensors"), tensors);
+  else await writeTorchZip(join(folder, "model.bin"), tensors);
+  copyFileSync(configFile, join(folder, "config.json"));
+  return folder;
+}
+
+/** Copies tokenizer files to a new checkpoint, so that it stands alone. */
+export function copyTokenizer(
+  from: { readonly model: string; readonly base?: string | undefined },
+  to: string,
+): void {
+  const folder = tokenizerFolder(from);
+  if (folder === undefined) return;
+  const files = [
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer_config.json",
+  ];
+  for (const file of files) {
+    if (existsSync(join(folder, file))) copyFileSync(join(folder, file), join(to, basename(file)));
+  }
+}
