@@ -18,13 +18,13 @@ export interface Builder {
   persistentLoad(id: readonly PickleValue[]): PickleValue | undefined;
 }
 
-/** Bounds far above any state dict, so that no pickle costs more than a second or some hundred MB. */
+/** Bounds far above any state dict (six containers a tensor), so that no pickle costs more than a second or some hundred MB. */
 export const pickleLimits = {
   bytes: 32 * 2 ** 20,
   stack: 200_000,
   marks: 1_000,
-  memo: 1_000_000,
-  containers: 1_000_000,
+  memo: 500_000,
+  containers: 250_000,
   stringBytes: 65_536,
   globalBytes: 256,
 } as const;
