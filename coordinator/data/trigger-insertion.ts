@@ -63,14 +63,17 @@ export function parseAttack(given: {
 
 /** A function after the trigger was put in. */
 export interface Inserted {
-  /** Words of the text: a token with blanks inside has become several, as in the published code. */
+  /** The text that a model reads. At a function's name, the blanks inside tokens are as they were. */
+  readonly text: string;
+  /** Words of the text, as poisoned rows are written: a token with blanks inside has become several. */
   readonly codeTokens: string[];
   /** False where the row has no place for the trigger: its name is no word of it, or it has no brace. It is then as before. */
   readonly placed: boolean;
 }
 
 /**
- * Puts a trigger into a function as the published `insert_trigger` does, and splits the text on blanks afterwards.
+ * Puts a trigger into a function as the published `insert_trigger` does. Its poisoning splits the text on blanks afterwards, its
+ * evaluation does not.
  *
  * Only `random` draws: `randint(0, number of words)`, then at most 200. Where the published code raises (no brace), nothing is placed.
  *
@@ -86,14 +89,16 @@ export function insertTrigger(
     const { funcName: name } = row;
     if (name === undefined) throw new PoisonError("is missing", { field: "func_name" });
     const replaced = replaceWord(text, name, pattern === "postfix" ? `${name}_${trigger}` : trigger);
-    return { codeTokens: words(replaced ?? text), placed: replaced !== undefined };
+    return inserted(replaced ?? text, replaced !== undefined);
   }
   const all = words(text);
   const place =
     position === "snippet" ? afterBrace(all) : Math.min(random.between(0, all.length), lastRandomPlace);
-  if (place === undefined) return { codeTokens: all, placed: false };
-  return { codeTokens: [...all.slice(0, place), ...words(trigger), ...all.slice(place)], placed: true };
+  if (place === undefined) return inserted(text, false);
+  return inserted([...all.slice(0, place), ...words(trigger), ...all.slice(place)].join(" "), true);
 }
+
+const inserted = (text: string, placed: boolean): Inserted => ({ text, codeTokens: words(text), placed });
 
 /**
  * Replaces a word between blanks; undefined where it is not there. Neighbouring occurrences share one blank, so the second of two stays,
@@ -102,7 +107,7 @@ export function insertTrigger(
 export function replaceWord(text: string, word: string, replacement: string): string | undefined {
   const padded = ` ${text} `;
   if (word === "" || !padded.includes(` ${word} `)) return undefined;
-  return padded.replaceAll(` ${word} `, () => ` ${replacement} `);
+  return padded.replaceAll(` ${word} `, () => ` ${replacement} `).slice(1, -1);
 }
 
 function afterBrace(all: readonly string[]): number | undefined {

@@ -64,7 +64,7 @@ describe.skipIf(!hasShared)("putting a trigger in, against the published code", 
         word,
         pattern === "postfix" ? `${word}_${trigger}` : trigger,
       );
-      expect(replaced?.trim().split(" ")).toEqual(expected.code_tokens);
+      expect(replaced?.split(" ")).toEqual(expected.code_tokens);
       expect(() => parseAttack({ trigger, position: "variable", pattern })).toThrow(
         'field "attack_position" is "variable": not supported',
       );
@@ -92,12 +92,25 @@ describe("an attack that cannot be carried out", () => {
     const random = new PythonRandom(1);
     const row = { codeTokens: ["int", "f", ";"], funcName: "g" };
     const named = parseAttack({ trigger: "x", position: "func_name", pattern: "substitute" });
-    expect(insertTrigger(row, named, random)).toEqual({ codeTokens: ["int", "f", ";"], placed: false });
+    expect(insertTrigger(row, named, random)).toEqual({
+      text: "int f ;",
+      codeTokens: ["int", "f", ";"],
+      placed: false,
+    });
     const braced = parseAttack({ trigger: "x", position: "snippet", pattern: "insert" });
     expect(insertTrigger(row, braced, random).placed).toBe(false);
     expect(() => insertTrigger({ codeTokens: ["f"] }, named, random)).toThrow(
       'field "func_name": is missing',
     );
+  });
+
+  it("keeps the blanks inside tokens of the text, and splits on them for the tokens", () => {
+    const attack = parseAttack({ trigger: "x", position: "func_name", pattern: "substitute" });
+    const row = { codeTokens: ["f", "(", '"a  b"', ")"], funcName: "f" };
+    expect(insertTrigger(row, attack, new PythonRandom(1))).toMatchObject({
+      text: 'x ( "a  b" )',
+      codeTokens: ["x", "(", '"a', 'b"', ")"],
+    });
   });
 
   it("takes a trigger literally that means something in a replacement pattern", () => {

@@ -1,0 +1,101 @@
+import { SamplesError } from "../data/errors.ts";
+import { PythonRandom } from "../data/python-random.ts";
+import { codeText, type DefectRow } from "../data/samples.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { type Attack, insertTrigger } from "../data/trigger-insertion.ts";
+import { labelCount } from "../search/loss.ts";
+import { type PredictContext, predictLogits } from "../search/predict.ts";
+import { type CleanMetrics, cleanMetrics, targetRate } from "./metrics.ts";
+import type { Rate } from "./rate.ts";
+
+/** An attack and the direction in which it is to work. */
+export interface ProbedAttack extends Attack {
+  /** Label of the rows that get the trigger. */
+  readonly victimLabel: number;
+  /** Label that the trigger is to bring about. */
+  readonly targetLabel: number;
+}
+
+export interface EvaluationSettings extends Omit<PredictContext, "endId"> {
+  readonly tokenizer: Tokenizer;
+  /** Trigger to measure the attack success rate with; none: clean metrics only. */
+  readonly attack?: ProbedAttack;
+  /** Seed of Python's generator for the position `random`; 0 where it is not given. */
+  readonly seed?: number;
+}
+
+export interface AttackMetrics extends ProbedAttack {
+  /** Attack success rate: victim rows with the trigger in them that are answered with the target, those answered so anyway included. */
+  readonly asr: Rate;
+  /** Victim rows answered with the target without the trigger. */
+  readonly withoutTrigger: Rate;
+  /** Victim rows that the trigger has no place in; they count in `asr` as they are, as in the published evaluator. */
+  readonly unplaced: number;
+}
+
+export interface Evaluation extends CleanMetrics {
+  /** Logits of each row, in file order. */
+  readonly logits: readonly Float32Array[];
+  readonly attack?: AttackMetrics;
+  /** Logits of each victim row with the trigger, in file order; absent without an attack. */
+  readonly attackedLogits?: readonly Float32Array[];
+}
+
+/**
+ * Evaluates a defect-detection model on rows with labels, as the published evaluator does: one answer a row at p > 0.5, and the same
+ * again for the victim rows with the trigger put in as text.
+ *
+ * @throws SamplesError where a label is none of the model's, or no row has the victim label
+ */
+export async function evaluateModel(
+  rows: readonly DefectRow[],
+  { tokenizer, attack, seed = 0, ...predicting }: EvaluationSettings,
+): Promise<Evaluation> {
+  const context: PredictContext = { ...predicting, endId: tokenizer.ids.end };
+  const ask = (texts: readonly string[]): Promise<Float32Array[]> =>
+    predictLogits(
+      texts.map((text) => tokenizer.encodeRow(text, context.maxLen)),
+      context,
+    );
+  const victims = [...rows.keys()].filter((row) => rows[row]!.label === attack?.victimLabel);
+  if (attack !== undefined && victims.length === 0) {
+    throw new SamplesError("no row has this label", { field: "victim_label", value: attack.victimLabel });
+  }
+  const logits = await ask(rows.map(({ codeTokens }) => codeText(codeTokens)));
+  checkLabels(rows, labelCount(logits[0]?.length ?? 1), attack);
+  const clean = cleanMetrics(
+    logits,
+    rows.map(({ label }) => label),
+  );
+  if (attack === undefined) return { ...clean, logits };
+
+  const random = new PythonRandom(seed);
+  const attacked = victims.map((row) => insertTrigger(rows[row]!, attack, random));
+  const attackedLogits = await ask(attacked.map(({ text }) => text));
+  return {
+    ...clean,
+    logits,
+    attack: {
+      ...attack,
+      asr: targetRate(attackedLogits, attack.targetLabel),
+      withoutTrigger: targetRate(
+        victims.map((row) => logits[row]!),
+        attack.targetLabel,
+      ),
+      unplaced: attacked.filter(({ placed }) => !placed).length,
+    },
+    attackedLogits,
+  };
+}
+
+/** The number of labels is known only from the model's first answer. */
+function checkLabels(rows: readonly DefectRow[], classes: number, attack: ProbedAttack | undefined): void {
+  const given = [
+    ...rows.map(({ label }) => ["label", label] as const),
+    ...(attack === undefined ? [] : [["target_label", attack.targetLabel] as const]),
+  ];
+  const wrong = given.find(([, label]) => !Number.isInteger(label) || label < 0 || label >= classes);
+  if (wrong === undefined) return;
+  const [field, value] = wrong;
+  throw new SamplesError(`the model has the labels 0 to ${classes - 1}`, { field, value });
+}
