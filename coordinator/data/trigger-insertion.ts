@@ -72,8 +72,8 @@ export interface Inserted {
 }
 
 /**
- * Puts a trigger into a function as the published `insert_trigger` does. Its poisoning splits the text on blanks afterwards, its
- * evaluation does not.
+ * Puts a trigger into a function as the published `insert_trigger` does. Its poisoning and its unlearning split the text on blanks
+ * afterwards, its evaluation does not.
  *
  * Only `random` draws: `randint(0, number of words)`, then at most 200. Where the published code raises (no brace), nothing is placed.
  *
