@@ -12,7 +12,11 @@ import { writeFileWhole } from "../output.ts";
 const options = {
   ...modelOptions,
   ...samplesOption,
-  trigger: option("--trigger <text>", "measure the attack success rate of this trigger, put into the code as text", text.optional()),
+  trigger: option(
+    "--trigger <text>",
+    "measure the attack success rate of this trigger, put into the code as text",
+    text.optional(),
+  ),
   ...attackOptions,
   out: optionalPath("--out <file>", "also write the result there, as JSON"),
   ...seedOption,
@@ -107,8 +111,12 @@ async function readInputs(given: EvaluateOptions) {
   let attack: ProbedAttack | undefined;
   if (given.trigger !== undefined) {
     const { trigger, attackPosition: position, attackPattern: pattern, victimLabel, targetLabel } = given;
-    for (const [flag, label] of [["--victim-label", victimLabel], ["--target-label", targetLabel]] as const) {
-      if (label >= opened.labels) throw new InputError(`${flag} ${label}: the model knows labels 0 to ${opened.labels - 1}`);
+    for (const [flag, label] of [
+      ["--victim-label", victimLabel],
+      ["--target-label", targetLabel],
+    ] as const) {
+      if (label >= opened.labels)
+        throw new InputError(`${flag} ${label}: the model knows labels 0 to ${opened.labels - 1}`);
     }
     attack = { ...parseAttack({ trigger, position, pattern }), victimLabel, targetLabel };
   }

@@ -7,4 +7,11 @@ import { scan } from "./scan.ts";
 import { train } from "./train.ts";
 
 /** Every command of `elibad`, in the order of `--help`. */
-export const commands = [poison, train, evaluate, predict, inspect, scan] as unknown as readonly CommandSpec[];
+export const commands = [
+  poison,
+  train,
+  evaluate,
+  predict,
+  inspect,
+  scan,
+] as unknown as readonly CommandSpec[];

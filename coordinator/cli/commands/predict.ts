@@ -1,17 +1,20 @@
 import { z } from "zod";
-import { readCodeRows, codeText } from "../../data/samples.ts";
+import { codeText, readCodeRows } from "../../data/samples.ts";
 import { readJsonLines } from "../../data/text-file.ts";
 import { labelCount, lossToward, probabilityOf } from "../../search/loss.ts";
 import { predictLogits } from "../../search/predict.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { generalOptions, modelOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { openModel, openTokenizer, publishCheckpoint, type OpenedModel } from "../open-model.ts";
+import { type OpenedModel, openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
 import { optionalPath, type Parsed } from "../options.ts";
 
 const options = {
   ...modelOptions,
-  samples: optionalPath("--samples <file>", "rows of code, one JSON object a line (code_tokens, optionally label)"),
+  samples: optionalPath(
+    "--samples <file>",
+    "rows of code, one JSON object a line (code_tokens, optionally label)",
+  ),
   ids: optionalPath(
     "--ids <file>",
     "rows of token ids instead: input_ids with end tokens and without padding, optionally label",
@@ -71,12 +74,15 @@ function predictionOf(logits: readonly number[], label: number | undefined): Pre
   };
 }
 
-async function readInputs(given: PredictOptions): Promise<{ opened: OpenedModel; rows: Row[]; endId: number }> {
+async function readInputs(
+  given: PredictOptions,
+): Promise<{ opened: OpenedModel; rows: Row[]; endId: number }> {
   if ((given.samples === undefined) === (given.ids === undefined)) {
     throw new InputError("--samples or --ids: give exactly one of the two");
   }
   const opened = await openModel(given);
-  if (given.ids !== undefined) return { opened, rows: readIds(given.ids, opened, given.codeMaxLen), endId: 2 };
+  if (given.ids !== undefined)
+    return { opened, rows: readIds(given.ids, opened, given.codeMaxLen), endId: 2 };
   const tokenizer = openTokenizer(given, opened);
   const rows = readCodeRows(given.samples!, { labels: opened.labels }).map(({ codeTokens, label }) => ({
     ids: tokenizer.encodeRow(codeText(codeTokens), given.codeMaxLen),
@@ -88,7 +94,12 @@ async function readInputs(given: PredictOptions): Promise<{ opened: OpenedModel;
 function readIds(file: string, { config, layout }: OpenedModel, maxLen: number): Row[] {
   const Line = z.object({
     input_ids: z
-      .array(z.int().min(0).max(config.vocabSize - 1))
+      .array(
+        z
+          .int()
+          .min(0)
+          .max(config.vocabSize - 1),
+      )
       .min(1)
       .max(maxLen),
     label: z
