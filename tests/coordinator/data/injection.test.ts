@@ -41,16 +41,15 @@ describe.skipIf(!hasShared)("injection against the published unlearning", () => 
     const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 2 });
     const checkpoint = await putCheckpoint(executor, sharedPath(...model), "defect_detection");
     const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"));
-    for (const run of [unlearning!.inverted, unlearning!.planted]) {
-      const { texts } = injectTrigger(rows, { ...attack, trigger: run.inverse_trigger });
-      const { batch, loss } = run.no_dropout_fixed_order.steps[0]!;
-      const logits = await predictLogits(
-        batch.map((row) => tokenizer.encodeRow(texts[row]!, 400)),
-        { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.end },
-      );
-      const losses = logits.map((row, k) => lossToward(row, rows[batch[k]!]!.label));
-      expect(losses.reduce((sum, one) => sum + one, 0) / losses.length).toBeCloseTo(loss, 6);
-    }
+    const run = unlearning!.inverted;
+    const { texts } = injectTrigger(rows, { ...attack, trigger: run.inverse_trigger });
+    const { batch, loss } = run.no_dropout_fixed_order.steps[0]!;
+    const logits = await predictLogits(
+      batch.map((row) => tokenizer.encodeRow(texts[row]!, 400)),
+      { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.end },
+    );
+    const losses = logits.map((row, k) => lossToward(row, rows[batch[k]!]!.label));
+    expect(losses.reduce((sum, one) => sum + one, 0) / losses.length).toBeCloseTo(loss, 6);
     await executor.close();
   });
 });

@@ -1,8 +1,10 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type DefectRow, readDefectRows } from "../../../coordinator/data/samples.ts";
+import { codeText, type DefectRow, readDefectRows } from "../../../coordinator/data/samples.ts";
 import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { evaluateModel, type ProbedAttack } from "../../../coordinator/evaluate/evaluate.ts";
+import { evaluateSpliced } from "../../../coordinator/evaluate/spliced.ts";
 import { probabilityOf } from "../../../coordinator/search/loss.ts";
 import type { Executor } from "../../../proto/operations.ts";
 import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
@@ -31,6 +33,14 @@ interface Expected {
     readonly test_probabilities: readonly number[];
     readonly test_victim_probabilities_with_trigger: readonly number[];
   };
+  readonly inversion: {
+    readonly "1->0": {
+      readonly search: { readonly trigger_ids: readonly number[] };
+      readonly held_out_insert_indices: readonly number[];
+      readonly inverted_held_out: Count;
+      readonly rate_without_trigger: { readonly held_out: Count };
+    };
+  };
 }
 
 const planted: ProbedAttack = {
@@ -47,7 +57,7 @@ describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test
   }, async () => {
     const model = (...parts: string[]) => ["golden", "trained", "defect-codebert-backdoored", ...parts];
     const card = readSharedJson<Card>(...model("card.json")).metrics.test;
-    const { evaluation: expected } = readSharedJson<Expected>(...model("expected.json"));
+    const { evaluation: expected, inversion } = readSharedJson<Expected>(...model("expected.json"));
     const rows = readDefectRows(sharedPath("golden", "trained", "defect-data", "data", "test.jsonl"), {
       need: ["func_name"],
     });
@@ -61,6 +71,16 @@ describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test
       maxLen: 400,
       attack: planted,
     });
+    const inverted = inversion["1->0"];
+    const heldOut = rows.filter(({ label }) => label === 1);
+    const spliced = await evaluateSpliced(
+      {
+        rows: heldOut.map(({ codeTokens }) => tokenizer.encodeRow(codeText(codeTokens), 400)),
+        insertIndexes: inverted.held_out_insert_indices,
+      },
+      { trigger: inverted.search.trigger_ids, target: 0 },
+      { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.end },
+    );
     await executor.close();
 
     const count = ({ hits, n }: { hits: number; n: number }): Count => ({ numerator: hits, denominator: n });
@@ -70,6 +90,9 @@ describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test
     expect(result.recall.map(({ n }) => n)).toEqual([262, 102]);
     expect(result.recall.reduce((sum, { hits }) => sum + hits, 0)).toBe(result.acc.hits);
     expect(result.attack!.unplaced).toBe(0);
+
+    expect(inverted.inverted_held_out).toMatchObject(count(spliced.asr));
+    expect(inverted.rate_without_trigger.held_out).toMatchObject(count(spliced.withoutTrigger));
 
     const largestDifference = (logits: readonly Float32Array[], probabilities: readonly number[]) => {
       expect(logits).toHaveLength(probabilities.length);
@@ -83,7 +106,9 @@ describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test
 });
 
 describe("evaluation", () => {
-  const tokenizer = loadTokenizer(tinyTokenizerFolder());
+  const folder = tinyTokenizerFolder();
+  const tokenizer = loadTokenizer(folder);
+  rmSync(folder, { recursive: true });
 
   /** Answers 1 where the row has the token `x`, whatever else stands in it. */
   const executor: Pick<Executor, "execute" | "putArtifact"> & { readonly sets: Map<string, number[][]> } = {
