@@ -80,7 +80,7 @@ export class ScriptedStream {
 
   /** The stream breaks without a word. */
   break(): void {
-    this.#call.destroy(new Error("broken by the test"));
+    this.#call.emit("error", { code: status.UNAVAILABLE, details: "broken by the test" });
   }
 
   close(): void {
@@ -254,7 +254,7 @@ export class ScriptedCoordinator {
     let stream: ScriptedStream | undefined;
     call.on("data", (message: WorkerMessage) => {
       if (stream) return stream.receive(message);
-      if (message.message !== "hello") return call.destroy(new Error("no Hello"));
+      if (message.message !== "hello") throw new Error(`${message.message} came before Hello`);
       if (this.refuses !== undefined) {
         call.write({ message: "refused", refused: { reason: this.refuses } });
         return call.end();

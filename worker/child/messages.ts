@@ -1,14 +1,14 @@
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { Digest, Operation } from "../../proto/operations.ts";
+import type { Digest, Operation, TensorMap } from "../../proto/operations.ts";
 
 /** What the supervisor tells an inference child at its start, as JSON in its first argument. */
 export interface ChildOptions {
-  readonly workerId: string;
-  readonly programVersion: string;
   /** Folder whose files are artifacts, named by digest. */
   readonly artifactFolder: string;
   /** Folder of this worker for results that are too large for a message. */
   readonly resultFolder: string;
+  /** Results above this go into a file. */
+  readonly maxInlineBytes: number;
   readonly device: string;
   /** Intra-op threads. */
   readonly threads: number;
@@ -18,21 +18,21 @@ export interface ChildOptions {
 
 /** Supervisor → child. `ticket` names the operation between the two. */
 export type ToChild =
-  | {
-      readonly kind: "run";
-      readonly ticket: number;
-      readonly fingerprint: Digest;
-      readonly operation: Operation;
-    }
+  | { readonly kind: "run"; readonly ticket: number; readonly operation: Operation }
   /** Do not begin it, if it has not begun. */
   | { readonly kind: "skip"; readonly ticket: number };
 
-/** Encoded tensors that are too large for a message: a file that belongs to the receiver from now on. */
+/** Tensors encoded as a `Tensors` message, in a file that belongs to the receiver from now on. */
 export interface ResultFile {
   readonly path: string;
   readonly digest: Digest;
   readonly bytes: number;
 }
+
+export type ChildOutcome =
+  | { readonly kind: "tensors"; readonly tensors: TensorMap }
+  | { readonly kind: "file"; readonly file: ResultFile }
+  | { readonly kind: "error"; readonly retryable: boolean; readonly message: string };
 
 /** Child → supervisor. */
 export type FromChild =
@@ -42,10 +42,7 @@ export type FromChild =
   | {
       readonly kind: "finished";
       readonly ticket: number;
-      /** A `ResultEnvelope`: of tensors, of an error, or of a digest where `file` is there. */
-      readonly envelope: Uint8Array;
-      readonly file?: ResultFile;
-      readonly outcome: "done" | "retryable" | "failed";
+      readonly outcome: ChildOutcome;
       readonly forwards: number;
       readonly tokens: number;
       readonly seconds: number;

@@ -1,5 +1,5 @@
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { Digest, Operation, OperationResult } from "../../proto/operations.ts";
+import type { Operation, OperationResult } from "../../proto/operations.ts";
 import { answerDone, answerFailed } from "./answer.ts";
 import type { ChildOptions, FromChild, ToChild } from "./messages.ts";
 import { dieWithParent } from "./parent-watch.ts";
@@ -41,12 +41,11 @@ export async function serveChild(
   }
   await send({ kind: "ready", deviceClass: engine.deviceClass });
 
-  const by = { options, deviceClass: engine.deviceClass };
-  const answer = (ticket: number, fingerprint: Digest, operation: Operation) =>
+  const answer = ({ ticket, operation }: Waiting) =>
     engine
       .run(operation)
-      .then((result) => answerDone(ticket, fingerprint, result, by))
-      .catch((error: unknown) => answerFailed(ticket, fingerprint, error, by));
+      .then((result) => answerDone(ticket, result, options))
+      .catch((error: unknown) => answerFailed(ticket, error));
 
   for (;;) {
     const next = waiting.shift();
@@ -57,7 +56,7 @@ export async function serveChild(
       continue;
     }
     // Sent whole before the next run, which would block the pipe.
-    await send(await answer(next.ticket, next.fingerprint, next.operation));
+    await send(await answer(next));
     // What came during the run is read now, a Skip of the next operation among it.
     if (waiting.length > 0) await new Promise((resolve) => setImmediate(resolve));
   }

@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CoordinatorMessage, DeviceClass, Hello } from "../../proto/messages.ts";
+import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
 import { type FinalState, isFinal, mayBecome, type WorkerState } from "../life.ts";
 import type { Logger } from "../logging.ts";
@@ -86,10 +87,9 @@ export class Supervisor {
       delivery: this.#delivery,
       metrics: this.metrics,
       childOptions: {
-        workerId: options.id,
-        programVersion: programVersion(),
         artifactFolder: join(options.cacheFolder, "artifacts"),
         resultFolder,
+        maxInlineBytes: MAX_INLINE_RESULT_BYTES,
         device: options.device,
         threads: options.threads,
         engineOptions: options.engineOptions,

@@ -2,14 +2,15 @@ import { rm } from "node:fs/promises";
 import type { CancelMessage, DeviceClass, Heartbeat, LeaseMessage } from "../../proto/messages.ts";
 import { operationFromMessage } from "../../proto/operation-codec.ts";
 import type { Digest, Operation } from "../../proto/operations.ts";
-import { encodeResultEnvelope } from "../../proto/result-envelope.ts";
+import { encodeResultEnvelope, type ResultOutcome } from "../../proto/result-envelope.ts";
 import type { ArtifactCache, Hold } from "../cache/artifact-cache.ts";
 import { ManifestError } from "../cache/errors.ts";
-import type { ChildOptions, FromChild } from "../child/messages.ts";
+import type { ChildOptions, FromChild, ResultFile } from "../child/messages.ts";
 import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
 import type { Outbox } from "../outbox/outbox.ts";
+import { programVersion } from "../program-version.ts";
 import { ChildKeeper } from "./child-keeper.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Assignment, LeaseBook, type Withdrawal } from "./lease-book.ts";
@@ -93,7 +94,7 @@ export class Workbench {
     try {
       operation = operationFromMessage(message);
     } catch (error) {
-      this.#deliverError(leaseId, fingerprint, error as Error, false);
+      this.#deliver({ leaseId, fingerprint }, errorOutcome(error as Error, false));
       return;
     }
     const { ticket } = this.#book.add(leaseId, fingerprint, operation);
@@ -167,11 +168,8 @@ export class Workbench {
     const assignment = this.#book.remove(ticket);
     if (!assignment) return;
     this.#release(assignment);
-    const { leaseId, fingerprint, operation } = assignment;
-    this.#parts.log.error(`no artifacts for a ${operation.kind} operation: ${error.message}`);
-    const retryable = !(error instanceof ManifestError);
-    this.#parts.metrics.operationEnded(operation.kind, retryable ? "retryable" : "failed");
-    this.#deliverError(leaseId, fingerprint, error, retryable);
+    this.#parts.log.error(`no artifacts for a ${assignment.operation.kind} operation: ${error.message}`);
+    this.#deliver(assignment, errorOutcome(error, !(error instanceof ManifestError)));
     this.#parts.events.changed();
   }
 
@@ -189,14 +187,14 @@ export class Workbench {
       this.#checkpointsOfChild.add(checkpoint);
       next.state = "sent";
       next.sentAt = performance.now();
-      const { ticket, fingerprint, operation } = next;
-      this.#keeper.send({ kind: "run", ticket, fingerprint, operation });
+      const { ticket, operation } = next;
+      this.#keeper.send({ kind: "run", ticket, operation });
     }
   }
 
-  #onFinished(message: Extract<FromChild, { kind: "finished" }>): void {
-    const assignment = this.#book.remove(message.ticket);
-    const { envelope, file, outcome } = message;
+  #onFinished({ ticket, outcome, ...done }: Extract<FromChild, { kind: "finished" }>): void {
+    const assignment = this.#book.remove(ticket);
+    const file = outcome.kind === "file" ? outcome.file : undefined;
     if (!assignment) {
       // Withdrawn while it ran.
       if (file) void rm(file.path, { force: true });
@@ -206,9 +204,9 @@ export class Workbench {
     // The one behind it runs from now on.
     const running = this.#book.running();
     if (running) running.sentAt = performance.now();
-    this.#parts.metrics.operationEnded(assignment.operation.kind, outcome, message);
-    const result = { fingerprint: assignment.fingerprint, envelope, reusable: outcome !== "retryable" };
-    this.#deliver(file ? { ...result, artifact: file } : result, assignment.leaseId);
+    const delivered: ResultOutcome =
+      outcome.kind === "file" ? { kind: "artifact", digest: outcome.file.digest } : outcome;
+    this.#deliver(assignment, delivered, { ...done, file });
     this.#feedChild();
     this.#parts.events.changed();
   }
@@ -258,30 +256,47 @@ export class Workbench {
     this.#holds.delete(ticket);
   }
 
-  #deliverError(
-    leaseId: number | undefined,
-    fingerprint: Digest,
-    { message }: Error,
-    retryable: boolean,
+  /** Puts what became of an operation into the outbox, and sends it. */
+  #deliver(
+    { leaseId, fingerprint, operation }: Ended,
+    outcome: ResultOutcome,
+    { forwards, tokens, seconds, file }: Done = NOTHING_DONE,
   ): void {
-    const { workerId, programVersion } = this.#parts.childOptions;
+    const { delivery, metrics, options, outbox } = this.#parts;
+    const retryable = outcome.kind === "error" && outcome.retryable;
+    const ended = outcome.kind !== "error" ? "done" : retryable ? "retryable" : "failed";
+    if (operation) metrics.operationEnded(operation.kind, ended, { forwards, tokens, seconds });
     const envelope = encodeResultEnvelope({
       fingerprint,
-      workerId,
+      workerId: options.id,
       // Leases come after the first child was ready.
       deviceClass: this.#deviceClass!,
-      programVersion,
-      outcome: { kind: "error", retryable, message },
-      forwards: 0,
-      tokens: 0,
-      seconds: 0,
+      programVersion: programVersion(),
+      outcome,
+      forwards,
+      tokens,
+      seconds,
     });
-    this.#deliver({ fingerprint, envelope, reusable: !retryable }, leaseId);
-  }
-
-  #deliver(result: Parameters<Outbox["put"]>[0], leaseId: number | undefined): void {
-    const { delivery, outbox } = this.#parts;
+    const result = { fingerprint, envelope, reusable: !retryable, ...(file ? { artifact: file } : {}) };
     void delivery.drop(outbox.put(result, leaseId, Date.now()));
     delivery.send(result, "usual");
   }
 }
+
+/** An operation, or a lease whose operation could not be read. */
+type Ended = Pick<Assignment, "leaseId" | "fingerprint"> & Partial<Pick<Assignment, "operation">>;
+
+interface Done {
+  readonly forwards: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly file?: ResultFile | undefined;
+}
+
+const NOTHING_DONE: Done = { forwards: 0, tokens: 0, seconds: 0 };
+
+const errorOutcome = ({ message }: Error, retryable: boolean): ResultOutcome => ({
+  kind: "error",
+  retryable,
+  message,
+});

@@ -28,6 +28,7 @@ test("a worker says who it is and grants credit", async () => {
     threads: 1,
   });
   await stream.creditOf(3);
+  expect(stream.credit).toBe(3);
   expect(worker.state).toEqual({ kind: "serving", address: coordinator.address });
 });
 
@@ -92,7 +93,10 @@ test("heartbeats name the leases that are held and the one that runs, and the ch
   stream.lease(11, score(1));
   stream.lease(12, score(2));
 
-  const { heartbeat } = await stream.take("heartbeat", (each) => each.heartbeat.runningLeaseId === 11);
+  const { heartbeat } = await stream.take(
+    "heartbeat",
+    (each) => each.heartbeat.runningLeaseId === 11 && each.heartbeat.leaseIds.length === 2,
+  );
   expect(heartbeat.leaseIds).toEqual([11, 12]);
   expect(heartbeat.childRssBytes).toBeGreaterThan(10_000_000);
   await stream.take("heartbeat", (each) => each.heartbeat.runningLeaseId === 12);
