@@ -1,42 +1,21 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { show, TokenizerError } from "./errors.ts";
-
-/**
- * What a special token inside a text does to the blanks beside it.
- *
- * - `codebert`: strips them on both sides, as transformers does for codebert-base, whose `special_tokens_map.json` holds plain strings.
- * - `roberta`: keeps them, except before `<mask>`, as for roberta-base, which has no such file.
- */
-export type SpecialTokens = "codebert" | "roberta";
-
-/** A token that is cut out of a text before byte-pair encoding. */
-export interface AddedToken {
-  readonly content: string;
-  readonly id: number;
-  /** Strips the blanks before the token. */
-  readonly lstrip: boolean;
-  /** Strips the blanks after the token. */
-  readonly rstrip: boolean;
-}
-
-export const specialNames = ["first", "end", "pad", "unk", "mask"] as const;
-
-/** Ids of the special tokens. */
-export type SpecialIds = Readonly<Record<(typeof specialNames)[number], number>>;
-
-/** A byte-level BPE tokenizer as its files describe it. */
-export interface TokenizerFiles {
-  /** The file that holds the vocabulary, for messages. */
-  readonly file: string;
-  readonly vocab: Readonly<Record<string, number>>;
-  /** Merges in rank order, as `"left right"` or as pairs. */
-  readonly merges: readonly (string | readonly string[])[];
-  readonly addedTokens: readonly AddedToken[];
-  readonly ids: SpecialIds;
-}
-
-const robertaSpecials = { first: "<s>", end: "</s>", pad: "<pad>", unk: "<unk>", mask: "<mask>" } as const;
+import { readTokenizerJson } from "./tokenizer-json.ts";
+import {
+  type AddedToken,
+  asRecord,
+  checkedVocabulary,
+  idsOf,
+  lookUp,
+  readJson,
+  readText,
+  robertaSpecials,
+  type SpecialTokens,
+  specialNames,
+  stripFlags,
+  type TokenizerFiles,
+} from "./tokenizer-parts.ts";
 
 /** Keys of `special_tokens_map.json` for each special token; the first one there counts. */
 const mapKeys = {
@@ -62,7 +41,7 @@ export function readTokenizerFiles(folder: string, specialTokens?: SpecialTokens
   if (existsSync(vocabFile) && existsSync(mergesFile)) {
     return fromVocabulary(folder, vocabFile, mergesFile, specialTokens);
   }
-  if (existsSync(whole)) return fromTokenizerJson(whole, specialTokens);
+  if (existsSync(whole)) return readTokenizerJson(whole, specialTokens);
   throw new TokenizerError("no tokenizer there: neither vocab.json with merges.txt, nor tokenizer.json", {
     file: folder,
   });
@@ -105,68 +84,6 @@ function fromVocabulary(
   };
 }
 
-function fromTokenizerJson(file: string, specialTokens: SpecialTokens | undefined): TokenizerFiles {
-  const json = asRecord(file, readJson(file));
-  const model = asRecord(file, json.model, "model");
-  const preTokenizer = asRecord(file, json.pre_tokenizer, "pre_tokenizer");
-  if ((model.type ?? "BPE") !== "BPE") {
-    throw new TokenizerError("only byte-level BPE is known", {
-      file,
-      field: "model.type",
-      value: model.type,
-    });
-  }
-  if (preTokenizer.type !== "ByteLevel" || preTokenizer.add_prefix_space === true) {
-    throw new TokenizerError("only ByteLevel without a prefix blank is known", {
-      file,
-      field: "pre_tokenizer",
-      value: preTokenizer,
-    });
-  }
-  if (json.normalizer !== null && json.normalizer !== undefined) {
-    throw new TokenizerError("normalizers are not known", {
-      file,
-      field: "normalizer",
-      value: json.normalizer,
-    });
-  }
-  const vocab = checkedVocabulary(file, model.vocab, "model.vocab");
-  const merges = model.merges;
-  if (!Array.isArray(merges))
-    throw new TokenizerError("expected a list", { file, field: "model.merges", value: merges });
-  const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
-  const named = new Map<string, (typeof specialNames)[number]>(
-    specialNames.map((name) => [robertaSpecials[name], name]),
-  );
-  const addedTokens = listed.map((entry: unknown): AddedToken => {
-    const token = asRecord(file, entry, "added_tokens");
-    const { content, id } = token;
-    if (typeof content !== "string" || !Number.isInteger(id)) {
-      throw new TokenizerError("expected content and id", { file, field: "added_tokens", value: entry });
-    }
-    const name = named.get(content);
-    const own = { lstrip: token.lstrip === true, rstrip: token.rstrip === true };
-    const strip = specialTokens === undefined || name === undefined ? own : stripFlags(specialTokens, name);
-    return { content, id: id as number, ...strip };
-  });
-  const added = Object.fromEntries(addedTokens.map(({ content, id }) => [content, id]));
-  return {
-    file,
-    vocab,
-    merges: merges as (string | string[])[],
-    addedTokens,
-    ids: idsOf(file, robertaSpecials, lookUp(vocab, added)),
-  };
-}
-
-function stripFlags(
-  specialTokens: SpecialTokens,
-  name: (typeof specialNames)[number],
-): { readonly lstrip: boolean; readonly rstrip: boolean } {
-  const both = specialTokens === "codebert";
-  return { lstrip: both || name === "mask", rstrip: both };
-}
-
 /** Flags of an entry of `special_tokens_map.json`: a plain string strips both sides, an object says it itself. */
 function flagsOf(entry: unknown): { readonly lstrip: boolean; readonly rstrip: boolean } | undefined {
   if (typeof entry === "string") return { lstrip: true, rstrip: true };
@@ -175,47 +92,15 @@ function flagsOf(entry: unknown): { readonly lstrip: boolean; readonly rstrip: b
   return { lstrip: lstrip === true, rstrip: rstrip === true };
 }
 
-/** Look-up by token; a token of `added` hides one of the vocabulary. */
-function lookUp(
-  vocab: Readonly<Record<string, number>>,
-  added: Readonly<Record<string, number>>,
-): (token: string) => number | undefined {
-  const ids = new Map([...Object.entries(vocab), ...Object.entries(added)]);
-  return (token) => ids.get(token);
-}
-
 function contentOf(entry: unknown): string | undefined {
   const content =
     entry !== null && typeof entry === "object" ? (entry as Record<string, unknown>).content : entry;
   return typeof content === "string" ? content : undefined;
 }
 
-function idsOf(
-  file: string,
-  contents: Readonly<Record<string, string>>,
-  idOf: (content: string) => number | undefined,
-): SpecialIds {
-  const ids = specialNames.map((name) => {
-    const id = idOf(contents[name]!);
-    if (id === undefined) throw new TokenizerError(`has no token ${show(contents[name])}`, { file });
-    return [name, id] as const;
-  });
-  return Object.fromEntries(ids) as unknown as SpecialIds;
-}
-
 function readAddedTokens(folder: string): Record<string, number> {
   const file = join(folder, "added_tokens.json");
   return existsSync(file) ? checkedVocabulary(file, readJson(file), "added_tokens") : {};
-}
-
-function checkedVocabulary(file: string, value: unknown, field: string): Record<string, number> {
-  const vocab = asRecord(file, value, field);
-  for (const [token, id] of Object.entries(vocab)) {
-    if (!Number.isInteger(id) || (id as number) < 0) {
-      throw new TokenizerError("expected a token id", { file, field: `${field}[${show(token)}]`, value: id });
-    }
-  }
-  return vocab as Record<string, number>;
 }
 
 function readMerges(file: string): string[] {
@@ -231,31 +116,4 @@ function readMerges(file: string): string[] {
     });
   }
   return merges;
-}
-
-function asRecord(file: string, value: unknown, field?: string): Record<string, unknown> {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) {
-    throw new TokenizerError(
-      "expected an object",
-      field === undefined ? { file } : { file, field, value: value ?? null },
-    );
-  }
-  return value as Record<string, unknown>;
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new TokenizerError(`cannot be read: ${(cause as Error).message}`, { file }, { cause });
-  }
-}
-
-function readJson(file: string): unknown {
-  const text = readText(file);
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new TokenizerError(`is not JSON: ${(cause as Error).message}`, { file }, { cause });
-  }
 }

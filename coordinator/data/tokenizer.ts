@@ -1,13 +1,8 @@
 import { type Tokenizer as Bpe, Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { regexBlankClass, stripEnd, stripStart } from "./blanks.ts";
 import { TokenizerError } from "./errors.ts";
-import {
-  type AddedToken,
-  readTokenizerFiles,
-  type SpecialIds,
-  type SpecialTokens,
-  type TokenizerFiles,
-} from "./tokenizer-files.ts";
+import { readTokenizerFiles } from "./tokenizer-files.ts";
+import type { AddedToken, SpecialIds, SpecialTokens, TokenizerFiles } from "./tokenizer-parts.ts";
 
 /** A byte-level BPE tokenizer (RoBERTa). Gives the ids that transformers 4.33 gives for the same files. */
 export interface Tokenizer {

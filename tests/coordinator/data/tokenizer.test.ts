@@ -123,6 +123,10 @@ describe("a tokenizer that cannot be used", () => {
     [{ model: { type: "WordPiece", vocab: {} } }, /tokenizer\.json: field "model.type" is "WordPiece"/],
     [{ normalizer: { type: "Lowercase" } }, /field "normalizer"/],
     [{ pre_tokenizer: { type: "Whitespace" } }, /field "pre_tokenizer"/],
+    [
+      { model: { type: "BPE", vocab: tinyVocabulary(), merges: ["a b", 7] } },
+      /field "model.merges\[1\]" is 7/,
+    ],
   ])("is refused where tokenizer.json is of another kind: %j", (part, message) => {
     const folder = mkdtempSync(join(tmpdir(), "elibad-tokenizer-"));
     folders.push(folder);

@@ -1,0 +1,118 @@
+import { readFileSync } from "node:fs";
+import { show, TokenizerError } from "./errors.ts";
+
+/**
+ * What a special token inside a text does to the blanks beside it.
+ *
+ * - `codebert`: strips them on both sides, as transformers does for codebert-base, whose `special_tokens_map.json` holds plain strings.
+ * - `roberta`: keeps them, except before `<mask>`, as for roberta-base, which has no such file.
+ */
+export type SpecialTokens = "codebert" | "roberta";
+
+/** A token that is cut out of a text before byte-pair encoding. */
+export interface AddedToken {
+  readonly content: string;
+  readonly id: number;
+  /** Strips the blanks before the token. */
+  readonly lstrip: boolean;
+  /** Strips the blanks after the token. */
+  readonly rstrip: boolean;
+}
+
+export const specialNames = ["first", "end", "pad", "unk", "mask"] as const;
+
+/** Ids of the special tokens. */
+export type SpecialIds = Readonly<Record<(typeof specialNames)[number], number>>;
+
+/** A byte-level BPE tokenizer as its files describe it. */
+export interface TokenizerFiles {
+  /** The file that holds the vocabulary, for messages. */
+  readonly file: string;
+  readonly vocab: Readonly<Record<string, number>>;
+  /** Merges in rank order, as `"left right"` or as pairs. */
+  readonly merges: readonly (string | readonly string[])[];
+  readonly addedTokens: readonly AddedToken[];
+  readonly ids: SpecialIds;
+}
+
+/** The special tokens of RoBERTa by their meaning. */
+export const robertaSpecials = {
+  first: "<s>",
+  end: "</s>",
+  pad: "<pad>",
+  unk: "<unk>",
+  mask: "<mask>",
+} as const;
+
+/** Which blanks a special token strips under a named behaviour. */
+export function stripFlags(
+  specialTokens: SpecialTokens,
+  name: (typeof specialNames)[number],
+): { readonly lstrip: boolean; readonly rstrip: boolean } {
+  const both = specialTokens === "codebert";
+  return { lstrip: both || name === "mask", rstrip: both };
+}
+
+/** Ids of the special tokens. @throws TokenizerError for one that the file does not have */
+export function idsOf(
+  file: string,
+  contents: Readonly<Record<string, string>>,
+  idOf: (content: string) => number | undefined,
+): SpecialIds {
+  const ids = specialNames.map((name) => {
+    const id = idOf(contents[name]!);
+    if (id === undefined) throw new TokenizerError(`has no token ${show(contents[name])}`, { file });
+    return [name, id] as const;
+  });
+  return Object.fromEntries(ids) as unknown as SpecialIds;
+}
+
+/** Look-up by token; a token of `added` hides one of the vocabulary. */
+export function lookUp(
+  vocab: Readonly<Record<string, number>>,
+  added: Readonly<Record<string, number>>,
+): (token: string) => number | undefined {
+  const ids = new Map([...Object.entries(vocab), ...Object.entries(added)]);
+  return (token) => ids.get(token);
+}
+
+/** A map from tokens to ids. @throws TokenizerError for an id that is none */
+export function checkedVocabulary(file: string, value: unknown, field: string): Record<string, number> {
+  const vocab = asRecord(file, value, field);
+  for (const [token, id] of Object.entries(vocab)) {
+    if (!Number.isInteger(id) || (id as number) < 0) {
+      throw new TokenizerError("expected a token id", { file, field: `${field}[${show(token)}]`, value: id });
+    }
+  }
+  return vocab as Record<string, number>;
+}
+
+/** @throws TokenizerError where the value is no object */
+export function asRecord(file: string, value: unknown, field?: string): Record<string, unknown> {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new TokenizerError(
+      "expected an object",
+      field === undefined ? { file } : { file, field, value: value ?? null },
+    );
+  }
+  return value as Record<string, unknown>;
+}
+
+/** @throws TokenizerError where the file cannot be read */
+export function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new TokenizerError(`cannot be read: ${(cause as Error).message}`, { file }, { cause });
+  }
+}
+
+/** @throws TokenizerError where the file cannot be read or is no JSON */
+export function readJson(file: string): unknown {
+  const text = readText(file);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new TokenizerError(`is not JSON: ${(cause as Error).message}`, { file }, { cause });
+  }
+}
