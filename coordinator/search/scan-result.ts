@@ -1,9 +1,9 @@
 /** What a scan reports while it runs and afterwards: progress, lines of `trace.jsonl`, and the data of `result.json`. */
 import type { Digest, Task } from "../../proto/operations.ts";
+import type { Rate } from "../evaluate/rate.ts";
 import type { Trigger } from "./candidates.ts";
 import type { PositionHalf } from "./position.ts";
 import type { SearchEnd, SearchProgress, StepRecord } from "./search.ts";
-import type { Hits } from "./success-rate.ts";
 
 /** Where one search of a scan stands. */
 export interface ScanProgress extends Partial<SearchProgress> {
@@ -58,8 +58,8 @@ export interface SearchResult {
   readonly steps: number;
   readonly ended: SearchEnd;
   /** Rows answered with the target label, with the trigger at each row's own index. */
-  readonly asr: { readonly samples: Hits; readonly held_out: Hits } | null;
-  readonly without_trigger: { readonly samples: Hits; readonly held_out: Hits };
+  readonly asr: { readonly samples: Rate; readonly held_out: Rate } | null;
+  readonly without_trigger: { readonly samples: Rate; readonly held_out: Rate };
   /** What anchoring left of the trigger. */
   readonly anchored: {
     readonly positions: readonly number[];

@@ -1,5 +1,6 @@
 /** A scan: all searches of one model, and what each found. It says what was found, and gives no verdict. */
 import type { Digest, Executor, Task } from "../../proto/operations.ts";
+import { type Rate, rateOf } from "../evaluate/rate.ts";
 import { type Anchored, anchorPublished, eliminateTokens, without } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
 import { type OrderedSink, orderedSinks, runInFlight } from "./in-flight.ts";
@@ -13,7 +14,7 @@ import type { PlacedRow, ScanProgress, ScanResult, SearchResult, TraceRecord } f
 import { type Best, runSearch, type SearchProgress } from "./search.ts";
 import { type ScanSettings, searchSettings, yamlKeyOf } from "./settings.ts";
 import { meanLosses, type StepContext } from "./step.ts";
-import { countTarget, type Hits } from "./success-rate.ts";
+import { countTarget } from "./success-rate.ts";
 
 export interface ScanInput extends ScanRows {
   readonly task: Task;
@@ -100,7 +101,7 @@ async function runPlanned(
     {
       checkpoint: input.checkpoint,
       rows: samples.map(({ ids }) => ids),
-      insertIndexes: placed.map(({ insertIndex }) => insertIndex),
+      insertIndexes: placed.insertIndexes,
       maxLen: context.maxLen,
       endId: context.endId,
       vocabulary: input.vocabulary,
@@ -118,7 +119,7 @@ async function runPlanned(
     max_len: context.maxLen,
     end_id: context.endId,
     score_index: settings.scoreIndex === "own" ? null : settings.scoreIndex,
-    samples: samples.map(({ row, ids }, k) => ({ row, ids, insert_index: placed[k]!.insertIndex })),
+    samples: samples.map(({ row, ids }, k) => ({ row, ids, insert_index: placed.insertIndexes[k]! })),
   });
   const state = await runSearch({
     executor: run.executor,
@@ -137,8 +138,8 @@ async function runPlanned(
   report("evaluation", { best });
   const placedHeldOut = await place(heldOut, finder, planned, settings);
   const rates = async (trigger: Trigger) => ({
-    samples: await countOf(samples, placed, trigger, target, context),
-    held_out: await countOf(heldOut, placedHeldOut, trigger, target, context),
+    samples: await rateWith(placed, { trigger, target }, context),
+    held_out: await rateWith(placedHeldOut, { trigger, target }, context),
   });
   const result: SearchResult = {
     search,
@@ -159,8 +160,8 @@ async function runPlanned(
       text: input.textOf(anchored.ids),
       loss: anchored.loss ?? null,
     },
-    samples: placedRows(samples, placed),
-    held_out: placedRows(heldOut, placedHeldOut),
+    samples: placedRows(placed),
+    held_out: placedRows(placedHeldOut),
     digests: {
       samples: prepared.gradientSamples,
       score_samples: prepared.scoreSamples,
@@ -174,32 +175,37 @@ async function runPlanned(
   return result;
 }
 
-const place = (
+/** Rows, and where the trigger goes into each. */
+interface Placed {
+  readonly rows: readonly ScanRow[];
+  readonly insertIndexes: readonly number[];
+  readonly positions: readonly Position[];
+}
+
+async function place(
   rows: readonly ScanRow[],
   finder: PositionFinder,
   { half, target }: PlannedSearch,
   { position, triggerLen }: ScanSettings,
-): Promise<Position[]> => finder.find(rows, { rule: position, half, triggerLen, target });
+): Promise<Placed> {
+  const positions = await finder.find(rows, { rule: position, half, triggerLen, target });
+  return { rows, insertIndexes: positions.map(({ insertIndex }) => insertIndex), positions };
+}
 
-const countOf = (
-  rows: readonly ScanRow[],
-  placed: readonly Position[],
-  trigger: Trigger,
-  target: number,
+async function rateWith(
+  { rows, insertIndexes }: Placed,
+  stamped: { readonly trigger: Trigger; readonly target: number },
   context: PredictContext,
-): Promise<Hits> =>
-  countTarget(
-    rows.map(({ ids }) => ids),
-    placed.map(({ insertIndex }) => insertIndex),
-    { trigger, target },
-    context,
-  );
+): Promise<Rate> {
+  const ids = rows.map((row) => row.ids);
+  return rateOf(await countTarget(ids, insertIndexes, stamped, context));
+}
 
-const placedRows = (rows: readonly ScanRow[], placed: readonly Position[]): PlacedRow[] =>
+const placedRows = ({ rows, insertIndexes, positions }: Placed): PlacedRow[] =>
   rows.map(({ row }, k) => ({
     row,
-    insert_index: placed[k]!.insertIndex,
-    variable: placed[k]!.variable ?? null,
+    insert_index: insertIndexes[k]!,
+    variable: positions[k]!.variable ?? null,
   }));
 
 async function anchor(
