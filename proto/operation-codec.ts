@@ -93,6 +93,28 @@ export function operationFromMessage(message: OperationMessage): Operation {
   }
 }
 
+/** An upper bound of the operation's size as a message, in bytes: cheap, never too small. */
+export function operationBytes(operation: Operation): number {
+  // Digests, tags and lengths; a number is a varint of up to 5 bytes or a double.
+  const fixed = 512;
+  switch (operation.kind) {
+    case "score":
+      return operation.triggers.reduce((bytes, trigger) => bytes + 16 + 5 * trigger.length, fixed);
+    case "gradient":
+      return fixed + 5 * (operation.rows.length + operation.trigger.length);
+    case "rank":
+      return operation.gradient.reduce((bytes, row) => bytes + row.byteLength, fixed);
+    case "encode":
+    case "predict":
+      return fixed + 5 * operation.rows.length;
+    case "train-step": {
+      const { objective, rows } = operation;
+      const logits = objective.kind === "logits" ? rows.length * (objective.logits[0]?.length ?? 0) : 0;
+      return fixed + 18 * rows.length + 8 * logits;
+    }
+  }
+}
+
 /** A message that is not an operation. */
 export class MalformedOperationError extends Error {
   override readonly name = "MalformedOperationError";

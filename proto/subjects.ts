@@ -47,7 +47,7 @@ export const RESULT_STREAM_CONFIG: Partial<StreamConfig> = {
   // A result is dropped by acknowledgement, by age, or when the stream is full: oldest first.
   discard: DiscardPolicy.Old,
   max_age: nanos(RESULT_AGE_MS),
-  max_bytes: 1024 ** 3,
+  max_bytes: 256 * 1024 ** 2,
   max_msg_size: 1024 ** 2,
   duplicate_window: nanos(120_000),
   num_replicas: 1,

@@ -7,9 +7,7 @@ export type Verdict =
   /** Wrong tensors, lengths or numbers: the operation is done again. */
   | { readonly kind: "invalid"; readonly reason: string }
   /** The worker could not do it. */
-  | { readonly kind: "error"; readonly retryable: boolean; readonly message: string }
-  /** Of another program version: of no use, but its sender may forget it. */
-  | { readonly kind: "foreign" };
+  | { readonly kind: "error"; readonly retryable: boolean; readonly message: string };
 
 export type DispatchEvent =
   | {

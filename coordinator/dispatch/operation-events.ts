@@ -59,7 +59,10 @@ function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass }: Ev
   const operation = state.operations.get(key)!;
   const scope = scopeOf(state, operation.scope);
   const { lease, holderId } = leaseOf(turn, operation);
-  if (scope.deviceClass !== undefined && scope.deviceClass !== deviceClass) {
+  // A scope that nobody worked for yet takes no class that is gone: nobody could go on with it.
+  const fits =
+    scope.deviceClass === undefined ? isPresent(turn, deviceClass) : scope.deviceClass === deviceClass;
+  if (!fits) {
     if (lease && holderId === workerId) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
     return;
   }
@@ -87,9 +90,6 @@ function rejectResult(
   switch (verdict.kind) {
     case "invalid":
       wentWrong(turn, lease, `invalid result: ${verdict.reason}`);
-      break;
-    case "foreign":
-      wentWrong(turn, lease, "a result of another program version");
       break;
     case "error":
       if (verdict.retryable) {
@@ -134,6 +134,11 @@ function withdraw(turn: Turn, key: OperationKey, reason: string): void {
     endLease(turn, lease, "withdrawn");
   }
   forget(turn, operation);
+}
+
+function isPresent({ state }: Turn, deviceClass: string): boolean {
+  for (const worker of state.workers.values()) if (worker.deviceClass === deviceClass) return true;
+  return false;
 }
 
 function leaseOf({ state }: Turn, operation: OperationState) {

@@ -15,7 +15,6 @@ const verdict: fc.Arbitrary<Verdict> = fc.oneof(
   { weight: 5, arbitrary: fc.constant({ kind: "valid" } as const) },
   fc.constant({ kind: "invalid", reason: "NaN" } as const),
   fc.record({ kind: fc.constant("error" as const), retryable: fc.boolean(), message: fc.constant("no") }),
-  fc.constant({ kind: "foreign" } as const),
 );
 
 const event: fc.Arbitrary<DispatchEvent> = fc.oneof(

@@ -1,0 +1,190 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import type {
+  ServerDuplexStream,
+  ServerReadableStream,
+  ServerWritableStream,
+  sendUnaryData,
+} from "@grpc/grpc-js";
+import { type Logger, pino } from "pino";
+import { coordinatorService } from "../proto/definition.ts";
+import type {
+  ArtifactChunk,
+  ArtifactRange,
+  ArtifactStored,
+  ArtifactUpload,
+  CommandEvent,
+  CommandRequest,
+  CoordinatorMessage,
+  Hello,
+  Welcome,
+  WorkerMessage,
+} from "../proto/messages.ts";
+import { resultSubject, SUBJECT_TOKEN } from "../proto/subjects.ts";
+import { startHealthServer } from "../worker/metrics/http.ts";
+import { fetchArtifact, putArtifact } from "./dispatch/artifact-service.ts";
+import { ArtifactStore } from "./dispatch/artifact-store.ts";
+import { Dispatcher } from "./dispatch/dispatcher.ts";
+import { ClusterExecutor } from "./dispatch/executor.ts";
+import { listen, listening } from "./dispatch/listen.ts";
+import { type DispatchOptions, DispatchSettings } from "./dispatch/settings.ts";
+import { type SubmitHandler, serveSubmit } from "./dispatch/submit-service.ts";
+import { readCluster, type WorkerView, waitingReason, workerViews } from "./dispatch/views.ts";
+import { serveWork } from "./dispatch/work-session.ts";
+import { ResultIntake } from "./gather/intake.ts";
+import { NatsResults } from "./gather/nats-results.ts";
+import { CoordinatorMetrics } from "./http/coordinator-metrics.ts";
+
+export interface CoordinatorOptions {
+  /** `host:port` (port 0 takes a free one) or `unix:path`. */
+  readonly listen?: string;
+  /** Lets it listen on other addresses than this machine's own, without encryption and without knowing who dials. */
+  readonly insecure?: boolean;
+  /** Where artifacts are kept; the caller removes it. */
+  readonly artifactFolder: string;
+  /** Stays the same over restarts, so that results that wait in NATS are found again; absent: a new one each time. */
+  readonly coordinatorId?: string;
+  /** Results come through JetStream on these servers instead of the workers' streams. */
+  readonly natsUrl?: string;
+  readonly metrics?: { readonly host?: string; readonly port: number };
+  /** Workers with another one are refused; absent: all workers must have the same. */
+  readonly programVersion?: string;
+  readonly dispatch?: DispatchOptions;
+  /** Absent: the Submit call answers UNIMPLEMENTED. */
+  readonly submit?: SubmitHandler;
+  /** How long `close` waits for workers to say Goodbye. */
+  readonly drainMs?: number;
+  readonly logger?: Logger;
+}
+
+export interface Coordinator {
+  /** What workers dial. */
+  readonly address: string;
+  /** Where `/metrics`, `/healthz` and `/readyz` are. */
+  readonly metricsAddress: string | undefined;
+  /** For callers that run one thing only; see `newExecutor`. */
+  readonly executor: ClusterExecutor;
+  readonly metrics: CoordinatorMetrics;
+  /** An executor of its own for each search or command: it stays with one device class. */
+  newExecutor(): ClusterExecutor;
+  /** Takes bytes and files for operations; the same for all executors. */
+  readonly artifacts: ArtifactStore;
+  workers(): WorkerView[];
+  /** Why operations wait although no worker is busy with them, in one line; undefined where none does. */
+  waitingReason(): string | undefined;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a coordinator: the gRPC service, the artifact store, results from NATS where a server is named, and metrics.
+ * @throws ListenError, NatsResultsError; nothing is left running then.
+ */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const logger = options.logger ?? pino({ level: "silent" });
+  const coordinatorId = options.coordinatorId ?? `c-${randomUUID()}`;
+  if (!SUBJECT_TOKEN.test(coordinatorId)) {
+    throw new RangeError(`coordinator id '${coordinatorId}': 1 to 64 letters, digits, _ or -`);
+  }
+  const settings = DispatchSettings.parse(options.dispatch ?? {});
+  const closers: (() => void | Promise<void>)[] = [];
+  const close = async () => {
+    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
+  };
+  try {
+    const store = await ArtifactStore.open(options.artifactFolder);
+    closers.push(() => store.close());
+    const metrics: CoordinatorMetrics = new CoordinatorMetrics(readCluster(() => dispatcher.state));
+    const dispatcher = new Dispatcher({
+      settings,
+      observer: metrics,
+      logger,
+      ...(options.programVersion === undefined ? {} : { programVersion: options.programVersion }),
+    });
+    const intake = new ResultIntake({ dispatcher, store, observer: metrics, logger });
+    const { natsUrl } = options;
+    const nats =
+      natsUrl === undefined
+        ? undefined
+        : await NatsResults.open({
+            url: natsUrl,
+            coordinatorId,
+            isDurable: options.coordinatorId !== undefined,
+            receive: (bytes, workerId) => intake.receive(bytes, { workerId, path: "nats" }),
+            onLag: (seconds) => metrics.resultLag(seconds),
+            onReconnect: () => metrics.natsReconnected(),
+            logger,
+          });
+    if (nats) closers.push(() => nats.close());
+
+    const welcome = ({ workerId }: Hello): Welcome => ({
+      natsUrl: natsUrl ?? "",
+      resultSubject: natsUrl === undefined ? "" : resultSubject(coordinatorId, workerId),
+      heartbeatMs: settings.heartbeatMs,
+      artifactFolder: store.folder,
+      artifactNonce: store.nonce,
+    });
+    const { address, server } = await listen(options.listen ?? "127.0.0.1:0", {
+      insecure: options.insecure ?? false,
+      service: coordinatorService,
+      methods: {
+        Work: (call: ServerDuplexStream<WorkerMessage, CoordinatorMessage>) =>
+          serveWork(call, {
+            dispatcher,
+            welcome,
+            logger,
+            receive: (bytes, workerId) => {
+              const reading = intake.receive(bytes, { workerId, path: "stream" });
+              reading?.catch((error: unknown) => logger.error({ err: error }, "a result could not be read"));
+            },
+          }),
+        FetchArtifact: (call: ServerWritableStream<ArtifactRange, ArtifactChunk>) =>
+          void fetchArtifact(call, store),
+        PutArtifact: (
+          call: ServerReadableStream<ArtifactUpload, ArtifactStored>,
+          callback: sendUnaryData<ArtifactStored>,
+        ) => void putArtifact(call, callback, store),
+        Submit: (call: ServerWritableStream<CommandRequest, CommandEvent>) =>
+          void serveSubmit(call, options.submit),
+      },
+    });
+    closers.push(() => server.forceShutdown());
+    closers.push(async () => {
+      dispatcher.close();
+      await untilTrue(() => dispatcher.state.workers.size === 0, options.drainMs ?? 2_000);
+    });
+    const health =
+      options.metrics &&
+      (await listening(`${options.metrics.host ?? "127.0.0.1"}:${options.metrics.port}`, () =>
+        startHealthServer({
+          ...options.metrics!,
+          registry: metrics.registry,
+          notReady: () => (nats && !nats.isConnected ? "no connection to NATS" : undefined),
+        }),
+      ));
+    if (health) closers.push(() => health.close());
+    logger.info({ address, natsUrl, artifactFolder: store.folder }, "coordinator listens");
+
+    let executors = 0;
+    const newExecutor = () => new ClusterExecutor(dispatcher, store, `scope${++executors}`);
+    return {
+      address,
+      metricsAddress: health?.address,
+      executor: newExecutor(),
+      metrics,
+      newExecutor,
+      artifacts: store,
+      workers: () => workerViews(dispatcher.state),
+      waitingReason: () => waitingReason(dispatcher.state),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Waits for a condition that other events bring about, but not longer than `limitMs`. */
+async function untilTrue(condition: () => boolean, limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!condition() && performance.now() < deadline) await pause(10);
+}

@@ -1,0 +1,93 @@
+import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import {
+  type ServerReadableStream,
+  type ServerWritableStream,
+  type ServiceError,
+  type sendUnaryData,
+  status,
+} from "@grpc/grpc-js";
+import { ARTIFACT_CHUNK_BYTES, ARTIFACT_RANGE_BYTES } from "../../proto/artifact-layout.ts";
+import type { ArtifactChunk, ArtifactRange, ArtifactStored, ArtifactUpload } from "../../proto/messages.ts";
+import type { ArtifactStore } from "./artifact-store.ts";
+import { ArtifactError } from "./errors.ts";
+
+/** FetchArtifact: a range of one artifact, in chunks, as fast as the peer takes them. */
+export async function fetchArtifact(
+  call: ServerWritableStream<ArtifactRange, ArtifactChunk>,
+  store: ArtifactStore,
+): Promise<void> {
+  const { digest, offset, length } = call.request;
+  const artifact = await store.find(digest);
+  if (!artifact) return refuse(call, status.NOT_FOUND, `no artifact ${digest.slice(0, 80)}`);
+  const { path, bytes: totalBytes } = artifact;
+  if (offset > totalBytes) {
+    return refuse(call, status.OUT_OF_RANGE, `offset ${offset} is behind the end of ${totalBytes} bytes`);
+  }
+  const end = Math.min(totalBytes, offset + Math.min(length || ARTIFACT_RANGE_BYTES, ARTIFACT_RANGE_BYTES));
+  if (end === offset) {
+    // An empty range still tells the size.
+    call.write({ data: new Uint8Array(), totalBytes });
+    call.end();
+    return;
+  }
+  try {
+    const range = { start: offset, end: end - 1, highWaterMark: ARTIFACT_CHUNK_BYTES };
+    for await (const data of createReadStream(path, range)) {
+      if (call.cancelled) return;
+      if (!call.write({ data: data as Buffer, totalBytes })) await drained(call);
+    }
+    call.end();
+  } catch (error) {
+    refuse(call, status.DATA_LOSS, (error as Error).message);
+  }
+}
+
+/** PutArtifact: stores what a worker sends, once its digest is found right. */
+export async function putArtifact(
+  call: ServerReadableStream<ArtifactUpload, ArtifactStored>,
+  callback: sendUnaryData<ArtifactStored>,
+  store: ArtifactStore,
+): Promise<void> {
+  try {
+    const messages = call[Symbol.asyncIterator]() as AsyncIterator<ArtifactUpload>;
+    const first = await messages.next();
+    if (first.done) throw new ArtifactError("the upload has no message");
+    const { digest } = first.value;
+    await store.upload(digest, bytesOf(first.value, messages));
+    callback(null, { digest });
+  } catch (error) {
+    const code = error instanceof ArtifactError ? status.INVALID_ARGUMENT : status.INTERNAL;
+    callback({ code, details: (error as Error).message } as ServiceError);
+  }
+}
+
+async function* bytesOf(
+  first: ArtifactUpload,
+  rest: AsyncIterator<ArtifactUpload>,
+): AsyncGenerator<Uint8Array> {
+  yield first.data;
+  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value.data;
+}
+
+function refuse(
+  call: ServerWritableStream<ArtifactRange, ArtifactChunk>,
+  code: status,
+  details: string,
+): void {
+  call.emit("error", { code, details });
+}
+
+/** Until the stream takes more, or nobody reads it any more. */
+async function drained(call: ServerWritableStream<ArtifactRange, ArtifactChunk>): Promise<void> {
+  const gone = new AbortController();
+  const cancelled = () => gone.abort();
+  call.once("cancelled", cancelled);
+  try {
+    await once(call, "drain", { signal: gone.signal });
+  } catch (error) {
+    if (!gone.signal.aborted) throw error;
+  } finally {
+    call.off("cancelled", cancelled);
+  }
+}

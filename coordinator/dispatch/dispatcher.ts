@@ -1,0 +1,267 @@
+import { performance } from "node:perf_hooks";
+import type { Logger } from "pino";
+import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
+import { fingerprintOf, operationToMessage } from "../../proto/operation-codec.ts";
+import type { Operation, OperationResult } from "../../proto/operations.ts";
+import { advance } from "./advance.ts";
+import { CoordinatorClosedError, OperationGivenUpError } from "./errors.ts";
+import type { Decision, DispatchEvent, EventOf } from "./events.ts";
+import { deviceClassName, refusalOf } from "./hello.ts";
+import type { DispatchObserver } from "./observer.ts";
+import type { DispatchSettings } from "./settings.ts";
+import {
+  type DispatchState,
+  newDispatchState,
+  type OperationKey,
+  operationKey,
+  type Session,
+} from "./state.ts";
+
+/** What a session is sent through; it keeps what its stream does not take at once. */
+export interface SessionPort {
+  send(message: CoordinatorMessage): void;
+  end(): void;
+}
+
+/** Somebody waits for this operation. */
+interface Waiter {
+  readonly operation: Operation;
+  readonly promise: Promise<OperationResult>;
+  readonly resolve: (result: OperationResult) => void;
+  readonly reject: (error: Error) => void;
+  /** Calls of `run` that wait. */
+  users: number;
+}
+
+export interface DispatcherOptions {
+  readonly settings: DispatchSettings;
+  readonly observer: DispatchObserver;
+  readonly logger: Logger;
+  /** Refuses workers with another one; absent: that of the workers that are there. */
+  readonly programVersion?: string;
+  /** Milliseconds that never jump. */
+  readonly now?: () => number;
+}
+
+/** Carries out what `advance` decides: messages to workers, results to those who wait. */
+export class Dispatcher {
+  readonly state: DispatchState;
+  readonly #options: DispatcherOptions;
+  readonly #now: () => number;
+  readonly #ports = new Map<Session, SessionPort>();
+  readonly #programs = new Map<Session, string>();
+  readonly #waiters = new Map<OperationKey, Waiter>();
+  readonly #events: { readonly event: DispatchEvent; readonly result?: OperationResult }[] = [];
+  readonly #ticking: NodeJS.Timeout;
+  #isBusy = false;
+  #isClosed = false;
+  #lastSession = 0;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    this.state = newDispatchState(options.settings);
+    this.#ticking = this.#startTicking();
+  }
+
+  /** Why a worker is refused, or undefined. */
+  refusal(hello: Hello): string | undefined {
+    if (this.#isClosed || this.state.draining) return "the coordinator is shutting down";
+    return refusalOf(hello, this.#options.programVersion ?? this.#programs.values().next().value);
+  }
+
+  /** A worker that was not refused; leases go out through `port` from now on. */
+  join(hello: Hello, port: SessionPort): Session {
+    const session = ++this.#lastSession;
+    const { workerId, cachedCheckpoints, programVersion } = hello;
+    const deviceClass = deviceClassName(hello.deviceClass!, programVersion);
+    this.#ports.set(session, port);
+    this.#programs.set(session, programVersion);
+    this.#options.logger.info({ worker: workerId, deviceClass }, "worker joined");
+    this.handle({ kind: "joined", session, workerId, deviceClass, cachedCheckpoints });
+    return session;
+  }
+
+  /** The stream of a session is over, with or without a Goodbye. */
+  leave(session: Session, reason: string): void {
+    const worker = this.state.workers.get(session);
+    this.#ports.delete(session);
+    this.#programs.delete(session);
+    if (!worker) return;
+    this.#options.logger.info({ worker: worker.workerId, reason, leases: worker.leases.size }, "worker left");
+    this.handle({ kind: "left", session, reason });
+  }
+
+  /** Results of the operations, in their order. Equal ones of a scope, also of other calls, are computed once. */
+  async run(
+    scope: string,
+    operations: readonly Operation[],
+    signal?: AbortSignal,
+  ): Promise<OperationResult[]> {
+    signal?.throwIfAborted();
+    if (this.#isClosed) throw new CoordinatorClosedError();
+    const fresh: EventOf<"submitted">["operations"][number][] = [];
+    const waiters = new Map<OperationKey, Waiter>();
+    const order = operations.map((operation) => {
+      const fingerprint = fingerprintOf(operation);
+      const key = operationKey(scope, fingerprint);
+      if (!waiters.has(key)) {
+        const known = this.#waiters.get(key);
+        if (!known) fresh.push({ fingerprint, checkpoint: operation.checkpoint });
+        waiters.set(key, known ?? this.#newWaiter(key, operation));
+      }
+      return waiters.get(key)!.promise;
+    });
+    for (const waiter of waiters.values()) waiter.users += 1;
+    this.handle({ kind: "submitted", scope, operations: fresh });
+    try {
+      return await untilAborted(Promise.all(order), signal);
+    } finally {
+      this.#release(waiters);
+    }
+  }
+
+  /** The operation that somebody waits for under this fingerprint. */
+  operationOf(fingerprint: string): Operation | undefined {
+    const [key] = this.state.keysOf.get(fingerprint) ?? [];
+    return key === undefined ? undefined : this.#waiters.get(key)?.operation;
+  }
+
+  /** Handles an event; `result` is what a valid result event is about. */
+  handle(event: DispatchEvent, result?: OperationResult): void {
+    this.#events.push({ event, result });
+    // A full stream, for one, is an event that comes up while decisions are carried out.
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    try {
+      for (let next = this.#events.shift(); next; next = this.#events.shift()) {
+        const decisions = advance(this.state, next.event, this.#now());
+        for (const decision of decisions) this.#carryOut(decision, next.result);
+      }
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  /** Nobody will wait in this scope any more; who still does gets an error. */
+  closeScope(scope: string): void {
+    for (const key of this.state.scopes.get(scope)?.operations ?? []) {
+      this.#take(key).reject(new CoordinatorClosedError());
+    }
+    this.handle({ kind: "scope-closed", scope });
+  }
+
+  /** Everyone who waits gets an error, and workers are asked to leave. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#ticking);
+    this.handle({ kind: "drain" });
+    const keys = [...this.#waiters.keys()];
+    for (const waiter of this.#waiters.values()) waiter.reject(new CoordinatorClosedError());
+    this.#waiters.clear();
+    this.handle({ kind: "withdrawn", keys, reason: "the coordinator closes" });
+    for (const port of this.#ports.values()) {
+      port.send({ message: "drain", drain: { reason: "the coordinator closes" } });
+    }
+  }
+
+  #newWaiter(key: OperationKey, operation: Operation): Waiter {
+    let resolve!: Waiter["resolve"];
+    let reject!: Waiter["reject"];
+    const promise = new Promise<OperationResult>((yes, no) => {
+      resolve = yes;
+      reject = no;
+    });
+    const waiter = { operation, promise, resolve, reject, users: 0 };
+    this.#waiters.set(key, waiter);
+    return waiter;
+  }
+
+  #release(waiters: ReadonlyMap<OperationKey, Waiter>): void {
+    const unwanted: OperationKey[] = [];
+    for (const [key, waiter] of waiters) {
+      waiter.users -= 1;
+      if (waiter.users > 0 || this.#waiters.get(key) !== waiter) continue;
+      this.#waiters.delete(key);
+      this.#options.observer.operationEnded(waiter.operation.kind, "withdrawn");
+      unwanted.push(key);
+    }
+    if (unwanted.length > 0)
+      this.handle({ kind: "withdrawn", keys: unwanted, reason: "nobody waits for it" });
+  }
+
+  #carryOut(decision: Decision, result: OperationResult | undefined): void {
+    const { observer, logger } = this.#options;
+    switch (decision.kind) {
+      case "lease": {
+        const { session, leaseId, key, fingerprint, leaseMs } = decision;
+        const { operation } = this.#waiters.get(key)!;
+        const lease = { leaseId, fingerprint, operation: operationToMessage(operation), leaseMs };
+        this.#ports.get(session)?.send({ message: "lease", lease });
+        observer.leaseGranted();
+        return;
+      }
+      case "lease-ended":
+        observer.leaseEnded(decision.end);
+        return;
+      case "cancel": {
+        const { session, leaseId, reason, letRun } = decision;
+        this.#ports.get(session)?.send({ message: "cancel", cancel: { leaseId, reason, letRun } });
+        return;
+      }
+      case "accept":
+        this.#ports
+          .get(decision.session)
+          ?.send({ message: "accepted", accepted: { fingerprint: decision.fingerprint } });
+        return;
+      case "resolve": {
+        const waiter = this.#take(decision.key);
+        observer.operationEnded(waiter.operation.kind, "done", result!);
+        waiter.resolve(result!);
+        return;
+      }
+      case "fail": {
+        const waiter = this.#take(decision.key);
+        const { kind } = waiter.operation;
+        logger.error({ kind, reason: decision.reason }, "operation given up");
+        observer.operationEnded(kind, "failed");
+        waiter.reject(new OperationGivenUpError(kind, fingerprintOf(waiter.operation), decision.reason));
+        return;
+      }
+      case "disconnect":
+        this.#ports.get(decision.session)?.end();
+        this.#ports.delete(decision.session);
+        this.#programs.delete(decision.session);
+        return;
+    }
+  }
+
+  #take(key: OperationKey): Waiter {
+    const waiter = this.#waiters.get(key)!;
+    this.#waiters.delete(key);
+    return waiter;
+  }
+
+  #startTicking(): NodeJS.Timeout {
+    const everyMs = Math.min(1_000, this.#options.settings.leaseMs / 4);
+    let lastMs = this.#now();
+    const timer = setInterval(() => {
+      const nowMs = this.#now();
+      // After a pause of this process, heartbeats that came meanwhile are read before leases are judged.
+      const isLate = nowMs - lastMs > 2 * everyMs;
+      lastMs = nowMs;
+      if (!isLate) this.handle({ kind: "tick" });
+    }, everyMs);
+    return timer.unref();
+  }
+}
+
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

@@ -1,0 +1,37 @@
+import type { Digest, OperationKind } from "../../proto/operations.ts";
+
+/** An operation that no worker could do: its search, and the command behind it, fail with this reason. */
+export class OperationGivenUpError extends Error {
+  override readonly name = "OperationGivenUpError";
+  readonly kind: OperationKind;
+  readonly fingerprint: Digest;
+  readonly reason: string;
+
+  constructor(kind: OperationKind, fingerprint: Digest, reason: string) {
+    super(`operation ${kind} ${fingerprint.slice(0, 12)}: ${reason}`);
+    this.kind = kind;
+    this.fingerprint = fingerprint;
+    this.reason = reason;
+  }
+}
+
+/** The coordinator closed while somebody waited for operations. */
+export class CoordinatorClosedError extends Error {
+  override readonly name = "CoordinatorClosedError";
+  constructor() {
+    super("the coordinator was closed");
+  }
+}
+
+/** The coordinator cannot listen on, or may not use, the address that was asked for. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+  constructor(address: string, reason: string, options: { readonly cause?: unknown } = {}) {
+    super(`cannot listen on ${address}: ${reason}`, options);
+  }
+}
+
+/** Bytes that are not what their digest says, or a digest that nobody has. */
+export class ArtifactError extends Error {
+  override readonly name = "ArtifactError";
+}

@@ -1,0 +1,61 @@
+import { operationBytes } from "../../proto/operation-codec.ts";
+import type { Digest, Executor, Operation, OperationResult } from "../../proto/operations.ts";
+import type { ArtifactStore } from "./artifact-store.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+
+/** gRPC's limit for a message is 4 MiB; a lease is little more than its operation. */
+const MAX_OPERATION_BYTES = 3 * 1024 ** 2;
+
+/**
+ * Runs operations on the cluster's workers. All operations of one executor are computed by one device class and program
+ * version, that of the first worker that gets one: an executor is made for one search, or one command.
+ */
+export class ClusterExecutor implements Executor {
+  readonly #dispatcher: Dispatcher;
+  readonly #store: ArtifactStore;
+  readonly #scope: string;
+
+  constructor(dispatcher: Dispatcher, store: ArtifactStore, scope: string) {
+    this.#dispatcher = dispatcher;
+    this.#store = store;
+    this.#scope = scope;
+  }
+
+  /**
+   * @throws OperationGivenUpError where no worker can do one of them; the others are then withdrawn.
+   * @throws the signal's reason where it aborts; leases are then cancelled.
+   */
+  async execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
+    for (const operation of operations) {
+      const bytes = operationBytes(operation);
+      if (bytes > MAX_OPERATION_BYTES) {
+        throw new RangeError(
+          `an operation of kind ${operation.kind} may have ${bytes} bytes, more than ${MAX_OPERATION_BYTES}: split it`,
+        );
+      }
+    }
+    return this.#dispatcher.run(this.#scope, operations, signal);
+  }
+
+  putArtifact(bytes: Uint8Array): Promise<Digest> {
+    return this.#store.put(bytes);
+  }
+
+  putFile(path: string): Promise<Digest> {
+    return this.#store.putFile(path);
+  }
+
+  releaseArtifact(digest: Digest): Promise<void> {
+    return this.#store.release(digest);
+  }
+
+  /** Device class and program version that its results come from; undefined before the first lease. */
+  get deviceClass(): string | undefined {
+    return this.#dispatcher.state.scopes.get(this.#scope)?.deviceClass;
+  }
+
+  /** Withdraws what it still waits for and forgets its device class. */
+  close(): void {
+    this.#dispatcher.closeScope(this.#scope);
+  }
+}

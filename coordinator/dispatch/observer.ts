@@ -1,0 +1,23 @@
+import type { OperationKind, OperationResult } from "../../proto/operations.ts";
+import type { LeaseEnd } from "./events.ts";
+
+/** How a result came. */
+export type ResultPath = "stream" | "nats";
+
+/** What an arriving result was. `unneeded`: nobody waits for it, any more or ever. */
+export type ResultFate = "used" | "unneeded" | "invalid" | "error" | "malformed";
+
+/** Told what happens, for metrics; it must not throw. */
+export interface DispatchObserver {
+  operationEnded(
+    kind: OperationKind,
+    outcome: "done" | "failed" | "withdrawn",
+    result?: OperationResult,
+  ): void;
+  leaseGranted(): void;
+  leaseEnded(end: LeaseEnd): void;
+  resultArrived(path: ResultPath, fate: ResultFate): void;
+  /** Seconds from the moment the broker had the result to the moment it was used. */
+  resultLag(seconds: number): void;
+  natsReconnected(): void;
+}

@@ -1,0 +1,158 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { OperationKind, OperationResult } from "../../proto/operations.ts";
+import type { LeaseEnd } from "../dispatch/events.ts";
+import type { DispatchObserver, ResultFate, ResultPath } from "../dispatch/observer.ts";
+
+/** What is read when somebody asks for the metrics. */
+export interface CoordinatorReadings {
+  /** Operations that wait for a worker. */
+  waiting(): number;
+  leases(): number;
+  workers(): Readonly<Record<"active" | "draining", number>>;
+}
+
+/** Seconds of an operation: from a tile of a small model to a training step of a large one. */
+const OPERATION_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const LAG_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
+const STEP_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
+/** The coordinator's metrics. No label grows with sweeps, jobs, models or workers. */
+export class CoordinatorMetrics implements DispatchObserver {
+  readonly registry = new Registry();
+  readonly #operations = new Counter({
+    name: "elibad_coordinator_operations_total",
+    help: "Operations that ended, by kind and outcome: done, failed, or withdrawn because nobody waited any more.",
+    labelNames: ["kind", "outcome"],
+    registers: [this.registry],
+  });
+  readonly #seconds = new Histogram({
+    name: "elibad_coordinator_operation_seconds",
+    help: "Seconds that a device worked on an operation, by kind.",
+    labelNames: ["kind"],
+    buckets: OPERATION_SECONDS,
+    registers: [this.registry],
+  });
+  readonly #forwards = new Counter({
+    name: "elibad_coordinator_forwards_total",
+    help: "Forward passes (rows times candidates) in results that were used.",
+    registers: [this.registry],
+  });
+  readonly #tokens = new Counter({
+    name: "elibad_coordinator_tokens_total",
+    help: "Tokens that went through a model, in results that were used.",
+    registers: [this.registry],
+  });
+  readonly #leasesGranted = new Counter({
+    name: "elibad_coordinator_leases_granted_total",
+    help: "Leases given to workers.",
+    registers: [this.registry],
+  });
+  readonly #leasesEnded = new Counter({
+    name: "elibad_coordinator_leases_ended_total",
+    help: "Leases that ended, by the reason; granted less ended is what is live.",
+    labelNames: ["reason"],
+    registers: [this.registry],
+  });
+  readonly #results = new Counter({
+    name: "elibad_coordinator_results_total",
+    help: "Results that arrived, by path and by what became of them; unneeded ones were late or duplicates.",
+    labelNames: ["path", "fate"],
+    registers: [this.registry],
+  });
+  readonly #lag = new Histogram({
+    name: "elibad_coordinator_result_lag_seconds",
+    help: "Seconds from NATS having a result to its arrival here. On the gRPC stream nothing stands between.",
+    buckets: LAG_SECONDS,
+    registers: [this.registry],
+  });
+  readonly #reconnects = new Counter({
+    name: "elibad_coordinator_nats_reconnects_total",
+    help: "Reconnections to the NATS server.",
+    registers: [this.registry],
+  });
+  readonly #searches = new Gauge({
+    name: "elibad_coordinator_searches_running",
+    help: "Searches that are running.",
+    registers: [this.registry],
+  });
+  readonly #steps = new Histogram({
+    name: "elibad_coordinator_step_seconds",
+    help: "Seconds of a search step: gradient, rank, candidates, score.",
+    buckets: STEP_SECONDS,
+    registers: [this.registry],
+  });
+
+  constructor(readings: CoordinatorReadings) {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    new Gauge({
+      name: "elibad_coordinator_waiting_operations",
+      help: "Operations (most of them tiles) that wait for a worker.",
+      registers,
+      collect() {
+        this.set(readings.waiting());
+      },
+    });
+    new Gauge({
+      name: "elibad_coordinator_leases",
+      help: "Leases that workers hold.",
+      registers,
+      collect() {
+        this.set(readings.leases());
+      },
+    });
+    new Gauge({
+      name: "elibad_coordinator_workers",
+      help: "Workers that are connected, by state.",
+      labelNames: ["state"],
+      registers,
+      collect() {
+        for (const [state, count] of Object.entries(readings.workers())) this.set({ state }, count);
+      },
+    });
+  }
+
+  operationEnded(
+    kind: OperationKind,
+    outcome: "done" | "failed" | "withdrawn",
+    result?: OperationResult,
+  ): void {
+    this.#operations.inc({ kind, outcome });
+    if (!result) return;
+    this.#seconds.observe({ kind }, result.seconds);
+    this.#forwards.inc(result.forwards);
+    this.#tokens.inc(result.tokens);
+  }
+
+  leaseGranted(): void {
+    this.#leasesGranted.inc();
+  }
+
+  leaseEnded(reason: LeaseEnd): void {
+    this.#leasesEnded.inc({ reason });
+  }
+
+  resultArrived(path: ResultPath, fate: ResultFate): void {
+    this.#results.inc({ path, fate });
+  }
+
+  resultLag(seconds: number): void {
+    this.#lag.observe(seconds);
+  }
+
+  natsReconnected(): void {
+    this.#reconnects.inc();
+  }
+
+  searchStarted(): void {
+    this.#searches.inc();
+  }
+
+  searchEnded(): void {
+    this.#searches.dec();
+  }
+
+  stepDone(seconds: number): void {
+    this.#steps.observe(seconds);
+  }
+}

@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { onTestFinished } from "vitest";
+import { ensureNatsServer } from "./nats-install.mjs";
+
+/** A real NATS server with JetStream on a free port, with a store of its own. */
+export interface TestNatsServer {
+  readonly url: string;
+  /** Kills the process, as a crash does; the store stays. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port. `freshStore`: as if its disk was lost. */
+  restart(options?: { readonly freshStore?: boolean }): Promise<void>;
+  /** Ends it and removes its store. */
+  stop(): Promise<void>;
+}
+
+/** Starts a server that ends with the test (or, outside of one, with `stop`). */
+export async function startNatsServer({ endsWithTest = true } = {}): Promise<TestNatsServer> {
+  const executable = await ensureNatsServer();
+  const port = await freePort();
+  const store = mkdtempSync(join(tmpdir(), "elibad-nats-"));
+  let running = await launch(executable, port, store);
+  const kill = async () => {
+    if (running.exitCode !== null || running.signalCode !== null) return;
+    const gone = once(running, "exit");
+    running.kill("SIGKILL");
+    await gone;
+  };
+  const server: TestNatsServer = {
+    url: `nats://127.0.0.1:${port}`,
+    kill,
+    async restart({ freshStore = false } = {}) {
+      await kill();
+      if (freshStore) rmSync(join(store, "jetstream"), { recursive: true, force: true });
+      running = await launch(executable, port, store);
+    },
+    async stop() {
+      await kill();
+      rmSync(store, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+  if (endsWithTest) onTestFinished(() => server.stop());
+  return server;
+}
+
+async function launch(executable: string, port: number, store: string): Promise<ChildProcess> {
+  const args = ["--addr", "127.0.0.1", "--port", String(port), "--jetstream", "--store_dir", store];
+  const server = spawn(executable, args, { stdio: ["ignore", "ignore", "pipe"] });
+  const lines: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.once("exit", (code) => reject(new Error(`nats-server ended with ${code}:\n${lines.join("\n")}`)));
+    createInterface({ input: server.stderr! }).on("line", (line) => {
+      if (lines.length < 200) lines.push(line);
+      if (line.includes("Server is ready")) resolve();
+    });
+  });
+  return server;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  probe.listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const address = probe.address();
+  probe.close();
+  await once(probe, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
