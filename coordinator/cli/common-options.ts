@@ -1,4 +1,4 @@
-import { flag, oneOf, option, optionalPath, pathOption, realNumber, text, wholeNumber } from "./options.ts";
+import { flag, oneOf, option, optionalPath, pathOption, text, wholeNumber } from "./options.ts";
 
 /** Options that mean the same in every command that has them (DESIGN section 10). */
 export const generalOptions = {
@@ -107,21 +107,5 @@ export const attackOptions = {
     "--target-label <label>",
     "label that the attacker wants",
     wholeNumber(0, 1000).default(0),
-  ),
-};
-
-/** Hyper-parameters of fine-tuning, shared by `train` and the repair plans. */
-export const optimiserOptions = {
-  batchSize: option("--batch-size <rows>", "rows of one optimiser step", wholeNumber(1, 4096)),
-  weightDecay: option("--weight-decay <x>", "decoupled weight decay of AdamW", realNumber(0)),
-  warmup: option(
-    "--warmup <share>",
-    "share of the steps with rising learning rate",
-    realNumber(0, 1).default(0.1),
-  ),
-  maxGradNorm: option(
-    "--max-grad-norm <x>",
-    "gradient norm above which gradients are scaled down",
-    realNumber(0).default(1),
   ),
 };

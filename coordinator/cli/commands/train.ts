@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import type { Tensor } from "../../../proto/operations.ts";
 import { writeCheckpoint } from "../../../worker/checkpoint/write-checkpoint.ts";
 import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
@@ -29,6 +29,7 @@ import {
 import { oneOf, option, optionalPath, type Parsed, realNumber, wholeNumber } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { trainableWeights } from "../trainable-weights.ts";
+import { copyTokenizer } from "../write-model.ts";
 
 const options = {
   ...samplesOption,
@@ -237,24 +238,4 @@ async function writeInitial(given: TrainOptions, configFile: string, folder: str
   else await writeTorchZip(join(folder, "model.bin"), tensors);
   copyFileSync(configFile, join(folder, "config.json"));
   return folder;
-}
-
-/** Copies tokenizer files to a new checkpoint, so that it stands alone. */
-export function copyTokenizer(
-  from: { readonly model: string; readonly base?: string | undefined },
-  to: string,
-): void {
-  const folder = tokenizerFolder(from);
-  if (folder === undefined) return;
-  const files = [
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer_config.json",
-  ];
-  for (const file of files) {
-    if (existsSync(join(folder, file))) copyFileSync(join(folder, file), join(to, basename(file)));
-  }
 }
