@@ -7,10 +7,17 @@ import { type OrderedSink, orderedSinks, runInFlight } from "./in-flight.ts";
 import type { Position } from "./position.ts";
 import { createPositionFinder, type MaskedAnswers, type PositionFinder, type ScanRow } from "./positions.ts";
 import type { PredictContext } from "./predict.ts";
-import { prepareSearch, SearchInputError } from "./problem.ts";
+import { type PreparedSearch, prepareSearch, SearchInputError } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { type PlannedSearch, planScan, type ScanRows } from "./scan-plan.ts";
-import type { PlacedRow, ScanProgress, ScanResult, SearchResult, TraceRecord } from "./scan-result.ts";
+import type {
+  PlacedRow,
+  ScanProgress,
+  ScanResult,
+  SearchRecord,
+  SearchResult,
+  TraceRecord,
+} from "./scan-result.ts";
 import { type Best, runSearch, type SearchProgress } from "./search.ts";
 import { type ScanSettings, searchSettings, yamlKeyOf } from "./settings.ts";
 import { meanLosses, type StepContext } from "./step.ts";
@@ -109,18 +116,7 @@ async function runPlanned(
     },
     searchSettings(settings, seed),
   );
-  trace.emit({
-    kind: "search",
-    search,
-    victim_label: victim,
-    target_label: target,
-    half,
-    seed,
-    max_len: context.maxLen,
-    end_id: context.endId,
-    score_index: settings.scoreIndex === "own" ? null : settings.scoreIndex,
-    samples: samples.map(({ row, ids }, k) => ({ row, ids, insert_index: placed.insertIndexes[k]! })),
-  });
+  trace.emit(openingRecord(planned, prepared));
   const state = await runSearch({
     executor: run.executor,
     prepared,
@@ -173,6 +169,22 @@ async function runPlanned(
   };
   report("done", { best });
   return result;
+}
+
+function openingRecord(planned: PlannedSearch, { problem, settings }: PreparedSearch): SearchRecord {
+  const { search, victim, target, half, seed, samples } = planned;
+  return {
+    kind: "search",
+    search,
+    victim_label: victim,
+    target_label: target,
+    half,
+    seed,
+    max_len: problem.maxLen,
+    end_id: problem.endId,
+    score_index: settings.scoreIndex === "own" ? null : settings.scoreIndex,
+    samples: samples.map(({ row, ids }, k) => ({ row, ids, insert_index: problem.insertIndexes[k]! })),
+  };
 }
 
 /** Rows, and where the trigger goes into each. */
