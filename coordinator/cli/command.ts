@@ -32,13 +32,13 @@ export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {
 /** Declares a command with its option types inferred. */
 export const defineCommand = <S extends OptionSpecs>(spec: CommandSpec<S>): CommandSpec<S> => spec;
 
-/** Adds a command to the program: parsing, signals, output and exit code are the same for all. */
-export function register(program: Command, spec: CommandSpec): void {
+/** Adds a command to the program: parsing, signals, output and exit code are the same for all. `ended` gets the exit code. */
+export function register(program: Command, spec: CommandSpec, ended: (exitCode: number) => void): void {
   const command = program.command(spec.name).summary(spec.summary).description(spec.summary);
   for (const each of Object.values(spec.options)) command.addOption(commanderOption(each));
   command.addHelpText("after", `\n${spec.help.trim()}\n`);
   command.action(async (given: Record<string, unknown>) => {
-    process.exitCode = await runCommand(spec, given);
+    ended(await runCommand(spec, given));
   });
 }
 
