@@ -90,9 +90,9 @@ export class Engine {
     return {
       model,
       tokensPerRun,
-      session: (purpose, build) =>
+      session: (purpose, build, { packWeights = true } = {}) =>
         this.#sessions.get(`${folder} ${purpose}`, async () =>
-          createSession(await writeProgram(build(model), folder), { threads }),
+          createSession(await writeProgram(build(model), folder), { threads, packWeights }),
         ),
       samples: (digest) => this.#samples.get(digest, () => readSampleSet(resolveArtifact, digest)),
       vocabulary: (digest) => this.#vocabularies.get(digest, () => readVocabulary(resolveArtifact, digest)),

@@ -6,7 +6,6 @@ import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { readManifest } from "../cache/manifest.ts";
 import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
-import type { TensorEntry } from "../checkpoint/tensor-entry.ts";
 import { type DType, encodeOnnx, type Graph } from "../graph/index.ts";
 import { parseConfig } from "../models/config.ts";
 import { recogniseLayout } from "../models/layout.ts";
@@ -17,7 +16,6 @@ import type { ResolveArtifact } from "./artifacts.ts";
 export interface ModelFolder {
   readonly folder: string;
   readonly model: StoredModel;
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
 }
 
 export interface ModelFolderOptions {
@@ -36,12 +34,24 @@ export async function openModelFolder(checkpoint: Digest, options: ModelFolderOp
     throw new OperationFailed(`checkpoint ${checkpoint}: task '${manifest.task}' is not supported yet`);
   }
   const folder = join(options.programFolder, checkpoint);
-  await mkdir(folder, { recursive: true });
-  for (const { name, digest } of manifest.files) {
-    const way = await bring(await options.resolveArtifact(digest), join(folder, name));
-    if (way === "copied")
-      options.log?.(`${name} of checkpoint ${checkpoint.slice(0, 12)} was copied: no link`);
+  try {
+    await mkdir(folder, { recursive: true });
+    for (const { name, digest } of manifest.files) {
+      const way = await bring(await options.resolveArtifact(digest), join(folder, name));
+      if (way === "copied") {
+        options.log?.(
+          `${name} of checkpoint ${checkpoint.slice(0, 12)} was copied: no link between the folders`,
+        );
+      }
+    }
+    return await readModelFolder(folder);
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
   }
+}
+
+async function readModelFolder(folder: string): Promise<ModelFolder> {
   const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"));
   const { tensors } = await openCheckpoint(folder);
   const named = new Map(
@@ -54,7 +64,7 @@ export async function openModelFolder(checkpoint: Digest, options: ModelFolderOp
       return [name, { dtype: dtype as DType, shape, file, offset, length: byteLength }];
     }),
   );
-  return { folder, model: { config, layout, stored }, tensors };
+  return { folder, model: { config, layout, stored } };
 }
 
 /** Writes a program beside the weights that it names; the same program has the same path. */

@@ -2,13 +2,17 @@ import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { Digest, SampleSet, Tensor, TensorMap, Vocabulary } from "../../../proto/operations.ts";
 import type { Graph } from "../../graph/index.ts";
 import type { StoredModel } from "../../programs/model.ts";
-import type { Session } from "../session.ts";
+import type { Session, SessionOptions } from "../session.ts";
 
 /** What an operation computes with: its checkpoint, and what the engine keeps from one operation to the next. */
 export interface OperationContext {
   readonly model: StoredModel;
   /** The session of a program of this checkpoint, compiled at the first use. `purpose` names it. */
-  session(purpose: string, build: (model: StoredModel) => Graph): Promise<Session>;
+  session(
+    purpose: string,
+    build: (model: StoredModel) => Graph,
+    options?: Partial<Pick<SessionOptions, "packWeights">>,
+  ): Promise<Session>;
   samples(digest: Digest): Promise<SampleSet>;
   vocabulary(digest: Digest): Promise<Vocabulary>;
   weights(digest: Digest): Promise<TensorMap>;

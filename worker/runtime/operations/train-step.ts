@@ -78,7 +78,7 @@ function trainSession(
 ): Promise<Session> {
   const options = { trained, objective: objective.kind, dropout: dropout > 0 };
   const purpose = `train ${options.objective} ${options.dropout ? "dropout" : "plain"} ${fedKey(trained)}`;
-  return context.session(purpose, (model) => trainProgram(model, options));
+  return context.session(purpose, (model) => trainProgram(model, options), { packWeights: false });
 }
 
 function targetsOf({ rows, objective }: TrainStepOperation, classes: number): Tensor<Float32Array> {
