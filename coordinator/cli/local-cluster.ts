@@ -1,21 +1,63 @@
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Executor } from "../../proto/operations.ts";
-import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
+import { type Coordinator, startCoordinator } from "../coordinator.ts";
 import type { CommandContext } from "./command.ts";
 import type { clusterOptions } from "./common-options.ts";
+import { startLocalWorkers, threadsFor } from "./local-workers.ts";
 import type { Parsed } from "./options.ts";
 
+/** How often a command that nobody computes for says why. */
+const WAITING_MS = 10_000;
+
+/**
+ * Runs `work` on a coordinator in this process and worker processes that it starts, and ends everything afterwards, however `work` ends.
+ *
+ * @throws ListenError or NatsResultsError where the coordinator cannot start, or what `work` throws
+ */
 export async function withLocalCluster<T>(
-  _options: Parsed<typeof clusterOptions>,
-  _context: CommandContext,
+  options: Parsed<typeof clusterOptions>,
+  { display, signal }: CommandContext,
   work: (executor: Executor) => Promise<T>,
 ): Promise<T> {
-  const executor = await createLocalExecutor({ folder: mkdtempSync(join(tmpdir(), "elibad-")), threads: 2 });
+  const folder = mkdtempSync(join(tmpdir(), "elibad-cluster-"));
+  let coordinator: Coordinator | undefined;
+  let workers: ReturnType<typeof startLocalWorkers> | undefined;
+  let waiting: NodeJS.Timeout | undefined;
   try {
-    return await work(executor);
+    coordinator = await startCoordinator({
+      listen: options.listen,
+      insecure: options.insecure,
+      artifactFolder: join(folder, "artifacts"),
+      ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
+      ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
+    });
+    if (options.metricsPort !== undefined) display.line(`metrics: http://${coordinator.metricsAddress}/metrics`);
+    if (options.workers === 0) display.line(`waiting for workers at ${coordinator.address}`);
+    workers = startLocalWorkers(
+      options.workers,
+      {
+        coordinators: [coordinator.address],
+        device: options.device,
+        threads: options.threads ?? threadsFor(Math.max(1, options.workers)),
+        cacheFolder: join(folder, "cache"),
+        logLevel: "error",
+      },
+      (line) => display.line(line),
+    );
+    const { waitingReason } = coordinator;
+    waiting = setInterval(() => {
+      const reason = waitingReason();
+      if (reason !== undefined) display.line(`waiting: ${reason}`);
+    }, WAITING_MS);
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(new DOMException("interrupted", "AbortError")), { once: true });
+    });
+    return await Promise.race([work(coordinator.executor), workers.failed, aborted]);
   } finally {
-    await executor.close();
+    clearInterval(waiting);
+    await Promise.all([workers?.close(), coordinator?.close()]);
+    rmSync(folder, { recursive: true, force: true });
   }
 }

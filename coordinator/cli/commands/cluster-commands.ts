@@ -1,0 +1,8 @@
+import type { ClusterCommandSpec } from "../cluster-command.ts";
+import { evaluate } from "./evaluate.ts";
+import { predict } from "./predict.ts";
+import { scan } from "./scan.ts";
+import { train } from "./train.ts";
+
+/** Commands that a running coordinator does for others. */
+export const clusterCommands = [train, evaluate, predict, scan] as unknown as readonly ClusterCommandSpec[];

@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLogger } from "../../../worker/logging.ts";
+import { startCoordinator } from "../../coordinator.ts";
+import { defineCommand } from "../command.ts";
+import { clusterOptions, generalOptions } from "../common-options.ts";
+import { oneOf, option, optionalPath, text, wholeNumber } from "../options.ts";
+import { serveCommands } from "../serve-commands.ts";
+
+export const coordinator = defineCommand({
+  name: "coordinator",
+  summary: "run a coordinator: workers dial it, and commands are sent to it with --coordinator",
+  help: `
+Waits for workers (elibad worker --coordinator HOST:PORT) and runs the commands that are submitted to it, several at a time. Paths in a submitted command
+are those of this machine.
+
+  elibad coordinator --listen 127.0.0.1:7070 --metrics-port 9464
+  elibad worker --coordinator 127.0.0.1:7070
+  elibad scan … --coordinator 127.0.0.1:7070`,
+  options: {
+    listen: option("--listen <host:port>", "address for workers and commands", text.default("127.0.0.1:7070")),
+    insecure: clusterOptions.insecure,
+    nats: clusterOptions.nats,
+    artifacts: optionalPath("--artifacts <dir>", "folder for artifacts (default: a temporary one, removed at the end)"),
+    metricsPort: option("--metrics-port <port>", "serve /metrics, /healthz and /readyz there", wholeNumber(0, 65_535).optional()),
+    logLevel: option("--log-level <level>", "how much to say", oneOf("debug", "info", "warn", "error").default("info")),
+    log: option("--log <format>", "form of log lines", oneOf("plain", "json").default("plain")),
+    config: generalOptions.config,
+  },
+  async run(options, { signal }) {
+    const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
+    const own = options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
+    const commands = serveCommands(logger);
+    try {
+      const running = await startCoordinator({
+        listen: options.listen,
+        insecure: options.insecure,
+        artifactFolder: options.artifacts ?? own!,
+        ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
+        ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
+        submit: commands.submit,
+        logger,
+      });
+      commands.useExecutors(running.newExecutor);
+      await new Promise<void>((stop) => signal.addEventListener("abort", () => stop(), { once: true }));
+      await commands.close();
+      await running.close();
+    } finally {
+      if (own !== undefined) rmSync(own, { recursive: true, force: true });
+    }
+  },
+});

@@ -1,0 +1,50 @@
+import { type CompiledWorkerOptions, WorkerOptionsError } from "../../../worker/options.ts";
+import { startWorker } from "../../../worker/run.ts";
+import { defineCommand } from "../command.ts";
+import { generalOptions } from "../common-options.ts";
+import { InputError } from "../errors.ts";
+import { oneOf, option, optionalPath, text, wholeNumber } from "../options.ts";
+
+export const worker = defineCommand({
+  name: "worker",
+  summary: "compute for a coordinator: dials it, takes leases, gives results, until told to stop",
+  help: `
+A worker dials its coordinator and needs no open port. It may come and go: what it had begun goes to others. SIGTERM (or Ctrl-C) lets it finish
+or give back what it holds, within ten seconds.
+
+  elibad worker --coordinator 10.0.0.5:7070
+  elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465`,
+  options: {
+    coordinator: option("--coordinator <host:port,…>", "addresses of the coordinator, tried in turn", text),
+    device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
+    threads: option("--threads <n>", "CPU threads of the inference process (default: all cores)", wholeNumber(1, 1024).optional()),
+    cache: optionalPath("--cache <dir>", "folder for checkpoints and samples (default: the user's cache folder)"),
+    metricsPort: option("--metrics-port <port>", "serve /metrics, /healthz and /readyz there", wholeNumber(0, 65_535).optional()),
+    logLevel: option("--log-level <level>", "how much to say", oneOf("debug", "info", "warn", "error").default("info")),
+    log: option("--log <format>", "form of log lines", oneOf("plain", "json").default("plain")),
+    config: generalOptions.config,
+  },
+  async run(options, { signal }) {
+    const running = await start({
+      coordinators: options.coordinator.split(",").map((address) => address.trim()),
+      device: options.device,
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.cache === undefined ? {} : { cacheFolder: options.cache }),
+      ...(options.metricsPort === undefined ? {} : { metricsPort: options.metricsPort }),
+      logLevel: options.logLevel,
+      logFormat: options.log,
+    });
+    signal.addEventListener("abort", () => running.drain("told to stop"), { once: true });
+    const end = await running.done;
+    if (end.kind !== "stopped") throw new Error(end.reason);
+  },
+});
+
+async function start(options: Partial<CompiledWorkerOptions> & { readonly coordinators: string[] }) {
+  try {
+    return await startWorker(options);
+  } catch (error) {
+    if (error instanceof WorkerOptionsError) throw new InputError(error.message);
+    throw error;
+  }
+}

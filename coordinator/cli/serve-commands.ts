@@ -1,0 +1,67 @@
+import type { Logger } from "pino";
+import type { CommandEvent } from "../../proto/messages.ts";
+import type { Executor } from "../../proto/operations.ts";
+import type { SubmitHandler } from "../dispatch/submit-service.ts";
+import { clusterCommands } from "./commands/cluster-commands.ts";
+import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
+import { parseOptions } from "./parse-options.ts";
+
+/** Commands that clients submit, run on this coordinator's workers. */
+export interface CommandService {
+  readonly submit: SubmitHandler;
+  /** Says where executors come from, once the coordinator runs. */
+  useExecutors(newExecutor: () => Executor): void;
+  /** Cancels what still runs and waits until it has ended. */
+  close(): Promise<void>;
+}
+
+export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandService {
+  const closing = new AbortController();
+  const running = new Set<Promise<void>>();
+  let newExecutor: (() => Executor) | undefined;
+
+  const run: SubmitHandler = async ({ command, optionsJson }, emit, signal) => {
+    const spec = clusterCommands.find(({ name }) => name === command);
+    const fail = (message: string, exitCode: number): void =>
+      emit({ event: "failed", failed: { message, exitCode } });
+    if (spec === undefined) {
+      const known = clusterCommands.map(({ name }) => name).join(", ");
+      return fail(`a coordinator does not run '${command}'; it runs ${known}`, EXIT.wrongInput);
+    }
+    if (newExecutor === undefined) return fail("the coordinator is still starting", EXIT.failed);
+    const display = {
+      progress: (event: unknown) => emit({ event: "progressJson", progressJson: JSON.stringify(event) }),
+      line: (line: string) => emit({ event: "line", line }),
+      close: () => undefined,
+    };
+    logger.info(`${command} begins`);
+    try {
+      const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
+      const result = await spec.compute(options, {
+        executor: newExecutor(),
+        display,
+        signal: AbortSignal.any([signal, closing.signal]),
+      });
+      emit({ event: "resultJson", resultJson: JSON.stringify(result ?? null) } satisfies CommandEvent);
+      logger.info(`${command} is done`);
+    } catch (error) {
+      logger.warn(`${command} failed: ${messageOf(error)}`);
+      fail(messageOf(error), exitCodeOf(error));
+    }
+  };
+
+  return {
+    submit(request, emit, signal) {
+      const work = run(request, emit, signal);
+      running.add(work);
+      return work.finally(() => running.delete(work));
+    },
+    useExecutors(make) {
+      newExecutor = make;
+    },
+    async close() {
+      closing.abort();
+      await Promise.allSettled(running);
+    },
+  };
+}
