@@ -33,7 +33,8 @@ export async function withLocalCluster<T>(
       ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
       ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
     });
-    if (options.metricsPort !== undefined) display.line(`metrics: http://${coordinator.metricsAddress}/metrics`);
+    if (options.metricsPort !== undefined)
+      display.line(`metrics: http://${coordinator.metricsAddress}/metrics`);
     if (options.workers === 0) display.line(`waiting for workers at ${coordinator.address}`);
     workers = startLocalWorkers(
       options.workers,
@@ -52,7 +53,9 @@ export async function withLocalCluster<T>(
       if (reason !== undefined) display.line(`waiting: ${reason}`);
     }, WAITING_MS);
     const aborted = new Promise<never>((_, reject) => {
-      signal.addEventListener("abort", () => reject(new DOMException("interrupted", "AbortError")), { once: true });
+      signal.addEventListener("abort", () => reject(new DOMException("interrupted", "AbortError")), {
+        once: true,
+      });
     });
     return await Promise.race([work(coordinator.executor), workers.failed, aborted]);
   } finally {

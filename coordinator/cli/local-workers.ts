@@ -17,7 +17,8 @@ export interface LocalWorkers {
 const MOST_STARTS = 5;
 
 /** Threads of each of `workers` processes, so that together they use every core once. */
-export const threadsFor = (workers: number): number => Math.max(1, Math.floor(availableParallelism() / workers));
+export const threadsFor = (workers: number): number =>
+  Math.max(1, Math.floor(availableParallelism() / workers));
 
 /** Starts worker processes that dial `address`; one that dies is started again, since its leases go to others in the meantime. */
 export function startLocalWorkers(

@@ -19,18 +19,34 @@ are those of this machine.
   elibad worker --coordinator 127.0.0.1:7070
   elibad scan … --coordinator 127.0.0.1:7070`,
   options: {
-    listen: option("--listen <host:port>", "address for workers and commands", text.default("127.0.0.1:7070")),
+    listen: option(
+      "--listen <host:port>",
+      "address for workers and commands",
+      text.default("127.0.0.1:7070"),
+    ),
     insecure: clusterOptions.insecure,
     nats: clusterOptions.nats,
-    artifacts: optionalPath("--artifacts <dir>", "folder for artifacts (default: a temporary one, removed at the end)"),
-    metricsPort: option("--metrics-port <port>", "serve /metrics, /healthz and /readyz there", wholeNumber(0, 65_535).optional()),
-    logLevel: option("--log-level <level>", "how much to say", oneOf("debug", "info", "warn", "error").default("info")),
+    artifacts: optionalPath(
+      "--artifacts <dir>",
+      "folder for artifacts (default: a temporary one, removed at the end)",
+    ),
+    metricsPort: option(
+      "--metrics-port <port>",
+      "serve /metrics, /healthz and /readyz there",
+      wholeNumber(0, 65_535).optional(),
+    ),
+    logLevel: option(
+      "--log-level <level>",
+      "how much to say",
+      oneOf("debug", "info", "warn", "error").default("info"),
+    ),
     log: option("--log <format>", "form of log lines", oneOf("plain", "json").default("plain")),
     config: generalOptions.config,
   },
   async run(options, { signal }) {
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
-    const own = options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
+    const own =
+      options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
     const commands = serveCommands(logger);
     try {
       const running = await startCoordinator({

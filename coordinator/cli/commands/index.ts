@@ -1,17 +1,15 @@
 import type { CommandSpec } from "../command.ts";
-import { evaluate } from "./evaluate.ts";
+import { clusterCommands } from "./cluster-commands.ts";
+import { coordinator } from "./coordinator.ts";
 import { inspect } from "./inspect.ts";
 import { poison } from "./poison.ts";
-import { predict } from "./predict.ts";
-import { scan } from "./scan.ts";
-import { train } from "./train.ts";
+import { worker } from "./worker.ts";
 
 /** Every command of `elibad`, in the order of `--help`. */
 export const commands = [
-  poison,
-  train,
-  evaluate,
-  predict,
   inspect,
-  scan,
+  poison,
+  ...clusterCommands,
+  coordinator,
+  worker,
 ] as unknown as readonly CommandSpec[];

@@ -17,10 +17,25 @@ or give back what it holds, within ten seconds.
   options: {
     coordinator: option("--coordinator <host:port,…>", "addresses of the coordinator, tried in turn", text),
     device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
-    threads: option("--threads <n>", "CPU threads of the inference process (default: all cores)", wholeNumber(1, 1024).optional()),
-    cache: optionalPath("--cache <dir>", "folder for checkpoints and samples (default: the user's cache folder)"),
-    metricsPort: option("--metrics-port <port>", "serve /metrics, /healthz and /readyz there", wholeNumber(0, 65_535).optional()),
-    logLevel: option("--log-level <level>", "how much to say", oneOf("debug", "info", "warn", "error").default("info")),
+    threads: option(
+      "--threads <n>",
+      "CPU threads of the inference process (default: all cores)",
+      wholeNumber(1, 1024).optional(),
+    ),
+    cache: optionalPath(
+      "--cache <dir>",
+      "folder for checkpoints and samples (default: the user's cache folder)",
+    ),
+    metricsPort: option(
+      "--metrics-port <port>",
+      "serve /metrics, /healthz and /readyz there",
+      wholeNumber(0, 65_535).optional(),
+    ),
+    logLevel: option(
+      "--log-level <level>",
+      "how much to say",
+      oneOf("debug", "info", "warn", "error").default("info"),
+    ),
     log: option("--log <format>", "form of log lines", oneOf("plain", "json").default("plain")),
     config: generalOptions.config,
   },
