@@ -64,6 +64,7 @@ export class ArtifactCache {
   readonly #options: Required<Omit<CacheOptions, "log">> & Pick<CacheOptions, "log">;
   readonly #entries = new Map<Digest, { bytes: number; usedAt: number }>();
   readonly #checkpointFiles = new Map<Digest, readonly Digest[]>();
+  readonly #manifests = new Map<Digest, Promise<readonly Digest[]>>();
   readonly #fetches = new Map<Digest, Fetch>();
   readonly #holders = new Map<Digest, number>();
   readonly #permits: Permits;
@@ -107,7 +108,8 @@ export class ArtifactCache {
   /** Manifest digests of the checkpoints whose files are all in the cache. */
   async cachedCheckpoints(): Promise<Digest[]> {
     const complete: Digest[] = [];
-    for (const name of await readdir(join(this.#options.folder, "checkpoints"))) {
+    const marked = await readdir(join(this.#options.folder, "checkpoints"));
+    for (const name of new Set([...marked, ...this.#checkpointFiles.keys()])) {
       if (!DigestSchema.safeParse(name).success || !this.#entries.has(name)) continue;
       const files = await this.#filesOf(name).catch(() => undefined);
       if (files?.every((file) => this.#entries.has(file))) complete.push(name);
@@ -151,7 +153,7 @@ export class ArtifactCache {
       await checkpoint;
       const names = await this.#filesOf(needs.checkpoint);
       await Promise.all(names.map(keep));
-      await this.#markCheckpoint(needs.checkpoint);
+      this.#markCheckpoint(needs.checkpoint);
     };
     return { ready: settled([...pending, files()]), release };
   }
@@ -255,17 +257,24 @@ export class ArtifactCache {
     return own;
   }
 
-  async #filesOf(checkpoint: Digest): Promise<readonly Digest[]> {
-    const known = this.#checkpointFiles.get(checkpoint);
-    if (known) return known;
-    const manifest = await readManifest(this.path(checkpoint), checkpoint);
-    const files = manifest.files.map((file) => file.digest);
-    this.#checkpointFiles.set(checkpoint, files);
+  /** Read once for all operations that wait for a checkpoint, so that they become ready together and keep their order. */
+  #filesOf(checkpoint: Digest): Promise<readonly Digest[]> {
+    const running = this.#manifests.get(checkpoint);
+    if (running) return running;
+    const files = readManifest(this.path(checkpoint), checkpoint)
+      .then((manifest) => {
+        const digests = manifest.files.map((file) => file.digest);
+        this.#checkpointFiles.set(checkpoint, digests);
+        return digests;
+      })
+      .finally(() => this.#manifests.delete(checkpoint));
+    this.#manifests.set(checkpoint, files);
     return files;
   }
 
-  async #markCheckpoint(checkpoint: Digest): Promise<void> {
-    await writeFile(join(this.#options.folder, "checkpoints", checkpoint), "");
+  #markCheckpoint(checkpoint: Digest): void {
+    // Only the next process misses the mark.
+    writeFile(join(this.#options.folder, "checkpoints", checkpoint), "").catch(() => {});
   }
 
   /** Renews the time of last use on disk, where other workers see it. False where the file is gone. */

@@ -4,9 +4,7 @@ import { digestOf } from "../../proto/canonical-json.ts";
 import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { OperationResult } from "../../proto/operations.ts";
 import { encodeTensors } from "../../proto/tensors.ts";
-import type { ChildOptions, ChildOutcome, FromChild, ResultFile } from "./messages.ts";
-
-type Finished = Extract<FromChild, { kind: "finished" }>;
+import type { Answer, ChildOptions, ChildOutcome, ResultFile } from "./messages.ts";
 
 /** Room that names and shapes take in an encoded result, beside the numbers. */
 const OVERHEAD_BYTES = 4096;
@@ -16,19 +14,20 @@ export async function answerDone(
   ticket: number,
   { tensors, forwards, tokens, seconds }: OperationResult,
   { maxInlineBytes, resultFolder }: ChildOptions,
-): Promise<Finished> {
+): Promise<Answer> {
   const bytes = Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, 0);
   const outcome: ChildOutcome =
     bytes + OVERHEAD_BYTES > maxInlineBytes
       ? { kind: "file", file: await writeResult(encodeTensors(tensors), join(resultFolder, String(ticket))) }
       : { kind: "tensors", tensors };
-  return { ...answer(ticket, outcome), forwards, tokens, seconds };
+  return { ticket, outcome, forwards, tokens, seconds };
 }
 
 /** The answer to an operation that gave an error. */
-export function answerFailed(ticket: number, error: unknown): Finished {
+export function answerFailed(ticket: number, error: unknown): Answer {
   const message = error instanceof Error ? error.message : String(error);
-  return answer(ticket, { kind: "error", retryable: isRetryable(error), message });
+  const outcome: ChildOutcome = { kind: "error", retryable: isRetryable(error), message };
+  return { ticket, outcome, forwards: 0, tokens: 0, seconds: 0 };
 }
 
 /** Whether the same operation may succeed elsewhere or later: the machine's fault, not the operation's. */
@@ -40,11 +39,6 @@ export function isRetryable(error: unknown): boolean {
   return /bad_alloc|bad allocation|out of memory|failed to allocate|array buffer allocation/i.test(
     message ?? "",
   );
-}
-
-function answer(ticket: number, outcome: ChildOutcome): Finished {
-  const rssBytes = process.memoryUsage.rss();
-  return { kind: "finished", ticket, outcome, forwards: 0, tokens: 0, seconds: 0, rssBytes };
 }
 
 async function writeResult(bytes: Uint8Array, path: string): Promise<ResultFile> {

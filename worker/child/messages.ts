@@ -16,9 +16,15 @@ export interface ChildOptions {
   readonly engineOptions: Readonly<Record<string, unknown>>;
 }
 
-/** Supervisor → child. `ticket` names the operation between the two. */
+export interface Run {
+  /** Names the operation between supervisor and child. */
+  readonly ticket: number;
+  readonly operation: Operation;
+}
+
+/** Supervisor → child. */
 export type ToChild =
-  | { readonly kind: "run"; readonly ticket: number; readonly operation: Operation }
+  | { readonly kind: "run"; readonly runs: readonly Run[] }
   /** Do not begin it, if it has not begun. */
   | { readonly kind: "skip"; readonly ticket: number };
 
@@ -34,17 +40,17 @@ export type ChildOutcome =
   | { readonly kind: "file"; readonly file: ResultFile }
   | { readonly kind: "error"; readonly retryable: boolean; readonly message: string };
 
+export interface Answer {
+  readonly ticket: number;
+  readonly outcome: ChildOutcome;
+  readonly forwards: number;
+  readonly tokens: number;
+  readonly seconds: number;
+}
+
 /** Child → supervisor. */
 export type FromChild =
   | { readonly kind: "ready"; readonly deviceClass: DeviceClass }
   /** The device cannot be used; the child exits. */
   | { readonly kind: "unusable"; readonly message: string }
-  | {
-      readonly kind: "finished";
-      readonly ticket: number;
-      readonly outcome: ChildOutcome;
-      readonly forwards: number;
-      readonly tokens: number;
-      readonly seconds: number;
-      readonly rssBytes: number;
-    };
+  | { readonly kind: "finished"; readonly answers: readonly Answer[]; readonly rssBytes: number };

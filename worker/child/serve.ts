@@ -1,7 +1,7 @@
 import type { DeviceClass } from "../../proto/messages.ts";
 import type { Operation, OperationResult } from "../../proto/operations.ts";
 import { answerDone, answerFailed } from "./answer.ts";
-import type { ChildOptions, FromChild, ToChild } from "./messages.ts";
+import type { Answer, ChildOptions, FromChild, Run, ToChild } from "./messages.ts";
 import { dieWithParent } from "./parent-watch.ts";
 
 /** What an inference child computes with. A run may block the process: nothing else happens in it. */
@@ -12,7 +12,8 @@ export interface ChildEngine {
   run(operation: Operation): Promise<OperationResult>;
 }
 
-type Waiting = Extract<ToChild, { kind: "run" }>;
+/** An operation that takes less is answered together with the next ones of its sort: a message would cost as much. */
+const SHORT_MS = 1;
 
 /**
  * The body of an inference child: takes operations from its supervisor one after the other and answers each. It ends when
@@ -23,11 +24,11 @@ export async function serveChild(
 ): Promise<void> {
   dieWithParent();
   const options = JSON.parse(process.argv[2] ?? "{}") as ChildOptions;
-  const waiting: Waiting[] = [];
+  const waiting: Run[] = [];
   let wake = () => {};
   // Listened to from the start, so that nothing which comes while the engine loads is lost.
   process.on("message", (message: ToChild) => {
-    if (message.kind === "run") waiting.push(message);
+    if (message.kind === "run") waiting.push(...message.runs);
     else remove(waiting, message.ticket);
     wake();
   });
@@ -41,12 +42,13 @@ export async function serveChild(
   }
   await send({ kind: "ready", deviceClass: engine.deviceClass });
 
-  const answer = ({ ticket, operation }: Waiting) =>
+  const answerTo = ({ ticket, operation }: Run) =>
     engine
       .run(operation)
       .then((result) => answerDone(ticket, result, options))
       .catch((error: unknown) => answerFailed(ticket, error));
 
+  let answers: Answer[] = [];
   for (;;) {
     const next = waiting.shift();
     if (!next) {
@@ -55,14 +57,21 @@ export async function serveChild(
       });
       continue;
     }
+    const startedAt = performance.now();
+    answers.push(await answerTo(next));
+    const isShort = performance.now() - startedAt < SHORT_MS;
+    if (isShort && waiting[0] && isAlike(next.operation, waiting[0].operation)) continue;
     // Sent whole before the next run, which would block the pipe.
-    await send(await answer(next));
+    await send({ kind: "finished", answers, rssBytes: process.memoryUsage.rss() });
+    answers = [];
     // What came during the run is read now, a Skip of the next operation among it.
     if (waiting.length > 0) await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
-function remove(waiting: Waiting[], ticket: number): void {
+const isAlike = (a: Operation, b: Operation): boolean => a.kind === b.kind && a.checkpoint === b.checkpoint;
+
+function remove(waiting: Run[], ticket: number): void {
   const index = waiting.findIndex((each) => each.ticket === ticket);
   if (index >= 0) waiting.splice(index, 1);
 }

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { ChildOptions, FromChild, ToChild } from "../child/messages.ts";
+import type { Answer, ChildOptions, FromChild, ToChild } from "../child/messages.ts";
 import { InferenceChild } from "./inference-child.ts";
 
 export interface KeeperEvents {
   /** A child takes operations. */
   ready(deviceClass: DeviceClass): void;
-  finished(message: Extract<FromChild, { kind: "finished" }>): void;
+  finished(answers: readonly Answer[]): void;
   /** The child is gone with all it had; the next one is on its way. `asked`: by `replace`. */
   gone(end: { readonly asked: boolean; readonly reason: string }): void;
   /** No child can be had. */
@@ -92,7 +92,7 @@ export class ChildKeeper {
       case "finished":
         this.#deaths = 0;
         this.#lastRssBytes = message.rssBytes;
-        this.#events.finished(message);
+        this.#events.finished(message.answers);
     }
   }
 

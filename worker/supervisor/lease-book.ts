@@ -13,8 +13,8 @@ export interface Assignment {
   /** Undefined once the stream that gave the lease ended: the operation runs on, its result is still worth something. */
   leaseId: number | undefined;
   state: "fetching" | "ready" | "sent";
-  /** `performance.now()` when it was sent. */
-  sentAt: number;
+  /** Ascending in the order in which operations were sent. */
+  sentOrder: number;
 }
 
 /** What is to be done about a lease that is cancelled or given back. */
@@ -32,6 +32,7 @@ export type Withdrawal =
 export class LeaseBook {
   readonly #assignments = new Map<number, Assignment>();
   #lastTicket = 0;
+  #lastSent = 0;
 
   /** How many operations are not finished. */
   get size(): number {
@@ -44,7 +45,14 @@ export class LeaseBook {
 
   add(leaseId: number, fingerprint: Digest, operation: Operation): Assignment {
     const ticket = ++this.#lastTicket;
-    const assignment: Assignment = { ticket, fingerprint, operation, leaseId, state: "fetching", sentAt: 0 };
+    const assignment: Assignment = {
+      ticket,
+      fingerprint,
+      operation,
+      leaseId,
+      state: "fetching",
+      sentOrder: 0,
+    };
     this.#assignments.set(ticket, assignment);
     return assignment;
   }
@@ -54,6 +62,12 @@ export class LeaseBook {
     const orphan = this.#find((each) => each.fingerprint === fingerprint && each.leaseId === undefined);
     if (orphan) orphan.leaseId = leaseId;
     return orphan;
+  }
+
+  /** The child gets it, behind what it has. */
+  send(assignment: Assignment): void {
+    assignment.state = "sent";
+    assignment.sentOrder = ++this.#lastSent;
   }
 
   /** The operation is finished, or will not be. */
@@ -72,7 +86,7 @@ export class LeaseBook {
   sent(): Assignment[] {
     return [...this.#assignments.values()]
       .filter((each) => each.state === "sent")
-      .sort((a, b) => a.sentAt - b.sentAt || a.ticket - b.ticket);
+      .sort((a, b) => a.sentOrder - b.sentOrder);
   }
 
   /** The next operation for the child, of those whose artifacts are here. */

@@ -51,6 +51,7 @@ export class Supervisor {
   #publisher: NatsPublisher | undefined;
   #outstandingCredit = 0;
   #heartbeat: NodeJS.Timeout | undefined;
+  #looking: NodeJS.Immediate | undefined;
   #onIdle: (() => void) | undefined;
 
   static async start(options: CompiledWorkerOptions, log: Logger): Promise<Supervisor> {
@@ -251,9 +252,13 @@ export class Supervisor {
     this.#stream?.send({ message: "heartbeat", heartbeat: this.#workbench.heartbeat() });
   }
 
+  /** Looks once per turn of the event loop what follows from all that happened in it. */
   #onChanged(): void {
-    this.#grantCredit();
-    if (this.#workbench.held === 0 && this.#outbox.results === 0) this.#onIdle?.();
+    this.#looking ??= setImmediate(() => {
+      this.#looking = undefined;
+      this.#grantCredit();
+      if (this.#workbench.held === 0 && this.#outbox.results === 0) this.#onIdle?.();
+    });
   }
 
   #grantCredit(): void {
@@ -305,6 +310,7 @@ export class Supervisor {
     this.#become(state);
     this.#over.abort(new Error(state.reason));
     clearInterval(this.#heartbeat);
+    clearImmediate(this.#looking);
     if (state.kind === "failed") this.#giveBack(this.#workbench.giveBackAll());
     await this.#stream?.goodbye(state.reason, GOODBYE_MS);
     this.#parts.cache.close();

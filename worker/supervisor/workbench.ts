@@ -5,7 +5,7 @@ import type { Digest, Operation } from "../../proto/operations.ts";
 import { encodeResultEnvelope, type ResultOutcome } from "../../proto/result-envelope.ts";
 import type { ArtifactCache, Hold } from "../cache/artifact-cache.ts";
 import { ManifestError } from "../cache/errors.ts";
-import type { ChildOptions, FromChild, ResultFile } from "../child/messages.ts";
+import type { Answer, ChildOptions, ResultFile, Run } from "../child/messages.ts";
 import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
@@ -16,8 +16,8 @@ import type { Delivery } from "./delivery.ts";
 import { type Assignment, LeaseBook, type Withdrawal } from "./lease-book.ts";
 import { needsOf } from "./needs.ts";
 
-/** Operations that the child has at once: one runs, the next is there when it ends. */
-const CHILD_AHEAD = 2;
+/** Operations that the child has at once: one runs, the next ones are there when it ends. */
+const CHILD_AHEAD = 3;
 
 export interface WorkbenchEvents {
   /** A child is ready, for the first time or again. */
@@ -49,6 +49,9 @@ export class Workbench {
   readonly #keeper: ChildKeeper;
   #deviceClass: DeviceClass | undefined;
   #checkpointsOfChild = new Set<Digest>();
+  /** `performance.now()` when the operation that runs began. */
+  #runningSince = 0;
+  #feeding: NodeJS.Immediate | undefined;
   /** Why the child is being killed, while it is. */
   #killing: ChildEnd | undefined;
 
@@ -56,7 +59,7 @@ export class Workbench {
     this.#parts = parts;
     this.#keeper = new ChildKeeper(parts.options.childEntry, parts.childOptions, {
       ready: (deviceClass) => this.#onChildReady(deviceClass),
-      finished: (message) => this.#onFinished(message),
+      finished: (answers) => this.#onFinished(answers),
       gone: (end) => this.#onChildGone(end),
       gaveUp: parts.events.gaveUp,
       line: (text) => parts.log.warn({ child: this.#keeper.pid }, text),
@@ -143,8 +146,7 @@ export class Workbench {
 
   /** Ends a child that is silent for too long; the operation counts as one that a child died of. */
   endHungChild(): void {
-    const running = this.#book.running();
-    const silentMs = running ? performance.now() - running.sentAt : 0;
+    const silentMs = this.#book.running() ? performance.now() - this.#runningSince : 0;
     if (silentMs <= this.#parts.options.operationTimeoutMs || this.#killing !== undefined) return;
     this.#parts.log.error(`the child is silent for ${Math.round(silentMs / 1000)} s during one operation`);
     this.#replaceChild("hung");
@@ -152,6 +154,7 @@ export class Workbench {
 
   /** Ends the child for good. */
   async close(): Promise<void> {
+    clearImmediate(this.#feeding);
     await this.#keeper.stop();
     for (const hold of this.#holds.values()) hold.release();
     this.#holds.clear();
@@ -173,26 +176,43 @@ export class Workbench {
     this.#parts.events.changed();
   }
 
+  /** Gives the child what it may have, in one message for all that became ready in this turn of the event loop. */
   #feedChild(): void {
-    while (this.#keeper.isReady) {
-      const sent = this.#book.sent().length;
-      const next = sent < CHILD_AHEAD ? this.#book.nextReady() : undefined;
-      if (!next) return;
-      const { checkpoint } = next.operation;
-      const isNew = !this.#checkpointsOfChild.has(checkpoint);
-      if (isNew && this.#checkpointsOfChild.size >= this.#parts.options.recycleCheckpoints) {
-        if (sent === 0) this.#replaceChild("recycled");
-        return;
+    this.#feeding ??= setImmediate(() => {
+      this.#feeding = undefined;
+      const runs: Run[] = [];
+      for (let next = this.#nextRun(); next; next = this.#nextRun()) {
+        if (!this.#book.running()) this.#runningSince = performance.now();
+        this.#book.send(next);
+        runs.push({ ticket: next.ticket, operation: next.operation });
       }
-      this.#checkpointsOfChild.add(checkpoint);
-      next.state = "sent";
-      next.sentAt = performance.now();
-      const { ticket, operation } = next;
-      this.#keeper.send({ kind: "run", ticket, operation });
-    }
+      if (runs.length > 0) this.#keeper.send({ kind: "run", runs });
+    });
   }
 
-  #onFinished({ ticket, outcome, ...done }: Extract<FromChild, { kind: "finished" }>): void {
+  #nextRun(): Assignment | undefined {
+    const sent = this.#book.sent().length;
+    const next = this.#keeper.isReady && sent < CHILD_AHEAD ? this.#book.nextReady() : undefined;
+    if (!next) return undefined;
+    const { checkpoint } = next.operation;
+    const isNew = !this.#checkpointsOfChild.has(checkpoint);
+    if (isNew && this.#checkpointsOfChild.size >= this.#parts.options.recycleCheckpoints) {
+      if (sent === 0) this.#replaceChild("recycled");
+      return undefined;
+    }
+    this.#checkpointsOfChild.add(checkpoint);
+    return next;
+  }
+
+  #onFinished(answers: readonly Answer[]): void {
+    for (const answer of answers) this.#onAnswer(answer);
+    // The one behind them runs from now on.
+    this.#runningSince = performance.now();
+    this.#feedChild();
+    this.#parts.events.changed();
+  }
+
+  #onAnswer({ ticket, outcome, ...done }: Answer): void {
     const assignment = this.#book.remove(ticket);
     const file = outcome.kind === "file" ? outcome.file : undefined;
     if (!assignment) {
@@ -201,14 +221,9 @@ export class Workbench {
       return;
     }
     this.#release(assignment);
-    // The one behind it runs from now on.
-    const running = this.#book.running();
-    if (running) running.sentAt = performance.now();
     const delivered: ResultOutcome =
       outcome.kind === "file" ? { kind: "artifact", digest: outcome.file.digest } : outcome;
     this.#deliver(assignment, delivered, { ...done, file });
-    this.#feedChild();
-    this.#parts.events.changed();
   }
 
   #onChildReady(deviceClass: DeviceClass): void {

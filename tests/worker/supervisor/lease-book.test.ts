@@ -17,8 +17,8 @@ function bookOf(...states: ("fetching" | "ready" | "sent")[]): LeaseBook {
   const book = new LeaseBook();
   states.forEach((state, k) => {
     const assignment = book.add(k + 1, digestOf(`operation ${k + 1}`), operation);
-    assignment.state = state;
-    if (state === "sent") assignment.sentAt = k + 1;
+    if (state === "sent") book.send(assignment);
+    else assignment.state = state;
   });
   return book;
 }
@@ -34,6 +34,14 @@ test("only the first operation sent runs: it takes a kill, the one behind it a w
   const states = ["sent", "sent", "ready", "fetching"] as const;
   const kinds = [1, 2, 3, 4, 5].map((leaseId) => bookOf(...states).withdraw(leaseId).kind);
   expect(kinds).toEqual(["kill", "skip", "dropped", "dropped", "unknown"]);
+});
+
+test("the operation that runs is the first one sent, whenever its lease came", () => {
+  const book = bookOf("fetching", "sent", "sent");
+  book.send(book.get(1)!);
+  expect(book.sent().map(({ leaseId }) => leaseId)).toEqual([2, 3, 1]);
+  book.remove(2);
+  expect(book.running()?.leaseId).toBe(3);
 });
 
 test("after a child is gone, what it had is ready again", () => {
