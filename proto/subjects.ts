@@ -30,11 +30,12 @@ export function resultSubject(coordinatorId: string, workerId: string): string {
 export const resultSubjectsOf = (coordinatorId: string): string => `elibad.results.${coordinatorId}.*`;
 
 /**
- * `msgID` of a published result: JetStream drops a second message with the same id within its window. A republication
- * that should arrive again, since nothing was accepted, takes the next `attempt`.
+ * `msgID` of a published result: JetStream drops a second message with the same id within its window. `publication` names
+ * one sending (its retries share it): the same operation may be asked for again, by this coordinator or the next, and its
+ * result must then arrive again.
  */
-export const resultMessageId = (fingerprint: Digest, workerId: string, attempt = 0): string =>
-  `${fingerprint}.${workerId}.${attempt}`;
+export const resultMessageId = (fingerprint: Digest, workerId: string, publication: string): string =>
+  `${fingerprint}.${workerId}.${publication}`;
 
 /** Longest time that the stream keeps what nobody took. The workers' outboxes have it still. */
 const RESULT_AGE_MS = 3_600_000;

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, Events, type NatsConnection } from "nats";
 import type { Digest } from "../../proto/operations.ts";
@@ -35,7 +36,7 @@ export class NatsPublisher {
     const { subject, workerId, log } = this.options;
     if (!this.#connection || !this.#connected) return false;
     try {
-      const msgID = resultMessageId(fingerprint, workerId, attempt);
+      const msgID = resultMessageId(fingerprint, workerId, `${attempt}-${randomUUID()}`);
       await this.#connection.jetstream().publish(subject, envelope, { msgID, timeout: 5_000 });
       return true;
     } catch (error) {
