@@ -52,7 +52,7 @@ export class ScriptedWorker {
   readonly #program: string;
   readonly #beats: boolean;
   #beating: NodeJS.Timeout | undefined;
-  readonly #publish: ((subject: string, bytes: Uint8Array, id: string) => void) | undefined;
+  readonly #publish: ((subject: string, bytes: Uint8Array) => void) | undefined;
   /** Called with every new lease. */
   answer: ((lease: LeaseMessage, worker: ScriptedWorker) => void) | undefined;
 
@@ -68,7 +68,7 @@ export class ScriptedWorker {
       /** False: it sends no heartbeats, like a process that hangs. */
       readonly beats?: boolean;
       /** Sends results through a broker instead of the stream. */
-      readonly publish?: (subject: string, bytes: Uint8Array, id: string) => void;
+      readonly publish?: (subject: string, bytes: Uint8Array) => void;
     },
   ) {
     this.id = options.id;
@@ -139,12 +139,12 @@ export class ScriptedWorker {
   }
 
   /** Sends a result on the path that the coordinator named in its welcome. */
-  give(fingerprint: string, tensors: TensorMap, id = `${fingerprint}.${this.id}`): void {
-    this.giveBytes(this.envelope(fingerprint, { kind: "tensors", tensors }), id);
+  give(fingerprint: string, tensors: TensorMap): void {
+    this.giveBytes(this.envelope(fingerprint, { kind: "tensors", tensors }));
   }
 
-  giveBytes(bytes: Uint8Array, id: string): void {
-    if (this.#publish) this.#publish(this.welcome!.resultSubject, bytes, id);
+  giveBytes(bytes: Uint8Array): void {
+    if (this.#publish) this.#publish(this.welcome!.resultSubject, bytes);
     else this.send({ message: "resultEnvelope", resultEnvelope: bytes });
   }
 

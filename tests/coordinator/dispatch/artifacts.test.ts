@@ -1,0 +1,131 @@
+import { createHash } from "node:crypto";
+import { linkSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { startCoordinator } from "../../../coordinator/coordinator.ts";
+import { ArtifactStore } from "../../../coordinator/dispatch/artifact-store.ts";
+import {
+  ARTIFACT_CHUNK_BYTES,
+  ARTIFACT_RANGE_BYTES,
+  artifactPath,
+  noncePath,
+} from "../../../proto/artifact-layout.ts";
+import { digestOf } from "../../../proto/canonical-json.ts";
+import { connectToCoordinator } from "../../../proto/client.ts";
+import { tempFolder } from "../../support/temp-folder.ts";
+
+/** Bytes that differ everywhere, so that a misplaced chunk shows. */
+function bytesOf(length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let i = 0; i + 4 <= length; i += 4) bytes.writeUInt32LE(i, i);
+  return bytes;
+}
+
+async function serve() {
+  const folder = tempFolder();
+  const coordinator = await startCoordinator({ artifactFolder: folder });
+  onTestFinished(() => coordinator.close());
+  const client = connectToCoordinator(coordinator.address);
+  onTestFinished(() => client.close());
+  const fetchRange = async (digest: string, offset: number, length: number) => {
+    const chunks: Uint8Array[] = [];
+    let totalBytes = -1;
+    for await (const chunk of client.fetchArtifact({ digest, offset, length })) {
+      expect(chunk.data.length).toBeLessThanOrEqual(ARTIFACT_CHUNK_BYTES);
+      chunks.push(chunk.data);
+      totalBytes = chunk.totalBytes;
+    }
+    return { bytes: Buffer.concat(chunks), totalBytes };
+  };
+  return { coordinator, folder, client, fetchRange };
+}
+
+test("an artifact is fetched in ranges that are put together again, whatever their bounds", async () => {
+  const { coordinator, fetchRange } = await serve();
+  const bytes = bytesOf(ARTIFACT_RANGE_BYTES + 2 * ARTIFACT_CHUNK_BYTES + 17);
+  const digest = await coordinator.executor.putArtifact(bytes);
+  const first = await fetchRange(digest, 0, 0);
+  expect(first.totalBytes).toBe(bytes.length);
+  expect(first.bytes.length).toBe(ARTIFACT_RANGE_BYTES);
+  const second = await fetchRange(digest, ARTIFACT_RANGE_BYTES, ARTIFACT_RANGE_BYTES);
+  expect(digestOf(Buffer.concat([first.bytes, second.bytes]))).toBe(digest);
+  const middle = await fetchRange(digest, ARTIFACT_CHUNK_BYTES - 3, 7);
+  expect(middle.bytes).toEqual(bytes.subarray(ARTIFACT_CHUNK_BYTES - 3, ARTIFACT_CHUNK_BYTES + 4));
+  expect(await fetchRange(digest, bytes.length, 5)).toEqual({
+    bytes: Buffer.alloc(0),
+    totalBytes: bytes.length,
+  });
+});
+
+test("an empty artifact has a size too", async () => {
+  const { coordinator, fetchRange } = await serve();
+  const digest = await coordinator.executor.putArtifact(new Uint8Array());
+  expect(await fetchRange(digest, 0, 0)).toEqual({ bytes: Buffer.alloc(0), totalBytes: 0 });
+});
+
+test.each([
+  ["f".repeat(64), 0, "NOT_FOUND"],
+  ["../../../../etc/passwd", 0, "NOT_FOUND"],
+  ["nonce", 0, "NOT_FOUND"],
+])("the digest %s is not found", async (digest, offset, code) => {
+  const { fetchRange } = await serve();
+  await expect(fetchRange(digest, offset, 0)).rejects.toThrow(code);
+});
+
+test("an offset behind the end is refused", async () => {
+  const { coordinator, fetchRange } = await serve();
+  const digest = await coordinator.executor.putArtifact(bytesOf(8));
+  await expect(fetchRange(digest, 9, 1)).rejects.toThrow("OUT_OF_RANGE");
+});
+
+test("a file is taken over as a link, once, and a file that changed is another artifact", async () => {
+  const folder = tempFolder();
+  const store = await ArtifactStore.open(join(folder, "artifacts"));
+  onTestFinished(() => store.close());
+  const path = join(folder, "weights.bin");
+  writeFileSync(path, bytesOf(1_000));
+  const digest = await store.putFile(path);
+  expect(digest).toBe(createHash("sha256").update(readFileSync(path)).digest("hex"));
+  expect(statSync(artifactPath(store.folder, digest)).ino).toBe(statSync(path).ino);
+  expect(await store.putFile(path)).toBe(digest);
+  linkSync(path, join(folder, "other-name.bin"));
+  expect(await store.putFile(join(folder, "other-name.bin"))).toBe(digest);
+
+  const renewed = join(folder, "renewed.bin");
+  writeFileSync(renewed, bytesOf(2_000));
+  expect(await store.putFile(renewed)).toBe(digestOf(bytesOf(2_000)));
+  await store.release(digest);
+  expect(await store.find(digest)).toBeUndefined();
+  expect(readFileSync(path)).toEqual(bytesOf(1_000));
+});
+
+test("nothing half-written is left, and what only this process needs goes with it", async () => {
+  const folder = tempFolder();
+  const store = await ArtifactStore.open(folder, { maxUploadBytes: 10 });
+  expect(statSync(noncePath(folder, store.nonce)).isFile()).toBe(true);
+  const digest = await store.put(Buffer.from("kept"));
+  const chunks = async function* () {
+    yield bytesOf(8);
+    yield bytesOf(8);
+  };
+  await expect(store.upload("a".repeat(64), chunks())).rejects.toThrow("it has more than 10 bytes");
+  await expect(store.upload("../a", chunks())).rejects.toThrow("'../a' is no sha256 digest");
+  const [uploads] = readdirSync(folder).filter((name) => name.startsWith("uploads-"));
+  expect(readdirSync(join(folder, uploads!))).toEqual([]);
+  await store.close();
+  expect(readdirSync(folder)).toEqual([digest]);
+});
+
+test("an upload that two results name is kept until both were used", async () => {
+  const store = await ArtifactStore.open(tempFolder());
+  onTestFinished(() => store.close());
+  const bytes = bytesOf(100);
+  const chunks = async function* () {
+    yield bytes;
+  };
+  for (let i = 0; i < 2; i++) await store.upload(digestOf(bytes), chunks());
+  await store.releaseUpload(digestOf(bytes));
+  expect(await store.readUpload(digestOf(bytes))).toEqual(bytes);
+  await store.releaseUpload(digestOf(bytes));
+  await expect(store.readUpload(digestOf(bytes))).rejects.toThrow("was not uploaded");
+});
