@@ -1,0 +1,91 @@
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fingerprintOf } from "../../proto/operation-codec.ts";
+import type { Operation } from "../../proto/operations.ts";
+import { packageRoot } from "../../proto/package-root.ts";
+import { decodeResultEnvelope } from "../../proto/result-envelope.ts";
+import type { FromChild } from "../../worker/child/messages.ts";
+import { programVersion } from "../../worker/program-version.ts";
+import { InferenceChild } from "../../worker/supervisor/inference-child.ts";
+
+/** Memory of a process that lives, in bytes. */
+export interface ProcessMemory {
+  /** Most that was ever resident: mapped files (weights) and its own pages. */
+  readonly peak: number;
+  /** Pages of its own that are resident now, mapped files left out. */
+  readonly anonymous: number;
+}
+
+/** A real inference child, as a worker's supervisor starts it. */
+export interface BenchChild {
+  /** Rejects with the child's message where the operation fails, or the child dies. */
+  run(operation: Operation): Promise<void>;
+  /** Undefined on systems without `/proc`. */
+  memory(): ProcessMemory | undefined;
+  close(): Promise<void>;
+}
+
+export async function startInferenceChild({
+  artifactFolder,
+  threads,
+}: {
+  readonly artifactFolder: string;
+  readonly threads: number;
+}): Promise<BenchChild> {
+  const resultFolder = await mkdtemp(join(tmpdir(), "elibad-bench-child-"));
+  let heard: (message: FromChild) => void = () => {};
+  let died: (reason: Error) => void = () => {};
+  const next = (): Promise<FromChild> =>
+    new Promise((resolve, reject) => {
+      heard = resolve;
+      died = reject;
+    });
+  const ready = next();
+  const child = new InferenceChild(
+    join(packageRoot, "dist", "worker", "child", "main.js"),
+    {
+      workerId: "bench",
+      programVersion: programVersion(),
+      artifactFolder,
+      resultFolder,
+      device: "cpu",
+      threads,
+      engineOptions: {},
+    },
+    {
+      message: (message) => heard(message),
+      exit: ({ reason }) => died(new Error(`the inference child ended: ${reason}`)),
+      line: () => {},
+    },
+  );
+  const first = await ready;
+  if (first.kind === "unusable") throw new Error(first.message);
+  return {
+    async run(operation) {
+      const answer = next();
+      child.send({ kind: "run", ticket: 1, fingerprint: fingerprintOf(operation), operation });
+      const finished = await answer;
+      if (finished.kind !== "finished") throw new Error(`the child said '${finished.kind}', not 'finished'`);
+      const { outcome } = decodeResultEnvelope(finished.envelope);
+      if (outcome.kind === "error") throw new Error(outcome.message);
+    },
+    memory: () => memoryOf(child.pid),
+    async close() {
+      await child.kill();
+      await rm(resultFolder, { recursive: true, force: true });
+    },
+  };
+}
+
+function memoryOf(pid: number | undefined): ProcessMemory | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const bytes = (field: string) =>
+      Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)![1]) * 1024;
+    return { peak: bytes("VmHWM"), anonymous: bytes("RssAnon") };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,64 @@
+/** `npm run bench`: measures the named scenarios on this machine, prints medians and spread, and saves the run. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { load, thisMachine } from "./machine.ts";
+import { BenchModels } from "./models.ts";
+import { type BenchOptions, readOptions, usage } from "./options.ts";
+import { type BenchRun, reportText } from "./report.ts";
+import { saveRun, writeIntoDocument } from "./save.ts";
+import type { Bench } from "./scenario.ts";
+import { scenarios } from "./scenarios.ts";
+
+async function bench(options: BenchOptions): Promise<BenchRun> {
+  const say = (text: string): void => void process.stderr.write(`… ${text}\n`);
+  const folder = await mkdtemp(join(tmpdir(), "elibad-bench-"));
+  const context: Bench = {
+    threads: options.threads ?? availableParallelism(),
+    models: new BenchModels(folder, say),
+    repetitions: (usual) => options.repetitions ?? usual,
+    say,
+  };
+  const startedAt = new Date().toISOString();
+  const before = load();
+  const done: BenchRun["scenarios"][number][] = [];
+  try {
+    for (const scenario of options.scenarios) {
+      say(scenario.name);
+      const started = performance.now();
+      const result = await scenario.run(context);
+      done.push({ name: scenario.name, seconds: (performance.now() - started) / 1000, ...result });
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  const { threads } = context;
+  return {
+    startedAt,
+    machine: thisMachine(),
+    threads,
+    load: { before, after: load() },
+    scenarios: done,
+  };
+}
+
+function optionsOrExit(): BenchOptions {
+  try {
+    return readOptions(process.argv.slice(2), scenarios);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+
+const options = optionsOrExit();
+if (options.list) {
+  const widest = Math.max(...scenarios.map(({ name }) => name.length));
+  for (const { name, about } of scenarios) console.log(`${name.padEnd(widest)}  ${about}`);
+} else {
+  const run = await bench(options);
+  console.log(options.json ? JSON.stringify(run, null, 2) : reportText(run));
+  const path = await saveRun(run, options.out);
+  if (options.document !== undefined) await writeIntoDocument(run, options.document);
+  console.error(`saved: ${path}`);
+}

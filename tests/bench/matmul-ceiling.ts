@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Graph, matMul } from "../../worker/graph/index.ts";
+import { writeProgram } from "../../worker/runtime/model-folder.ts";
+import { createSession } from "../../worker/runtime/session.ts";
+import { uniform } from "../support/uniform.ts";
+import type { Scenario } from "./scenario.ts";
+
+/** Large enough that starting a run costs nothing, small enough for the caches of a small machine. */
+const [ROWS, INNER, COLUMNS] = [2048, 1024, 1024];
+const FLOP = 2 * ROWS * INNER * COLUMNS;
+/** How long one measurement lasts at least. */
+const WINDOW_MS = 300;
+
+/** What the matrix product of onnxruntime reaches on this machine, measured again whenever it is asked for. */
+export interface MatmulCeiling {
+  /** Floating-point operations a second, now. */
+  measure(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A session of one big MatMul with a fixed right operand, as a dense layer has it. */
+export async function openMatmulCeiling(threads: number): Promise<MatmulCeiling> {
+  const folder = await mkdtemp(join(tmpdir(), "elibad-matmul-"));
+  const graph = new Graph();
+  const x = graph.input("x", "float32", [ROWS, INNER]);
+  const weight = graph.constant({ dtype: "float32", shape: [INNER, COLUMNS], data: noise(INNER * COLUMNS) });
+  graph.output("y", matMul(x, weight));
+  const session = await createSession(await writeProgram(graph, folder), { threads });
+  const feeds = { x: { shape: [ROWS, INNER], data: noise(ROWS * INNER) } };
+  const run = () => session.run(feeds, ["y"]);
+  await run();
+  return {
+    async measure() {
+      const startedAt = performance.now();
+      for (let runs = 1; ; runs++) {
+        await run();
+        const ms = performance.now() - startedAt;
+        if (ms >= WINDOW_MS) return (runs * FLOP * 1000) / ms;
+      }
+    },
+    async close() {
+      await session.release();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function noise(count: number): Float32Array {
+  const draw = uniform(1);
+  return Float32Array.from({ length: count }, () => draw() - 0.5);
+}
+
+export const matmulCeiling: Scenario = {
+  name: "matmul-ceiling",
+  about: "floating-point operations a second of one big matrix product: what the machine can reach",
+  async run({ threads, repetitions }) {
+    const ceiling = await openMatmulCeiling(threads);
+    const values: number[] = [];
+    for (let k = 0; k < repetitions(5); k++) values.push((await ceiling.measure()) / 1e9);
+    await ceiling.close();
+    return {
+      measurements: [{ name: `MatMul ${ROWS}×${INNER} · ${INNER}×${COLUMNS}`, unit: "GFLOP/s", values }],
+      notes: [],
+    };
+  },
+};

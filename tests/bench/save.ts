@@ -1,0 +1,27 @@
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type BenchRun, reportMarkdown } from "./report.ts";
+
+/** Saves a run as JSON under its time and returns the path. */
+export async function saveRun(run: BenchRun, folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, `${run.startedAt.replaceAll(":", "-")}.json`);
+  await writeWhole(path, `${JSON.stringify(run, null, 2)}\n`);
+  return path;
+}
+
+const [BEGIN, END] = ["<!-- bench: begin -->", "<!-- bench: end -->"];
+
+/** Puts a run's tables between the two marks of a Markdown file. Rejects where the file has no such marks. */
+export async function writeIntoDocument(run: BenchRun, path: string): Promise<void> {
+  const text = await readFile(path, "utf8");
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`${path} has no lines '${BEGIN}' and '${END}'`);
+  const before = text.slice(0, begin + BEGIN.length);
+  await writeWhole(path, `${before}\n\n${reportMarkdown(run)}\n\n${text.slice(end)}`);
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.partial`, text);
+  await rename(`${path}.partial`, path);
+}

@@ -1,0 +1,17 @@
+import { forwardBase, forwardSmall } from "./forward.ts";
+import { gradientBase, gradientSmall } from "./gradient.ts";
+import { matmulCeiling } from "./matmul-ceiling.ts";
+import { memory } from "./memory.ts";
+import type { Scenario } from "./scenario.ts";
+import { step } from "./step.ts";
+
+/** Every scenario, in the order in which they run. */
+export const scenarios: readonly Scenario[] = [
+  matmulCeiling,
+  forwardSmall,
+  gradientSmall,
+  step,
+  forwardBase,
+  gradientBase,
+  memory,
+];
