@@ -12,7 +12,7 @@ async function measureForward(
   plan: { readonly shapes: readonly TileShape[]; readonly usual: number; readonly tiles: number },
 ): Promise<ScenarioResult> {
   const executor = await bench.models.executor(bench.threads);
-  const ceiling = await openMatmulCeiling(bench.threads);
+  const ceiling = await openMatmulCeiling(bench);
   const measurements: Measurement[] = [];
   const ceilings: number[] = [];
   for (const shape of plan.shapes) {

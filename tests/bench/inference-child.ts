@@ -1,14 +1,12 @@
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
-import { fingerprintOf } from "../../proto/operation-codec.ts";
 import type { Operation } from "../../proto/operations.ts";
 import { packageRoot } from "../../proto/package-root.ts";
-import { decodeResultEnvelope } from "../../proto/result-envelope.ts";
+import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import type { FromChild } from "../../worker/child/messages.ts";
-import { programVersion } from "../../worker/program-version.ts";
 import { InferenceChild } from "../../worker/supervisor/inference-child.ts";
+import type { Bench } from "./scenario.ts";
 
 /** Memory of a process that lives, in bytes. */
 export interface ProcessMemory {
@@ -28,13 +26,11 @@ export interface BenchChild {
 }
 
 export async function startInferenceChild({
-  artifactFolder,
+  folder,
+  models,
   threads,
-}: {
-  readonly artifactFolder: string;
-  readonly threads: number;
-}): Promise<BenchChild> {
-  const resultFolder = await mkdtemp(join(tmpdir(), "elibad-bench-child-"));
+}: Pick<Bench, "folder" | "models" | "threads">): Promise<BenchChild> {
+  const resultFolder = await mkdtemp(join(folder, "child-"));
   let heard: (message: FromChild) => void = () => {};
   let died: (reason: Error) => void = () => {};
   const next = (): Promise<FromChild> =>
@@ -46,10 +42,9 @@ export async function startInferenceChild({
   const child = new InferenceChild(
     join(packageRoot, "dist", "worker", "child", "main.js"),
     {
-      workerId: "bench",
-      programVersion: programVersion(),
-      artifactFolder,
+      artifactFolder: models.artifactFolder,
       resultFolder,
+      maxInlineBytes: MAX_INLINE_RESULT_BYTES,
       device: "cpu",
       threads,
       engineOptions: {},
@@ -65,17 +60,13 @@ export async function startInferenceChild({
   return {
     async run(operation) {
       const answer = next();
-      child.send({ kind: "run", ticket: 1, fingerprint: fingerprintOf(operation), operation });
+      child.send({ kind: "run", ticket: 1, operation });
       const finished = await answer;
       if (finished.kind !== "finished") throw new Error(`the child said '${finished.kind}', not 'finished'`);
-      const { outcome } = decodeResultEnvelope(finished.envelope);
-      if (outcome.kind === "error") throw new Error(outcome.message);
+      if (finished.outcome.kind === "error") throw new Error(finished.outcome.message);
     },
     memory: () => memoryOf(child.pid),
-    async close() {
-      await child.kill();
-      await rm(resultFolder, { recursive: true, force: true });
-    },
+    close: () => child.kill(),
   };
 }
 

@@ -1,20 +1,30 @@
 /** `npm run bench`: measures the named scenarios on this machine, prints medians and spread, and saves the run. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { load, thisMachine } from "./machine.ts";
 import { BenchModels } from "./models.ts";
 import { type BenchOptions, readOptions, usage } from "./options.ts";
 import { type BenchRun, reportText } from "./report.ts";
-import { saveRun, writeIntoDocument } from "./save.ts";
+import { readDocument, saveRun, writeIntoDocument } from "./save.ts";
 import type { Bench } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
 async function bench(options: BenchOptions): Promise<BenchRun> {
   const say = (text: string): void => void process.stderr.write(`… ${text}\n`);
-  const folder = await mkdtemp(join(tmpdir(), "elibad-bench-"));
+  const folder = mkdtempSync(join(tmpdir(), "elibad-bench-"));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  for (const [signal, status] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)
+    process.once(signal, () => {
+      remove();
+      process.exit(status);
+    });
   const context: Bench = {
     threads: options.threads ?? availableParallelism(),
+    folder,
     models: new BenchModels(folder, say),
     repetitions: (usual) => options.repetitions ?? usual,
     say,
@@ -30,7 +40,7 @@ async function bench(options: BenchOptions): Promise<BenchRun> {
       done.push({ name: scenario.name, seconds: (performance.now() - started) / 1000, ...result });
     }
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    remove();
   }
   const { threads } = context;
   return {
@@ -56,6 +66,7 @@ if (options.list) {
   const widest = Math.max(...scenarios.map(({ name }) => name.length));
   for (const { name, about } of scenarios) console.log(`${name.padEnd(widest)}  ${about}`);
 } else {
+  if (options.document !== undefined) await readDocument(options.document); // a wrong one is known before the long work
   const run = await bench(options);
   console.log(options.json ? JSON.stringify(run, null, 2) : reportText(run));
   const path = await saveRun(run, options.out);

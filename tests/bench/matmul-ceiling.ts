@@ -1,11 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Graph, matMul } from "../../worker/graph/index.ts";
 import { writeProgram } from "../../worker/runtime/model-folder.ts";
 import { createSession } from "../../worker/runtime/session.ts";
 import { uniform } from "../support/uniform.ts";
-import type { Scenario } from "./scenario.ts";
+import type { Bench, Scenario } from "./scenario.ts";
 
 /** Large enough that starting a run costs nothing, small enough for the caches of a small machine. */
 const [ROWS, INNER, COLUMNS] = [2048, 1024, 1024];
@@ -21,13 +18,15 @@ export interface MatmulCeiling {
 }
 
 /** A session of one big MatMul with a fixed right operand, as a dense layer has it. */
-export async function openMatmulCeiling(threads: number): Promise<MatmulCeiling> {
-  const folder = await mkdtemp(join(tmpdir(), "elibad-matmul-"));
+export async function openMatmulCeiling({
+  folder,
+  threads,
+}: Pick<Bench, "folder" | "threads">): Promise<MatmulCeiling> {
   const graph = new Graph();
   const x = graph.input("x", "float32", [ROWS, INNER]);
   const weight = graph.constant({ dtype: "float32", shape: [INNER, COLUMNS], data: noise(INNER * COLUMNS) });
   graph.output("y", matMul(x, weight));
-  const session = await createSession(await writeProgram(graph, folder), { threads });
+  const session = await createSession(await writeProgram(graph, folder), { threads, packWeights: true });
   const feeds = { x: { shape: [ROWS, INNER], data: noise(ROWS * INNER) } };
   const run = () => session.run(feeds, ["y"]);
   await run();
@@ -40,10 +39,7 @@ export async function openMatmulCeiling(threads: number): Promise<MatmulCeiling>
         if (ms >= WINDOW_MS) return (runs * FLOP * 1000) / ms;
       }
     },
-    async close() {
-      await session.release();
-      await rm(folder, { recursive: true, force: true });
-    },
+    close: () => session.release(),
   };
 }
 
@@ -55,10 +51,10 @@ function noise(count: number): Float32Array {
 export const matmulCeiling: Scenario = {
   name: "matmul-ceiling",
   about: "floating-point operations a second of one big matrix product: what the machine can reach",
-  async run({ threads, repetitions }) {
-    const ceiling = await openMatmulCeiling(threads);
+  async run(bench) {
+    const ceiling = await openMatmulCeiling(bench);
     const values: number[] = [];
-    for (let k = 0; k < repetitions(5); k++) values.push((await ceiling.measure()) / 1e9);
+    for (let k = 0; k < bench.repetitions(5); k++) values.push((await ceiling.measure()) / 1e9);
     await ceiling.close();
     return {
       measurements: [{ name: `MatMul ${ROWS}×${INNER} · ${INNER}×${COLUMNS}`, unit: "GFLOP/s", values }],

@@ -5,8 +5,7 @@ import { gradientTile, scoreTile } from "./tiles.ts";
 
 /** Peak resident memory of an inference child that does only these operations. */
 async function memoryFor(bench: Bench, operations: readonly Operation[]): Promise<ProcessMemory | undefined> {
-  const { artifactFolder } = bench.models;
-  const child = await startInferenceChild({ artifactFolder, threads: bench.threads });
+  const child = await startInferenceChild(bench);
   try {
     for (const operation of operations) await child.run(operation);
     return child.memory();

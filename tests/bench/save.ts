@@ -12,13 +12,20 @@ export async function saveRun(run: BenchRun, folder: string): Promise<string> {
 
 const [BEGIN, END] = ["<!-- bench: begin -->", "<!-- bench: end -->"];
 
-/** Puts a run's tables between the two marks of a Markdown file. Rejects where the file has no such marks. */
-export async function writeIntoDocument(run: BenchRun, path: string): Promise<void> {
+/** What stands before and after a run's tables in a Markdown file. Rejects where the file has no two marks. */
+export async function readDocument(
+  path: string,
+): Promise<{ readonly before: string; readonly after: string }> {
   const text = await readFile(path, "utf8");
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`${path} has no lines '${BEGIN}' and '${END}'`);
-  const before = text.slice(0, begin + BEGIN.length);
-  await writeWhole(path, `${before}\n\n${reportMarkdown(run)}\n\n${text.slice(end)}`);
+  return { before: text.slice(0, begin + BEGIN.length), after: text.slice(end) };
+}
+
+/** Puts a run's tables between the two marks of a Markdown file. */
+export async function writeIntoDocument(run: BenchRun, path: string): Promise<void> {
+  const { before, after } = await readDocument(path);
+  await writeWhole(path, `${before}\n\n${reportMarkdown(run)}\n\n${after}`);
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {

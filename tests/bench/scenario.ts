@@ -25,6 +25,8 @@ export interface ScenarioResult {
 export interface Bench {
   /** Threads of onnxruntime. */
   readonly threads: number;
+  /** For files of this run; removed when it ends. */
+  readonly folder: string;
   readonly models: BenchModels;
   /** How often to measure, after one run to warm up: what the user asked for, else `usual`. */
   repetitions(usual: number): number;
