@@ -59,11 +59,12 @@ export async function startInferenceChild({
   if (first.kind === "unusable") throw new Error(first.message);
   return {
     async run(operation) {
-      const answer = next();
-      child.send({ kind: "run", ticket: 1, operation });
-      const finished = await answer;
+      const coming = next();
+      child.send({ kind: "run", runs: [{ ticket: 1, operation }] });
+      const finished = await coming;
       if (finished.kind !== "finished") throw new Error(`the child said '${finished.kind}', not 'finished'`);
-      if (finished.outcome.kind === "error") throw new Error(finished.outcome.message);
+      const [answer] = finished.answers;
+      if (answer?.outcome.kind === "error") throw new Error(answer.outcome.message);
     },
     memory: () => memoryOf(child.pid),
     close: () => child.kill(),
