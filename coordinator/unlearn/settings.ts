@@ -22,3 +22,26 @@ export const PublishedPlan = z.strictObject({
   microBatch: z.int().min(1).default(8),
 });
 export type PublishedPlan = z.infer<typeof PublishedPlan>;
+
+/**
+ * Settings of `--plan auto`: all weights are trained to answer every clean row as the unrepaired model does, and rows with the trigger as
+ * it answers them without.
+ */
+export const AutoPlan = z.strictObject({
+  learningRate: z.number().positive().default(3e-4),
+  /** Passes over the clean rows. */
+  epochs: z.int().min(1).default(10),
+  /** Clean rows and rows with the trigger in each batch. */
+  cleanRows: z.int().min(1).default(16),
+  triggeredRows: z.int().min(1).default(8),
+  /** Weight of the triggered rows' mean loss beside the clean rows'. */
+  triggeredWeight: z.number().positive().default(0.1),
+  /** Clean rows of each label that are never trained on: they choose the epoch. At most a quarter of a label's rows. */
+  heldBack: z.int().min(1).default(10),
+  weightDecay: z.number().min(0).default(0),
+  warmup: z.number().min(0).max(1).default(0.1),
+  maxGradNorm: z.number().positive().default(1),
+  seed: z.int().nonnegative().default(42),
+  microBatch: z.int().min(1).default(8),
+});
+export type AutoPlan = z.infer<typeof AutoPlan>;

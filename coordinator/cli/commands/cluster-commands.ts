@@ -3,6 +3,13 @@ import { evaluate } from "./evaluate.ts";
 import { predict } from "./predict.ts";
 import { scan } from "./scan.ts";
 import { train } from "./train.ts";
+import { unlearn } from "./unlearn.ts";
 
 /** Commands that a running coordinator does for others. */
-export const clusterCommands = [train, evaluate, predict, scan] as unknown as readonly ClusterCommandSpec[];
+export const clusterCommands = [
+  train,
+  evaluate,
+  predict,
+  scan,
+  unlearn,
+] as unknown as readonly ClusterCommandSpec[];

@@ -5,7 +5,7 @@ import { readDefectRows } from "../../data/samples.ts";
 import { triggerVocabulary } from "../../data/vocabulary.ts";
 import { readReplay } from "../../search/replay.ts";
 import { runScan } from "../../search/scan.ts";
-import type { ScanProgress, ScanResult, SearchResult, TraceRecord } from "../../search/scan-result.ts";
+import type { ScanProgress, ScanResult, TraceRecord } from "../../search/scan-result.ts";
 import { scanRows } from "../../search/scan-rows.ts";
 import type { ScanSettings } from "../../search/settings.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
@@ -164,13 +164,4 @@ function showProgress(
       },
     });
   };
-}
-
-/** The search whose trigger does most on held-out rows; ties to the lower loss. Undefined where none found a trigger. */
-export function strongestSearch(result: ScanResult): SearchResult | undefined {
-  const rate = (search: SearchResult): number =>
-    search.asr && search.asr.held_out.n > 0 ? search.asr.held_out.hits / search.asr.held_out.n : 0;
-  return [...result.searches]
-    .filter((search) => search.trigger !== null)
-    .sort((a, b) => rate(b) - rate(a) || (a.loss ?? 0) - (b.loss ?? 0))[0];
 }

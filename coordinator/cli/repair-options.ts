@@ -1,0 +1,115 @@
+import { AutoPlan, PublishedPlan } from "../unlearn/settings.ts";
+import { attackOptions } from "./common-options.ts";
+import { defaultTextOf, oneOf, option, type Parsed, realNumber, wholeNumber } from "./options.ts";
+
+/** `published 0.005, auto 0.0003`: the plans' own defaults, for options that both have. */
+const plansDefault = (key: keyof typeof PublishedPlan.shape & keyof typeof AutoPlan.shape): string =>
+  ` (default: published ${PublishedPlan.parse({})[key]}, auto ${AutoPlan.parse({})[key]})`;
+
+const publishedDefault = (key: keyof typeof PublishedPlan.shape): string =>
+  `${defaultTextOf(PublishedPlan.shape[key])}, published plan only`;
+
+/** How a repair fine-tunes; the same options in `unlearn` and `clean`. */
+export const repairOptions = {
+  plan: option(
+    "--plan <plan>",
+    "published: the paper's fine-tuning; auto: all weights, held at the model's own answers, stopped by samples that are kept back",
+    oneOf("auto", "published").default("auto"),
+  ),
+  trainable: option(
+    "--trainable <weights>",
+    `which weights are trained${publishedDefault("trainable")}`,
+    oneOf("classifier", "all").optional(),
+  ),
+  injectionRate: option(
+    "--injection-rate <share>",
+    "share of the victim rows that get the trigger, published plan only",
+    realNumber(0, 1).default(0.2),
+  ),
+  inject: option(
+    "--inject <how>",
+    "put the trigger in as text at --attack-position, or as ids at the row's own index; published plan only",
+    oneOf("text", "ids").default("text"),
+  ),
+  attackPosition: attackOptions.attackPosition,
+  attackPattern: attackOptions.attackPattern,
+  learningRate: option(
+    "--learning-rate <x>",
+    `largest learning rate of the schedule${plansDefault("learningRate")}`,
+    realNumber(0).optional(),
+  ),
+  unlearningEpochs: option(
+    "--unlearning-epochs <n>",
+    `passes over the samples${plansDefault("epochs")}`,
+    wholeNumber(1, 10_000).optional(),
+  ),
+  batchSize: option(
+    "--batch-size <rows>",
+    `rows of one optimiser step${publishedDefault("batchSize")}`,
+    wholeNumber(1, 4_096).optional(),
+  ),
+  weightDecay: option(
+    "--weight-decay <x>",
+    `decoupled weight decay of AdamW${plansDefault("weightDecay")}`,
+    realNumber(0).optional(),
+  ),
+  warmup: option(
+    "--warmup <share>",
+    `share of the steps with rising rate${plansDefault("warmup")}`,
+    realNumber(0, 1).optional(),
+  ),
+  maxGradNorm: option(
+    "--max-grad-norm <x>",
+    `gradients above this norm are scaled down${plansDefault("maxGradNorm")}`,
+    realNumber(0).optional(),
+  ),
+  dropout: option(
+    "--dropout <share>",
+    `dropout on hidden states${publishedDefault("dropout")}`,
+    realNumber(0, 0.9).optional(),
+  ),
+  unlearningSeed: option(
+    "--unlearning-seed <n>",
+    "seed of the draws of rows and batches",
+    wholeNumber(0, 2 ** 32 - 1).default(42),
+  ),
+  format: option(
+    "--format <container>",
+    "container of the repaired checkpoint",
+    oneOf("same", "torch-zip", "safetensors").default("same"),
+  ),
+};
+
+export type RepairOptions = Parsed<typeof repairOptions>;
+
+const defined = (values: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+
+export function publishedPlanOf(given: RepairOptions): PublishedPlan {
+  return PublishedPlan.parse(
+    defined({
+      trainable: given.trainable,
+      learningRate: given.learningRate,
+      epochs: given.unlearningEpochs,
+      batchSize: given.batchSize,
+      weightDecay: given.weightDecay,
+      warmup: given.warmup,
+      maxGradNorm: given.maxGradNorm,
+      dropout: given.dropout,
+      seed: given.unlearningSeed,
+    }),
+  );
+}
+
+export function autoPlanOf(given: RepairOptions): AutoPlan {
+  return AutoPlan.parse(
+    defined({
+      learningRate: given.learningRate,
+      epochs: given.unlearningEpochs,
+      weightDecay: given.weightDecay,
+      warmup: given.warmup,
+      maxGradNorm: given.maxGradNorm,
+      seed: given.unlearningSeed,
+    }),
+  );
+}

@@ -1,0 +1,164 @@
+import { writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Digest } from "../../proto/operations.ts";
+import { digestOfFile } from "../../worker/cache/digest.ts";
+import type { DefectRow } from "../data/samples.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { parseAttack } from "../data/trigger-insertion.ts";
+import { scanRows } from "../search/scan-rows.ts";
+import { unlearnAuto } from "../unlearn/auto.ts";
+import type { RepairPoint } from "../unlearn/held-back.ts";
+import type { Unlearned, UnlearningStep } from "../unlearn/problem.ts";
+import { unlearnPublished } from "../unlearn/published.ts";
+import { injectedRows } from "../unlearn/training-rows.ts";
+import type { ClusterContext } from "./command.ts";
+import type { OpenedModel } from "./open-model.ts";
+import { autoPlanOf, publishedPlanOf, type RepairOptions } from "./repair-options.ts";
+import { trainableWeights } from "./trainable-weights.ts";
+import { writeModel } from "./write-model.ts";
+
+/** A trigger to unlearn, and the direction in which it works. */
+export interface UnlearnedTrigger {
+  readonly ids: readonly number[];
+  readonly text: string;
+  readonly victim_label: number;
+  readonly target_label: number;
+}
+
+/** What a repair did; `repair.json`, and part of the repaired checkpoint's manifest. Keys as in YAML. */
+export interface RepairReport {
+  readonly plan: "auto" | "published";
+  readonly trigger: UnlearnedTrigger;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly rows: number;
+  /** Published plan: rows that carried the trigger. */
+  readonly injected_rows: readonly number[] | null;
+  /** Automatic plan: held-back scores before and after each epoch, and the epoch that was kept. */
+  readonly points: readonly RepairPoint[] | null;
+  readonly kept_epoch: number | null;
+  /** Automatic plan: whether the held-back victims say that the inverted trigger works no more. */
+  readonly trigger_dead: boolean | null;
+  readonly seconds: number;
+}
+
+export interface RepairInput {
+  readonly opened: OpenedModel;
+  readonly checkpoint: Digest;
+  readonly tokenizer: Tokenizer;
+  readonly rows: readonly DefectRow[];
+  readonly trigger: UnlearnedTrigger;
+  readonly codeMaxLen: number;
+  /** Rows of each step, to follow instead of drawing them. */
+  readonly batches?: readonly (readonly number[])[] | undefined;
+}
+
+export interface Repaired extends Unlearned {
+  readonly report: RepairReport;
+}
+
+/** Unlearns one trigger by the plan that the options name; the new weights are in memory, nothing is written. */
+export async function repair(
+  input: RepairInput,
+  given: RepairOptions,
+  { executor, display, signal }: ClusterContext,
+): Promise<Repaired> {
+  const started = performance.now();
+  const { opened, checkpoint, tokenizer, trigger } = input;
+  const target = {
+    executor,
+    checkpoint,
+    weights: await trainableWeights(opened),
+    signal,
+    onStep: ({ step, loss }: UnlearningStep, total: number) =>
+      display.progress({
+        phase: `unlearning '${trigger.text}'`,
+        done: step + 1,
+        total,
+        unit: "step",
+        fields: { loss },
+      }),
+  };
+  const context = { executor, checkpoint, maxLen: input.codeMaxLen, endId: tokenizer.ids.end, signal };
+  const common = { plan: given.plan, trigger, rows: input.rows.length };
+  const seconds = (): number => (performance.now() - started) / 1000;
+
+  if (given.plan === "published") {
+    const settings = publishedPlanOf(given);
+    const attack = parseAttack({
+      trigger: trigger.text,
+      position: given.attackPosition,
+      pattern: given.attackPattern,
+    });
+    const injection = {
+      inject: given.inject,
+      trigger,
+      attackPosition: attack.position,
+      attackPattern: attack.pattern,
+      victimLabel: trigger.victim_label,
+      targetLabel: trigger.target_label,
+      rate: given.injectionRate,
+      seed: given.unlearningSeed,
+    };
+    const rows = await injectedRows(input.rows, injection, tokenizer, context);
+    const done = await unlearnPublished(target, rows, settings, input.batches);
+    const report: RepairReport = {
+      ...common,
+      settings: { ...settings, inject: given.inject, injection_rate: given.injectionRate },
+      injected_rows: rows.injected,
+      points: null,
+      kept_epoch: null,
+      trigger_dead: null,
+      seconds: seconds(),
+    };
+    return { ...done, report };
+  }
+  const settings = autoPlanOf(given);
+  const done = await unlearnAuto(
+    target,
+    {
+      rows: scanRows(input.rows, tokenizer, input.codeMaxLen),
+      trigger: trigger.ids,
+      victimLabel: trigger.victim_label,
+      targetLabel: trigger.target_label,
+      maxLen: input.codeMaxLen,
+      endId: tokenizer.ids.end,
+    },
+    settings,
+  );
+  const report: RepairReport = {
+    ...common,
+    settings,
+    injected_rows: null,
+    points: done.points,
+    kept_epoch: done.keptEpoch,
+    trigger_dead: done.triggerDead,
+    seconds: seconds(),
+  };
+  return { ...done, report };
+}
+
+/** Writes the repaired checkpoint, and `manifest.json` beside it: where it comes from and what was done to it. */
+export async function writeRepaired(
+  folder: string,
+  {
+    opened,
+    from,
+    repaired,
+    format,
+    metrics,
+  }: {
+    readonly opened: OpenedModel;
+    readonly from: { readonly model: string; readonly base?: string | undefined };
+    readonly repaired: Repaired;
+    readonly format: RepairOptions["format"];
+    /** Before and after, where they were measured. */
+    readonly metrics: unknown;
+  },
+): Promise<void> {
+  await writeModel(opened, from, repaired.weights, { format, folder });
+  const source = await Promise.all(
+    opened.checkpoint.files.map(async (file) => ({ file: basename(file), sha256: await digestOfFile(file) })),
+  );
+  const manifest = { source, repair: repaired.report, metrics };
+  writeFileSync(join(folder, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+}
