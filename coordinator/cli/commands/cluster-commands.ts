@@ -1,4 +1,5 @@
 import type { ClusterCommandSpec } from "../cluster-command.ts";
+import { clean } from "./clean.ts";
 import { evaluate } from "./evaluate.ts";
 import { predict } from "./predict.ts";
 import { scan } from "./scan.ts";
@@ -12,4 +13,5 @@ export const clusterCommands = [
   predict,
   scan,
   unlearn,
+  clean,
 ] as unknown as readonly ClusterCommandSpec[];
