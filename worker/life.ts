@@ -8,9 +8,9 @@
  * | connecting | serving | a coordinator welcomes the worker |
  * | connecting, serving | refused | a coordinator refuses it (another program, an id that is no token) |
  * | serving | connecting | the stream ends: what was not started is dropped, since its leases go to others at once |
- * | serving | draining | SIGTERM, Ctrl-C, or the coordinator says Drain |
+ * | serving | draining | SIGTERM or Ctrl-C: then it stops; or the coordinator says Drain: then it dials again |
  * | connecting, serving | failed | the child does not start again, five times in a row |
- * | draining | stopped | nothing is held and every result was accepted, or the drain time is over, or the stream ended |
+ * | draining | stopped, connecting | nothing is held and every result was accepted, or the drain time is over, or the stream ended |
  * | starting, connecting | stopped | SIGTERM or Ctrl-C with nothing to give back |
  *
  * `stopped`, `refused` and `failed` are final.
@@ -19,7 +19,7 @@ export type WorkerState =
   | { readonly kind: "starting" }
   | { readonly kind: "connecting"; readonly addresses: readonly string[] }
   | { readonly kind: "serving"; readonly address: string }
-  | { readonly kind: "draining"; readonly reason: string; readonly untilMs: number }
+  | { readonly kind: "draining"; readonly reason: string; readonly next: "stop" | "dial" }
   | FinalState;
 
 export type FinalState =
@@ -33,7 +33,7 @@ const TRANSITIONS: Readonly<Record<WorkerStateKind, readonly WorkerStateKind[]>>
   starting: ["connecting", "failed", "stopped"],
   connecting: ["serving", "refused", "failed", "stopped"],
   serving: ["connecting", "draining", "failed", "refused"],
-  draining: ["stopped"],
+  draining: ["connecting", "stopped"],
   stopped: [],
   refused: [],
   failed: [],

@@ -9,6 +9,7 @@ import type { CoordinatorStream } from "./coordinator-stream.ts";
 export class Delivery {
   readonly #outbox: Outbox;
   readonly #log: (message: string) => void;
+  /** Uploads by result, so that a result which is sent again on the same stream is not uploaded again. */
   readonly #uploads = new Map<Digest, Promise<void>>();
   #stream: CoordinatorStream | undefined;
   #publisher: NatsPublisher | undefined;
@@ -22,6 +23,7 @@ export class Delivery {
   attach(stream: CoordinatorStream, publisher: NatsPublisher | undefined): void {
     this.#stream = stream;
     this.#publisher = publisher;
+    this.#uploads.clear();
     for (const result of this.#outbox.all()) this.send(result, "stream");
   }
 
@@ -49,6 +51,7 @@ export class Delivery {
 
   /** The coordinator has the result: a file that held its tensors is not needed any more. */
   async accepted(fingerprint: Digest): Promise<void> {
+    this.#uploads.delete(fingerprint);
     await this.drop(this.#outbox.accept(fingerprint));
   }
 
@@ -63,7 +66,7 @@ export class Delivery {
     attempt: number,
   ): Promise<void> {
     try {
-      if (result.artifact) await this.#upload(result.artifact, stream);
+      await this.#upload(result, stream);
     } catch (error) {
       this.#log(`the result ${result.fingerprint.slice(0, 12)} was not taken: ${(error as Error).message}`);
       return;
@@ -72,13 +75,13 @@ export class Delivery {
     sendEnvelope(stream, result);
   }
 
-  #upload(artifact: { readonly path: string; readonly digest: Digest }, stream: CoordinatorStream) {
-    const running = this.#uploads.get(artifact.digest);
+  #upload({ fingerprint, artifact }: OutboxResult, stream: CoordinatorStream): Promise<void> {
+    if (!artifact) return Promise.resolve();
+    const running = this.#uploads.get(fingerprint);
     if (running) return running;
-    const upload = uploadArtifact(stream.client, artifact).finally(() =>
-      this.#uploads.delete(artifact.digest),
-    );
-    this.#uploads.set(artifact.digest, upload);
+    const upload = uploadArtifact(stream.client, artifact);
+    this.#uploads.set(fingerprint, upload);
+    upload.catch(() => this.#uploads.delete(fingerprint));
     return upload;
   }
 }

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CoordinatorMessage, DeviceClass, Hello } from "../../proto/messages.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
@@ -20,6 +21,8 @@ import { Workbench } from "./workbench.ts";
 
 /** Part of the drain time that is kept for giving back and Goodbye. */
 const GOODBYE_MS = 1_000;
+/** Pause before dialling a coordinator again that asked the worker to leave. */
+const REDIAL_MS = 3_000;
 const DEFAULT_HEARTBEAT_MS = 2_000;
 
 interface Parts {
@@ -115,14 +118,10 @@ export class Supervisor {
 
   /** Finishes or gives back what the worker holds, says Goodbye and stops, within `drainMs`. */
   drain(reason: string): void {
-    if (this.#state.kind === "draining" || isFinal(this.#state)) return;
-    if (this.#state.kind !== "serving") {
-      void this.#end({ kind: "stopped", reason });
-      return;
-    }
-    const untilMs = Date.now() + this.#parts.options.drainMs;
-    this.#become({ kind: "draining", reason, untilMs });
-    void this.#drain(reason, untilMs);
+    if (isFinal(this.#state)) return;
+    if (this.#state.kind === "serving") void this.#drain(reason, "stop");
+    else if (this.#state.kind === "draining") this.#state = { ...this.#state, reason, next: "stop" };
+    else void this.#end({ kind: "stopped", reason });
   }
 
   #onReady(deviceClass: DeviceClass): void {
@@ -220,7 +219,7 @@ export class Supervisor {
         this.#workbench.cancel(message.cancel);
         break;
       case "drain":
-        this.drain(`the coordinator says: ${message.drain.reason}`);
+        if (this.#state.kind === "serving") void this.#drain(message.drain.reason, "dial");
         break;
       case "refused":
         void this.#end({ kind: "refused", reason: message.refused.reason });
@@ -238,12 +237,12 @@ export class Supervisor {
     this.#delivery.detach();
     if (this.#over.signal.aborted) return;
     this.#workbench.forgetLeases();
-    if (this.#state.kind === "draining") {
-      void this.#end({ kind: "stopped", reason: this.#state.reason });
-      return;
+    this.#onIdle?.();
+    if (this.#state.kind === "draining") void this.#afterDrain(this.#state);
+    else {
+      this.#parts.log.warn(`the coordinator is lost (${reason}), dialling again`);
+      void this.#connect();
     }
-    this.#parts.log.warn(`the coordinator is lost (${reason}), dialling again`);
-    void this.#connect();
   }
 
   #beat(): void {
@@ -277,23 +276,36 @@ export class Supervisor {
     this.#stream?.send({ message: "draining", draining: { returnedLeaseIds } });
   }
 
-  async #drain(reason: string, untilMs: number): Promise<void> {
+  async #drain(reason: string, next: "stop" | "dial"): Promise<void> {
+    this.#become({ kind: "draining", reason, next });
+    const stream = this.#stream;
     this.#giveBack(this.#workbench.giveBackUnstarted());
-    await this.#idleUntil(untilMs - GOODBYE_MS);
+    await this.#idleWithin(this.#parts.options.drainMs - GOODBYE_MS);
+    if (this.#stream !== stream) return;
     if (this.#workbench.held > 0) this.#giveBack(this.#workbench.giveBackAll());
-    await this.#end({ kind: "stopped", reason });
+    // The stream's end does the rest.
+    await stream?.goodbye(reason, GOODBYE_MS);
   }
 
-  /** Waits until nothing runs and every result was accepted. */
-  async #idleUntil(untilMs: number): Promise<void> {
+  /** A coordinator that closes is given time to be gone, or to come back. */
+  async #afterDrain({ reason, next }: Extract<WorkerState, { kind: "draining" }>): Promise<void> {
+    if (next === "stop") return this.#end({ kind: "stopped", reason });
+    this.#parts.log.info("dialling again");
+    this.#become({ kind: "connecting", addresses: this.#parts.options.coordinators });
+    await sleep(REDIAL_MS, undefined, { signal: this.#over.signal }).catch(() => {});
+    await this.#connect();
+  }
+
+  /** Waits until nothing runs and every result was accepted, or the stream is over. */
+  async #idleWithin(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, Math.max(0, untilMs - Date.now()));
+      timer = setTimeout(resolve, Math.max(0, ms));
       this.#onIdle = resolve;
-      this.#over.signal.addEventListener("abort", () => resolve(), { once: true });
       this.#onChanged();
     });
     clearTimeout(timer);
+    this.#onIdle = undefined;
   }
 
   #become(state: WorkerState): void {

@@ -89,17 +89,25 @@ test("drain gives back what has not begun, finishes what runs, and says Goodbye 
   stream.lease(2, score(2));
   stream.lease(3, score(3));
   await stream.take("heartbeat", (each) => each.heartbeat.runningLeaseId === 1);
-  stream.send({ message: "drain", drain: { reason: "rolling update" } });
+  worker.drain("rolling update");
 
   expect((await stream.take("draining")).draining.returnedLeaseIds).toEqual([2, 3]);
   stream.lease(4, score(4)); // it was on its way
   expect((await stream.take("draining")).draining.returnedLeaseIds).toEqual([4]);
   expect((await stream.result()).fingerprint).toBe(fingerprint);
   await stream.take("goodbye");
-  expect(await worker.done).toEqual({
-    kind: "stopped",
-    reason: "the coordinator says: rolling update",
-  });
+  expect(await worker.done).toEqual({ kind: "stopped", reason: "rolling update" });
+});
+
+test("a coordinator that drains its workers gets a Goodbye, and is dialled again", async () => {
+  const coordinator = await ScriptedCoordinator.start();
+  const worker = await startTestWorker(coordinator);
+  const stream = await coordinator.stream();
+  await stream.take("heartbeat");
+  stream.send({ message: "drain", drain: { reason: "the coordinator closes" } });
+  expect((await stream.take("goodbye")).goodbye.reason).toBe("the coordinator closes");
+  await coordinator.stream(1);
+  await eventually(() => worker.state.kind === "serving", "a stream");
 });
 
 test("drain gives back what runs too long", async () => {
