@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { DigestSchema } from "./digest.ts";
 import { type ArtifactSource, download } from "./download.ts";
@@ -124,7 +125,7 @@ export class ArtifactCache {
   async useSharedFolder(folder: string, nonce: string): Promise<boolean> {
     this.#sharedFolder = undefined;
     if (folder === "" || !/^[\w-]{8,128}$/.test(nonce)) return false;
-    const seen = await stat(join(folder, `nonce-${nonce}`)).catch(() => undefined);
+    const seen = await stat(noncePath(folder, nonce)).catch(() => undefined);
     if (!seen?.isFile()) return false;
     this.#sharedFolder = folder;
     return true;
@@ -238,7 +239,7 @@ export class ArtifactCache {
   async #fromSharedFolder(digest: Digest, destination: string, signal: AbortSignal) {
     if (!this.#sharedFolder) return undefined;
     try {
-      return await takeOver(join(this.#sharedFolder, digest), destination, digest, signal);
+      return await takeOver(artifactPath(this.#sharedFolder, digest), destination, digest, signal);
     } catch (error) {
       signal.throwIfAborted();
       this.#options.log?.(`the shared folder does not help: ${(error as Error).message}`);

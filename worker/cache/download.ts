@@ -2,11 +2,9 @@ import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ARTIFACT_RANGE_BYTES } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { ArtifactCorruptError, ArtifactMissingError } from "./errors.ts";
-
-/** Ranges are as large as the contract allows (`FetchArtifact` in `proto/elibad.proto`). */
-export const RANGE_BYTES = 16 << 20;
 
 export interface ArtifactChunk {
   readonly data: Uint8Array;
@@ -73,7 +71,7 @@ export async function download(options: DownloadOptions): Promise<number> {
 }
 
 async function collect(file: FileHandle, resumedAt: number, options: DownloadOptions): Promise<number> {
-  const { digest, source, signal, rangeBytes = RANGE_BYTES, retryMs = backOff } = options;
+  const { digest, source, signal, rangeBytes = ARTIFACT_RANGE_BYTES, retryMs = backOff } = options;
   const hash = await hashOfPrefix(options.partialPath, resumedAt);
   let offset = resumedAt;
   let total = Number.POSITIVE_INFINITY;

@@ -1,12 +1,11 @@
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { status } from "@grpc/grpc-js";
+import { ARTIFACT_CHUNK_BYTES } from "../../proto/artifact-layout.ts";
 import type { CoordinatorClient } from "../../proto/client.ts";
 import type { Digest } from "../../proto/operations.ts";
 import type { ArtifactChunk, ArtifactSource } from "../cache/download.ts";
 import { ArtifactCorruptError, ArtifactMissingError } from "../cache/errors.ts";
-
-const CHUNK_BYTES = 512 * 1024;
 
 /** The coordinator's artifacts over `FetchArtifact`, on whatever stream the worker has at the moment. */
 export class CoordinatorArtifacts implements ArtifactSource {
@@ -58,7 +57,7 @@ export async function uploadArtifact(
   gone.catch(() => {});
   try {
     let digest = file.digest;
-    for await (const data of createReadStream(file.path, { highWaterMark: CHUNK_BYTES })) {
+    for await (const data of createReadStream(file.path, { highWaterMark: ARTIFACT_CHUNK_BYTES })) {
       if (over) break;
       const room = call.write({ digest, data: data as Buffer });
       if (!room) await Promise.race([once(call, "drain"), gone]);

@@ -1,0 +1,116 @@
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
+import type { Digest, Executor, Operation, OperationResult, SampleSet } from "../../proto/operations.ts";
+import { programVersion } from "../../worker/program-version.ts";
+import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
+import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
+import { type GoldenCell, putJson } from "../support/golden-cell.ts";
+import { startNatsServer } from "../support/nats-server.ts";
+import { noOrphans, startWorkerProcesses, type WorkerProcess } from "../support/processes.ts";
+import { hasShared, readSharedJson, sharedPath } from "../support/shared.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { eventually } from "../support/worker-scenes.ts";
+
+const CELL = "defect_detection-codebert";
+
+/** A batch as a search asks for, several times over so that it takes a while: gradients of chunks of rows, and tiles of different triggers. */
+async function batchOn(executor: Executor): Promise<Operation[]> {
+  const golden = readSharedJson<GoldenCell>("golden", "tiny", CELL, "case.json");
+  const checkpoint = await putCheckpoint(executor, sharedPath("golden", "tiny", CELL), "defect_detection");
+  const sampleSet: SampleSet = {
+    rows: golden.inputs.input_ids.map((row, index) => row.slice(0, golden.inputs.lengths[index])),
+    insertIndexes: golden.trigger.insert_index,
+    maxLen: golden.cell.block,
+    endId: golden.cell.ids.eos_restored,
+  };
+  const samples: Digest = await putJson(executor, sampleSet);
+  const rows = sampleSet.rows.map((_, row) => row);
+  const rounds = Array.from({ length: 20 }, (_, round) => round);
+  return rounds.flatMap((round): Operation[] => {
+    const first = golden.gradient.vocab[round]!;
+    const triggers = golden.candidates.triggers.map((trigger) => [first, ...trigger.slice(1)]);
+    const trigger = triggers[0]!;
+    return [
+      ...rows.map((sample): Operation => ({ kind: "score", checkpoint, samples, sample, triggers })),
+      { kind: "gradient", checkpoint, samples, rows: rows.slice(0, 3), trigger, target: 0 },
+      { kind: "gradient", checkpoint, samples, rows: rows.slice(3), trigger, target: 0 },
+    ];
+  });
+}
+
+/** Every bit of the results, as one line each. */
+const bitsOf = (results: readonly OperationResult[]): string[] =>
+  results.map(({ tensors }) =>
+    Object.entries(tensors)
+      .map(([name, { shape, data }]) => {
+        const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+        return `${name}[${shape}] ${bytes.toString("base64")}`;
+      })
+      .join("\n"),
+  );
+
+/** The same operations by the engine in this process. */
+async function bitsOfLocalEngine(): Promise<readonly string[]> {
+  const local = await createLocalExecutor({ folder: join(tempFolder(), "local"), threads: 1 });
+  const bits = bitsOf(await local.execute(await batchOn(local)));
+  await local.close();
+  return bits;
+}
+
+async function cluster(workers: number, natsUrl?: string) {
+  const coordinator = await startCoordinator({
+    artifactFolder: join(tempFolder(), "artifacts"),
+    programVersion: programVersion(),
+    ...(natsUrl === undefined ? {} : { natsUrl }),
+  });
+  onTestFinished(() => coordinator.close());
+  const processes = startWorkerProcesses(workers, {
+    coordinators: [coordinator.address],
+    cacheFolder: tempFolder(),
+    threads: 1,
+  });
+  await eventually(() => coordinator.workers().length === workers, `${workers} workers`, 30_000);
+  return { coordinator, processes };
+}
+
+async function killBusyWorker(coordinator: Coordinator, processes: readonly WorkerProcess[]): Promise<void> {
+  const victim = processes[0]!;
+  const child = await victim.childPid();
+  const holds = () => coordinator.workers().some(({ workerId, leases }) => workerId === "w1" && leases > 0);
+  await eventually(holds, "a lease of the worker w1");
+  await victim.kill();
+  await noOrphans([child]);
+}
+
+describe.skipIf(!hasShared)("operations of a real model on worker processes", () => {
+  let known: Promise<readonly string[]> | undefined;
+  const expected = () => {
+    known ??= bitsOfLocalEngine();
+    return known;
+  };
+
+  test("one worker gives the bits that the engine gives in this process", async () => {
+    const { coordinator } = await cluster(1);
+    const batch = await batchOn(coordinator.executor);
+    expect(bitsOf(await coordinator.executor.execute(batch))).toEqual(await expected());
+  });
+
+  test.each(["the worker's stream", "a NATS server"])(
+    "two workers, one of them killed in the middle, give the same bits over %s",
+    async (path) => {
+      const nats = path === "a NATS server" ? await startNatsServer() : undefined;
+      const { coordinator, processes } = await cluster(2, nats?.url);
+      const batch = await batchOn(coordinator.executor);
+      const [results] = await Promise.all([
+        coordinator.executor.execute(batch),
+        killBusyWorker(coordinator, processes),
+      ]);
+      expect(bitsOf(results)).toEqual(await expected());
+      expect(coordinator.workers().map(({ workerId }) => workerId)).toEqual(["w2"]);
+      const text = await coordinator.metrics.registry.metrics();
+      const arrived = /results_total\{[^}]*path="nats"[^}]*\} (\d+)/.exec(text)?.[1];
+      if (nats) expect(Number(arrived)).toBeGreaterThan(batch.length / 2);
+    },
+  );
+});
