@@ -6,6 +6,7 @@ import {
   type AddedToken,
   asRecord,
   checkedVocabulary,
+  checkMerges,
   idsOf,
   lookUp,
   readJson,
@@ -75,6 +76,7 @@ function fromVocabulary(
     if (addedTokens.has(content)) continue;
     addedTokens.set(content, { content, id, lstrip: true, rstrip: true });
   }
+  checkMerges(mergesFile, merges, vocab);
   return {
     file: vocabFile,
     vocab,

@@ -3,6 +3,7 @@ import {
   type AddedToken,
   asRecord,
   checkedVocabulary,
+  checkMerges,
   idsOf,
   lookUp,
   readJson,
@@ -41,6 +42,7 @@ export function readTokenizerJson(file: string, specialTokens: SpecialTokens | u
   }
   const vocab = checkedVocabulary(file, model.vocab, "model.vocab");
   const merges = checkedMerges(file, model.merges);
+  checkMerges(file, merges, vocab);
   const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const named = new Map<string, (typeof specialNames)[number]>(
     specialNames.map((name) => [robertaSpecials[name], name]),

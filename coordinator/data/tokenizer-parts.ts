@@ -76,15 +76,43 @@ export function lookUp(
   return (token) => ids.get(token);
 }
 
-/** A map from tokens to ids. @throws TokenizerError for an id that is none */
+/** A map from tokens to ids. @throws TokenizerError for an id that is none, or that two tokens have */
 export function checkedVocabulary(file: string, value: unknown, field: string): Record<string, number> {
   const vocab = asRecord(file, value, field);
+  const tokens = new Map<unknown, string>();
   for (const [token, id] of Object.entries(vocab)) {
     if (!Number.isInteger(id) || (id as number) < 0) {
       throw new TokenizerError("expected a token id", { file, field: `${field}[${show(token)}]`, value: id });
     }
+    const twin = tokens.get(id);
+    if (twin !== undefined) {
+      throw new TokenizerError(`is the id of ${show(twin)} too`, {
+        file,
+        field: `${field}[${show(token)}]`,
+        value: id,
+      });
+    }
+    tokens.set(id, token);
   }
   return vocab as Record<string, number>;
+}
+
+/** @throws TokenizerError for a merge of, or into, a token that the vocabulary does not have: the files are not of one tokenizer */
+export function checkMerges(
+  file: string,
+  merges: TokenizerFiles["merges"],
+  vocab: Readonly<Record<string, number>>,
+): void {
+  for (const [k, merge] of merges.entries()) {
+    const parts = typeof merge === "string" ? merge.split(" ") : merge;
+    const unknown = [...parts, parts.join("")].find((token) => !Object.hasOwn(vocab, token));
+    if (unknown === undefined) continue;
+    throw new TokenizerError(`needs token ${show(unknown)}, which the vocabulary does not have`, {
+      file,
+      field: `merge ${k + 1}`,
+      value: parts.join(" "),
+    });
+  }
 }
 
 /** @throws TokenizerError where the value is no object */
