@@ -105,8 +105,8 @@ function firstIssue(error: z.ZodError, json: Record<string, unknown>, file: stri
   const issue = error.issues[0]!;
   const field = issue.path.join(".");
   const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)?.[key], json);
-  const problem = found === undefined ? "missing" : `found ${show(found)}`;
-  return new ModelError(file, field, `${problem}: ${issue.message}`);
+  if (found === undefined) return new ModelError(file, field, "missing");
+  return new ModelError(file, field, `found ${show(found)}: ${issue.message}`);
 }
 
 /** What the keys mean together. */
