@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { distance } from "fastest-levenshtein";
 import { isMap, isScalar, LineCounter, parseDocument } from "yaml";
 import { InputError } from "./errors.ts";
+import { readInputFile } from "./input-file.ts";
 
 /** A key's value in a config file, and the line where it stands (from 1). */
 export interface ConfigEntry {
@@ -23,14 +23,7 @@ export function suggestionFor(word: string, known: readonly string[]): string | 
  * @throws InputError naming file and line where it is no YAML, no map, or has a key that is not in `known`.
  */
 export function readConfig(file: string, known: readonly string[]): ReadonlyMap<string, ConfigEntry> {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new InputError(
-      `--config ${file}: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : String((error as Error).message)}`,
-    );
-  }
+  const text = readInputFile("--config ", file);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   const broken = document.errors[0];

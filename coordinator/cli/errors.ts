@@ -38,8 +38,11 @@ export function exitCodeOf(error: unknown): number {
 /** One line for the user: the message, and what caused it where that adds something. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  // Errors about input say everything themselves; theirs would only repeat the system's words.
   const cause =
-    error.cause instanceof Error && !error.message.includes(error.cause.message)
+    error.cause instanceof Error &&
+    !INPUT_ERRORS.has(error.name) &&
+    !error.message.includes(error.cause.message)
       ? `: ${error.cause.message}`
       : "";
   return `${error.message}${cause}`.replace(/\s*\n\s*/g, " ").trim();

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Digest, Executor, Task } from "../../proto/operations.ts";
 import { openCheckpoint } from "../../worker/checkpoint/open-checkpoint.ts";
@@ -8,6 +8,7 @@ import { type RobertaLayout, recogniseLayout } from "../../worker/models/layout.
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { checkTokenizerFits, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
 import { InputError } from "./errors.ts";
+import { readInputFile } from "./input-file.ts";
 
 /** A checkpoint folder whose files fit together: what commands work with. */
 export interface OpenedModel {
@@ -25,7 +26,8 @@ export interface ModelOptions {
   readonly model: string;
   readonly base?: string | undefined;
   readonly task: Task;
-  readonly codeMaxLen: number;
+  /** Longest row that the model is to read; absent: not checked. */
+  readonly codeMaxLen?: number;
 }
 
 /** The folder itself, or the base folder, that has a file; undefined where none has. */
@@ -50,9 +52,9 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
     );
   }
   const configFile = join(home, "config.json");
-  const config = parseConfig(readFileSync(configFile, "utf8"), configFile);
+  const config = parseConfig(readInputFile("", configFile), configFile);
   const layout = recogniseLayout(config, checkpoint.tensors);
-  if (codeMaxLen > longestRow(config)) {
+  if (codeMaxLen !== undefined && codeMaxLen > longestRow(config)) {
     throw new InputError(
       `--code-max-len ${codeMaxLen}: the model reads at most ${longestRow(config)} tokens (${configFile}: max_position_embeddings ${config.maxPositions})`,
     );

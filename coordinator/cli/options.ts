@@ -68,6 +68,12 @@ export const realNumber = (min: number, max = Number.POSITIVE_INFINITY) =>
       .max(max, `must be at most ${max}`),
   ) as unknown as z.ZodType<number>;
 
+/** A number above 0. */
+export const positiveNumber = z.preprocess(
+  number,
+  z.number({ error: "must be a number" }).gt(0, "must be more than 0"),
+) as unknown as z.ZodType<number>;
+
 /** One of the given words. */
 export const oneOf = <const W extends readonly [string, ...string[]]>(...words: W) =>
   z.enum(words, { error: `must be one of ${words.join(", ")}` });

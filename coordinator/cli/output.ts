@@ -5,10 +5,12 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { InputError } from "./errors.ts";
+import { fileProblem } from "./input-file.ts";
 
 /** Writes a whole file or nothing: into a neighbour first, then renamed into place. */
 export function writeFileWhole(path: string, content: string | Uint8Array): void {
@@ -72,9 +74,44 @@ export async function writeFolderWhole(
   }
 }
 
-/** @throws InputError where the output folder holds files already: elibad never overwrites a result. */
+/**
+ * Checks an output folder before any work is done.
+ *
+ * @throws InputError where it holds files already (elibad never overwrites a result), is a file, or lies under one
+ */
 export function requireFreshFolder(folder: string): void {
+  if (isFolder(`--out ${folder}`, folder) === false) {
+    throw new InputError(`--out ${folder}: is a file; name a new folder (nothing was written)`);
+  }
   if (existsSync(folder) && readdirSync(folder).length > 0) {
     throw new InputError(`--out ${folder}: the folder is not empty; name a new one (nothing was written)`);
+  }
+  requireFolderAbove(folder);
+}
+
+/** Checks an output file before any work is done. @throws InputError where it is a folder, or lies under a file */
+export function requireFileTarget(file: string): void {
+  if (isFolder(`--out ${file}`, file) === true) {
+    throw new InputError(`--out ${file}: is a folder; name a file in it (nothing was written)`);
+  }
+  requireFolderAbove(file);
+}
+
+/** Whether a path is a folder; undefined where there is nothing. */
+function isFolder(place: string, path: string): boolean | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  } catch (error) {
+    throw new InputError(`${place}: ${fileProblem(error)}`);
+  }
+}
+
+/** The nearest thing above a path that exists has to be a folder: what is missing between them is made. */
+function requireFolderAbove(path: string): void {
+  for (let above = dirname(resolve(path)); ; above = dirname(above)) {
+    const found = isFolder(`--out ${path}`, above);
+    if (found === true) return;
+    if (found === false)
+      throw new InputError(`--out ${path}: ${above} is a file, so nothing can lie under it`);
   }
 }

@@ -169,8 +169,10 @@ export function scanSettingsOf(
       `--init ${settings.init.join(",")}: has ${settings.init.length} ids, --trigger-len is ${settings.triggerLen}`,
     );
   }
-  if (options.directions === "one" && victim === target) {
-    throw new InputError(`--target-label ${target}: is the victim label too; a trigger changes the answer`);
+  if (settings.triggerLen > settings.codeMaxLen - 3) {
+    throw new InputError(
+      `--trigger-len ${settings.triggerLen}: leaves no room for code in --code-max-len ${settings.codeMaxLen} (both end tokens included)`,
+    );
   }
   return settings;
 }

@@ -4,10 +4,10 @@ import { evaluateModel, type ProbedAttack } from "../../evaluate/evaluate.ts";
 import { formatRate, type Rate } from "../../evaluate/rate.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, modelOptions, samplesOption, seedOption } from "../common-options.ts";
-import { InputError } from "../errors.ts";
+import { requireDirection } from "../direction.ts";
 import { openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
 import { option, optionalPath, type Parsed, text } from "../options.ts";
-import { writeFileWhole } from "../output.ts";
+import { requireFileTarget, writeFileWhole } from "../output.ts";
 
 const options = {
   ...modelOptions,
@@ -54,6 +54,7 @@ trigger is in them, rows answered so anyway included; the rate without trigger i
   elibad evaluate --model suspicious/ --base codebert-base/ --samples test.jsonl --trigger testo_init`,
   options,
   async check(given) {
+    if (given.out !== undefined) requireFileTarget(given.out);
     await readInputs(given);
   },
   async compute(given, { executor, signal }): Promise<EvaluationReport> {
@@ -111,13 +112,7 @@ async function readInputs(given: EvaluateOptions) {
   let attack: ProbedAttack | undefined;
   if (given.trigger !== undefined) {
     const { trigger, attackPosition: position, attackPattern: pattern, victimLabel, targetLabel } = given;
-    for (const [flag, label] of [
-      ["--victim-label", victimLabel],
-      ["--target-label", targetLabel],
-    ] as const) {
-      if (label >= opened.labels)
-        throw new InputError(`${flag} ${label}: the model knows labels 0 to ${opened.labels - 1}`);
-    }
+    requireDirection(given, opened.labels);
     attack = { ...parseAttack({ trigger, position, pattern }), victimLabel, targetLabel };
   }
   const rows = readDefectRows(given.samples, {

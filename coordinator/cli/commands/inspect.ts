@@ -28,6 +28,8 @@ interface Inspection {
   readonly weights: "verified" | "not read";
 }
 
+const { model, base, task, arch } = modelOptions;
+
 export const inspect = defineCommand({
   name: "inspect",
   summary: "check a checkpoint and say what is in it, without running it",
@@ -38,7 +40,10 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
   elibad inspect --model suspicious/ --base codebert-base/
   elibad inspect --model suspicious/ --json | jq .tensors`,
   options: {
-    ...modelOptions,
+    model,
+    base,
+    task,
+    arch,
     quick: option("--quick", "headers only: do not read the weights", flag),
     ...generalOptions,
   },

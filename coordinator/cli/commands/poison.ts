@@ -5,9 +5,10 @@ import { readDefectRows } from "../../data/samples.ts";
 import { parseAttack } from "../../data/trigger-insertion.ts";
 import { defineCommand } from "../command.ts";
 import { attackOptions, generalOptions, samplesOption, seedOption } from "../common-options.ts";
+import { DEFECT_LABELS, requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
 import { option, pathOption, realNumber, text } from "../options.ts";
-import { writeFileWhole } from "../output.ts";
+import { requireFileTarget, writeFileWhole } from "../output.ts";
 
 interface PoisonManifest {
   readonly source: string;
@@ -52,6 +53,8 @@ the trigger into each and gives it the target label. Writes the rows to --out, a
     if (!/\.jsonl(\.gz)?$/.test(options.out)) {
       throw new InputError(`--out ${options.out}: must end in .jsonl or .jsonl.gz`);
     }
+    requireFileTarget(options.out);
+    requireDirection(options, DEFECT_LABELS);
     const attack = parseAttack({
       trigger: options.trigger,
       position: options.attackPosition,

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { SamplesError } from "../../data/errors.ts";
 import { codeText, readCodeRows } from "../../data/samples.ts";
 import { readJsonLines } from "../../data/text-file.ts";
 import { labelCount, lossToward, probabilityOf } from "../../search/loss.ts";
@@ -92,26 +92,25 @@ async function readInputs(
 }
 
 function readIds(file: string, { config, layout }: OpenedModel, maxLen: number): Row[] {
-  const Line = z.object({
-    input_ids: z
-      .array(
-        z
-          .int()
-          .min(0)
-          .max(config.vocabSize - 1),
-      )
-      .min(1)
-      .max(maxLen),
-    label: z
-      .int()
-      .min(0)
-      .max(labelCount(layout.classes) - 1)
-      .optional(),
-  });
-  return readJsonLines(file).map(({ line, value }) => {
-    const parsed = Line.safeParse(value);
-    if (parsed.success) return { ids: parsed.data.input_ids, label: parsed.data.label };
-    const issue = parsed.error.issues[0]!;
-    throw new InputError(`${file}:${line}: ${issue.path.join(".") || "row"}: ${issue.message}`);
+  const { vocabSize, padId } = config;
+  const labels = labelCount(layout.classes);
+  return readJsonLines(file).map(({ line, value: { input_ids: ids, label } }) => {
+    const refuse = (field: string, value: unknown, reason: string): never => {
+      throw new SamplesError(reason, { file, line, field, value: value ?? null });
+    };
+    if (!Array.isArray(ids) || ids.length === 0) {
+      return refuse("input_ids", ids, "expected a list of token ids with both end tokens");
+    }
+    if (ids.length > maxLen) {
+      refuse("input_ids", `${ids.length} ids`, `more than --code-max-len ${maxLen}`);
+    }
+    const wrong = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+    if (wrong !== -1) refuse(`input_ids[${wrong}]`, ids[wrong], `the model knows ids 0 to ${vocabSize - 1}`);
+    const pad = ids.indexOf(padId);
+    if (pad !== -1) refuse(`input_ids[${pad}]`, padId, "the model's padding; give rows without padding");
+    if (label !== undefined && !(Number.isInteger(label) && Number(label) >= 0 && Number(label) < labels)) {
+      refuse("label", label, `the model knows labels 0 to ${labels - 1}`);
+    }
+    return { ids, label: label as number | undefined };
   });
 }

@@ -1,17 +1,21 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
 import { readDefectRows } from "../../data/samples.ts";
 import { triggerVocabulary } from "../../data/vocabulary.ts";
+import { SearchInputError } from "../../search/problem.ts";
 import { readReplay } from "../../search/replay.ts";
 import { runScan } from "../../search/scan.ts";
+import { type PlannedSearch, planScan } from "../../search/scan-plan.ts";
 import type { ScanProgress, ScanResult, TraceRecord } from "../../search/scan-result.ts";
 import { scanRows } from "../../search/scan-rows.ts";
 import type { ScanSettings } from "../../search/settings.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import type { ClusterContext } from "../command.ts";
 import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
+import { requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
+import { readInputFile } from "../input-file.ts";
 import { type OpenedModel, openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { openLineFile, requireFreshFolder, writeFolderWhole } from "../output.ts";
@@ -70,6 +74,7 @@ export type ScanInputOptions = Omit<ScanOptions, "out" | "json" | "config">;
 export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan> {
   const settings = scanSettingsOf(given);
   const opened = await openModel(given);
+  if (given.directions === "one") requireDirection(given, opened.labels);
   const tokenizer = openTokenizer(given, opened);
   await verifyWeights(opened.checkpoint);
   const rowsOf = (file: string) =>
@@ -84,30 +89,60 @@ export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan
       `--init ${settings.init!.join(",")}: id ${bad} is not in the model's vocabulary of ${opened.config.vocabSize}`,
     );
   }
+  const input: PreparedScan["input"] = {
+    task: opened.task,
+    rows: rowsOf(given.samples),
+    ...(given.heldOut === undefined ? {} : { heldOut: rowsOf(given.heldOut) }),
+    classes: opened.layout.classes,
+    vocabulary: triggerVocabulary(tokenizer),
+    endId: tokenizer.ids.end,
+    textOf: (ids) => tokenizer.decode(ids),
+  };
+  const { triggerLen } = settings;
+  const replay =
+    given.replay === undefined
+      ? undefined
+      : readReplay(readInputFile("--replay ", given.replay).split("\n"), given.replay, {
+          triggerLen,
+          vocabSize: opened.config.vocabSize,
+        });
+  checkPlan(given, { settings, input, replay });
   return {
     opened,
     settings,
-    replay:
-      given.replay === undefined ? undefined : readReplay(readLines("--replay", given.replay), given.replay),
-    input: {
-      task: opened.task,
-      rows: rowsOf(given.samples),
-      ...(given.heldOut === undefined ? {} : { heldOut: rowsOf(given.heldOut) }),
-      classes: opened.layout.classes,
-      vocabulary: triggerVocabulary(tokenizer),
-      endId: tokenizer.ids.end,
-      textOf: (ids) => tokenizer.decode(ids),
-    },
+    replay,
+    input,
   };
 }
 
-function readLines(flag: string, file: string): string[] {
+/** Checks the searches that the options ask for against the samples and the trace. */
+function checkPlan(
+  { samples: file, replay: trace }: ScanInputOptions,
+  { settings, input, replay }: Omit<PreparedScan, "opened">,
+): void {
+  const { scoreIndex } = settings;
+  for (const { search, samples } of plannedSearches(file, input, settings)) {
+    const short = scoreIndex === "own" ? undefined : samples.find(({ ids }) => ids.length < scoreIndex);
+    if (short !== undefined) {
+      throw new InputError(
+        `--score-index ${scoreIndex}: row ${short.row} (from 0) of ${file} has only ${short.ids.length} tokens`,
+      );
+    }
+    if (replay !== undefined && !replay.has(search)) {
+      throw new InputError(`--replay ${trace}: has no step of search ${search}; the trace is another scan's`);
+    }
+  }
+}
+
+function plannedSearches(
+  file: string,
+  input: PreparedScan["input"],
+  settings: ScanSettings,
+): PlannedSearch[] {
   try {
-    return readFileSync(file, "utf8").split("\n");
+    return planScan(input, settings);
   } catch (error) {
-    throw new InputError(
-      `${flag} ${file}: ${(error as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (error as Error).message}`,
-    );
+    throw error instanceof SearchInputError ? new InputError(`--samples ${file}: ${error.message}`) : error;
   }
 }
 

@@ -19,6 +19,7 @@ import {
 import { defineClusterCommand } from "../cluster-command.ts";
 import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
+import { readInputFile } from "../input-file.ts";
 import {
   openModel,
   openTokenizer,
@@ -26,7 +27,15 @@ import {
   requireFolder,
   tokenizerFolder,
 } from "../open-model.ts";
-import { oneOf, option, optionalPath, type Parsed, realNumber, wholeNumber } from "../options.ts";
+import {
+  oneOf,
+  option,
+  optionalPath,
+  type Parsed,
+  positiveNumber,
+  realNumber,
+  wholeNumber,
+} from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { trainableWeights } from "../trainable-weights.ts";
 import { copyTokenizer } from "../write-model.ts";
@@ -50,7 +59,7 @@ const options = {
   learningRate: option(
     "--learning-rate <x>",
     "largest learning rate of the schedule",
-    realNumber(0).default(1e-3),
+    positiveNumber.default(1e-3),
   ),
   weightDecay: option("--weight-decay <x>", "decoupled weight decay of AdamW", realNumber(0).default(0.01)),
   warmup: option(
@@ -61,7 +70,7 @@ const options = {
   maxGradNorm: option(
     "--max-grad-norm <x>",
     "gradients above this norm are scaled down",
-    realNumber(0).default(1),
+    positiveNumber.default(1),
   ),
   dropout: option("--dropout <share>", "dropout on hidden states", realNumber(0, 0.9).default(0)),
   tokenDropout: option(
@@ -220,7 +229,7 @@ function labelledIds(file: string, labels: number, tokenizer: Tokenizer, maxLen:
 
 /** A checkpoint folder with random weights in the wrapped layout, and the pooler that the published class expects. */
 async function writeInitial(given: TrainOptions, configFile: string, folder: string): Promise<string> {
-  const config = parseConfig(readFileSync(configFile, "utf8"), configFile);
+  const config = parseConfig(readInputFile("", configFile), configFile);
   const range = (JSON.parse(readFileSync(configFile, "utf8")) as { initializer_range?: number })
     .initializer_range;
   const weights = initialWeights(wrappedShapes(config), {

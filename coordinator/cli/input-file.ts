@@ -1,0 +1,21 @@
+import { readFileSync } from "node:fs";
+import { InputError } from "./errors.ts";
+
+/** What a file system error means to a user: `no such file`, `is a folder`, else the system's own words. */
+export function fileProblem(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT") return "no such file";
+  if (code === "EISDIR") return "is a folder, expected a file";
+  if (code === "ENOTDIR") return "lies under a file, which is no folder";
+  if (code === "EACCES" || code === "EPERM") return "may not be read or written by this user";
+  return message;
+}
+
+/** Text of a file that an option names. @throws InputError naming option and file */
+export function readInputFile(place: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new InputError(`${place}${file}: ${fileProblem(error)}`);
+  }
+}
