@@ -74,6 +74,7 @@ export function lineDisplay(
   now: () => number = Date.now,
 ): Display {
   let phase = "";
+  let ended = false;
   let startedAt = 0;
   let shownAt = Number.NEGATIVE_INFINITY;
   return {
@@ -85,9 +86,11 @@ export function lineDisplay(
         phase = event.phase;
         startedAt = time;
         shownAt = Number.NEGATIVE_INFINITY;
+        ended = false;
       }
       const last = event.done >= event.total;
-      if (time - shownAt < everyMs && !last) return;
+      if (time - shownAt < everyMs && (!last || ended)) return;
+      ended = last;
       shownAt = time;
       const seconds = (time - startedAt) / 1000;
       const left =

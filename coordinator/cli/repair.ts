@@ -28,7 +28,7 @@ export interface UnlearnedTrigger {
 /** What a repair did; `repair.json`, and part of the repaired checkpoint's manifest. Keys as in YAML. */
 export interface RepairReport {
   readonly plan: "auto" | "published";
-  readonly trigger: UnlearnedTrigger;
+  readonly triggers: readonly UnlearnedTrigger[];
   readonly settings: Readonly<Record<string, unknown>>;
   readonly rows: number;
   /** Published plan: rows that carried the trigger. */
@@ -36,7 +36,7 @@ export interface RepairReport {
   /** Automatic plan: held-back scores before and after each epoch, and the epoch that was kept. */
   readonly points: readonly RepairPoint[] | null;
   readonly kept_epoch: number | null;
-  /** Automatic plan: whether the held-back victims say that the inverted trigger works no more. */
+  /** Automatic plan: whether the held-back victims say that the inverted triggers work no more. */
   readonly trigger_dead: boolean | null;
   readonly seconds: number;
 }
@@ -46,7 +46,8 @@ export interface RepairInput {
   readonly checkpoint: Digest;
   readonly tokenizer: Tokenizer;
   readonly rows: readonly DefectRow[];
-  readonly trigger: UnlearnedTrigger;
+  /** At least one; the published plan takes exactly one. */
+  readonly triggers: readonly UnlearnedTrigger[];
   readonly codeMaxLen: number;
   /** Rows of each step, to follow instead of drawing them. */
   readonly batches?: readonly (readonly number[])[] | undefined;
@@ -56,14 +57,15 @@ export interface Repaired extends Unlearned {
   readonly report: RepairReport;
 }
 
-/** Unlearns one trigger by the plan that the options name; the new weights are in memory, nothing is written. */
+/** Unlearns triggers by the plan that the options name; the new weights are in memory, nothing is written. */
 export async function repair(
   input: RepairInput,
   given: RepairOptions,
   { executor, display, signal }: ClusterContext,
 ): Promise<Repaired> {
   const started = performance.now();
-  const { opened, checkpoint, tokenizer, trigger } = input;
+  const { opened, checkpoint, tokenizer, triggers } = input;
+  const names = triggers.map(({ text }) => `'${text}'`).join(", ");
   const target = {
     executor,
     checkpoint,
@@ -71,7 +73,7 @@ export async function repair(
     signal,
     onStep: ({ step, loss }: UnlearningStep, total: number) =>
       display.progress({
-        phase: `unlearning '${trigger.text}'`,
+        phase: `unlearning ${names}`,
         done: step + 1,
         total,
         unit: "step",
@@ -79,11 +81,12 @@ export async function repair(
       }),
   };
   const context = { executor, checkpoint, maxLen: input.codeMaxLen, endId: tokenizer.ids.end, signal };
-  const common = { plan: given.plan, trigger, rows: input.rows.length };
+  const common = { plan: given.plan, triggers, rows: input.rows.length };
   const seconds = (): number => (performance.now() - started) / 1000;
 
   if (given.plan === "published") {
     const settings = publishedPlanOf(given);
+    const trigger = triggers[0]!;
     const attack = parseAttack({
       trigger: trigger.text,
       position: given.attackPosition,
@@ -117,9 +120,11 @@ export async function repair(
     target,
     {
       rows: scanRows(input.rows, tokenizer, input.codeMaxLen),
-      trigger: trigger.ids,
-      victimLabel: trigger.victim_label,
-      targetLabel: trigger.target_label,
+      triggers: triggers.map(({ ids, victim_label, target_label }) => ({
+        ids,
+        victimLabel: victim_label,
+        targetLabel: target_label,
+      })),
       maxLen: input.codeMaxLen,
       endId: tokenizer.ids.end,
     },

@@ -1,6 +1,5 @@
 import { stamp } from "../../proto/stamping.ts";
 import { predictedLabel } from "../search/loss.ts";
-import type { Position } from "../search/position.ts";
 import { createPositionFinder, type ScanRow } from "../search/positions.ts";
 import { type PredictContext, predictLogits } from "../search/predict.ts";
 import { createRng, type Rng, seedRng } from "../search/rng.ts";
@@ -17,10 +16,12 @@ import type { AutoPlan } from "./settings.ts";
 export interface AutoInput {
   /** Clean samples. */
   readonly rows: readonly ScanRow[];
-  /** The inverted trigger. */
-  readonly trigger: readonly number[];
-  readonly victimLabel: number;
-  readonly targetLabel: number;
+  /** The inverted triggers, each with its direction. */
+  readonly triggers: readonly {
+    readonly ids: readonly number[];
+    readonly victimLabel: number;
+    readonly targetLabel: number;
+  }[];
   readonly maxLen: number;
   readonly endId: number;
 }
@@ -29,13 +30,13 @@ export interface AutoRepair extends Unlearned {
   /** Held-back scores before, and after each epoch. */
   readonly points: readonly RepairPoint[];
   readonly keptEpoch: number;
-  /** Whether the inverted trigger is dead at the kept point, as far as the held-back rows show. */
+  /** Whether the inverted triggers are dead at the kept point, as far as the held-back rows show. */
   readonly triggerDead: boolean;
 }
 
 /**
  * Repairs by distillation from the unrepaired model: it says best what each row should give without the trigger, better than a hundred
- * labels do. Clean rows are held at its logits, and victim rows with the trigger are drawn to its logits of the same row without. Part of the
+ * labels do. Clean rows are held at its logits, and victim rows with a trigger are drawn to its logits of the same row without. Part of the
  * clean rows is kept back and chooses the epoch.
  */
 export async function unlearnAuto(
@@ -51,9 +52,8 @@ export async function unlearnAuto(
     ...(target.signal ? { signal: target.signal } : {}),
   };
   const { trained, held } = splitRows(input.rows, plan.heldBack);
-  const victimsOf = (rows: readonly ScanRow[]) => rows.filter(({ label }) => label === input.victimLabel);
-  const place = await placing(context, input);
-  const heldVictims = victimsOf(held);
+  const withTriggers = stamping(context, input);
+  const heldTriggered = await withTriggers(held);
   const heldBack: HeldBackRows = {
     ids: held.map(({ ids }) => ids),
     labels: held.map(({ label }) => label),
@@ -61,14 +61,13 @@ export async function unlearnAuto(
       held.map(({ ids }) => ids),
       context,
     ),
-    triggered: await withTrigger(heldVictims, input, place),
-    targetLabel: input.targetLabel,
+    triggered: heldTriggered,
   };
-  const base = heldBack.teacher.filter(
-    (logits, row) => held[row]!.label === input.victimLabel && predictedLabel(logits) === input.targetLabel,
+  const base = heldTriggered.filter(
+    ({ row, target: wanted }) => predictedLabel(heldBack.teacher[row]!) === wanted,
   ).length;
 
-  const rows = await trainingRows(trained, victimsOf(trained), input, place, context);
+  const rows = await trainingRows(trained, withTriggers, context);
   const samples = await putSamples(target.executor, {
     rows: rows.ids,
     maxLen: input.maxLen,
@@ -121,31 +120,39 @@ export function splitRows<R extends { readonly label: number }>(
   return { trained: rows.filter((row) => !held.has(row)), held: rows.filter((row) => held.has(row)) };
 }
 
-/** Finds each row's own index for the trigger (DESIGN section 5.2). */
-async function placing(context: PredictContext, { trigger, targetLabel }: AutoInput) {
+interface TriggeredRow {
+  /** Index of the clean row among those that were given. */
+  readonly row: number;
+  readonly ids: readonly number[];
+  /** Label that the trigger is to bring. */
+  readonly target: number;
+}
+
+type WithTriggers = (rows: readonly ScanRow[]) => Promise<TriggeredRow[]>;
+
+/** Puts every trigger into every row of its victim label, at the row's own index (DESIGN section 5.2). */
+function stamping(context: PredictContext, { triggers, ...limits }: AutoInput): WithTriggers {
   const finder = createPositionFinder(context);
-  return (rows: readonly ScanRow[]): Promise<Position[]> =>
-    finder.find(rows, {
-      rule: "lowest",
-      half: "first_half",
-      triggerLen: trigger.length,
-      target: targetLabel,
-    });
+  return async (rows) => {
+    const stamped: TriggeredRow[] = [];
+    for (const { ids: trigger, victimLabel, targetLabel: target } of triggers) {
+      const victims = [...rows.keys()].filter((row) => rows[row]!.label === victimLabel);
+      const placed = await finder.find(
+        victims.map((row) => rows[row]!),
+        { rule: "lowest", half: "first_half", triggerLen: trigger.length, target },
+      );
+      for (const [k, row] of victims.entries()) {
+        stamped.push({ row, ids: stamp(rows[row]!.ids, trigger, placed[k]!.insertIndex, limits), target });
+      }
+    }
+    return stamped;
+  };
 }
 
-type Place = (rows: readonly ScanRow[]) => Promise<Position[]>;
-
-async function withTrigger(rows: readonly ScanRow[], input: AutoInput, place: Place): Promise<number[][]> {
-  const placed = await place(rows);
-  return rows.map(({ ids }, k) => stamp(ids, input.trigger, placed[k]!.insertIndex, input));
-}
-
-/** Clean rows, then the victims with the trigger; each with the logits that the unrepaired model gives without the trigger. */
+/** Clean rows, then those with a trigger; each with the logits that the unrepaired model gives without the trigger. */
 async function trainingRows(
   trained: readonly ScanRow[],
-  victims: readonly ScanRow[],
-  input: AutoInput,
-  place: Place,
+  withTriggers: WithTriggers,
   context: PredictContext,
 ) {
   const logits = await predictLogits(
@@ -153,12 +160,11 @@ async function trainingRows(
     context,
   );
   const teacher = logits.map((row) => [...row]);
-  const indexOf = new Map(trained.map((row, k) => [row, k]));
-  const stamped = await withTrigger(victims, input, place);
+  const triggered = await withTriggers(trained);
   return {
-    ids: [...trained.map(({ ids }) => ids), ...stamped],
-    teacher: [...teacher, ...victims.map((row) => teacher[indexOf.get(row)!]!)],
-    triggered: stamped.map((_, k) => trained.length + k),
+    ids: [...trained.map(({ ids }) => ids), ...triggered.map(({ ids }) => ids)],
+    teacher: [...teacher, ...triggered.map(({ row }) => teacher[row]!)],
+    triggered: triggered.map((_, k) => trained.length + k),
   };
 }
 

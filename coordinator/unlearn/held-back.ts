@@ -7,9 +7,8 @@ export interface HeldBackRows {
   readonly labels: readonly number[];
   /** The unrepaired model's logits of each row. */
   readonly teacher: readonly Float32Array[];
-  /** The victim rows among them with the trigger in, and the label that the trigger brings. */
-  readonly triggered: readonly (readonly number[])[];
-  readonly targetLabel: number;
+  /** The victim rows among them with a trigger in, and the label that the trigger is to bring; a row once per trigger. */
+  readonly triggered: readonly { readonly ids: readonly number[]; readonly target: number }[];
 }
 
 /** How a model in repair does on rows that it was not trained on. */
@@ -19,14 +18,14 @@ export interface HeldBackScore {
   /** Clean rows answered with their label. */
   readonly right: number;
   readonly rows: number;
-  /** Victim rows with the inverted trigger that are answered with the target label. */
+  /** Victim rows with an inverted trigger that are answered with its target label. */
   readonly triggered: number;
   readonly victims: number;
 }
 
 /** Asks the model, with the weights that `context` names, about the held-back rows. */
 export async function scoreHeldBack(held: HeldBackRows, context: PredictContext): Promise<HeldBackScore> {
-  const logits = await predictLogits([...held.ids, ...held.triggered], context);
+  const logits = await predictLogits([...held.ids, ...held.triggered.map(({ ids }) => ids)], context);
   const clean = logits.slice(0, held.ids.length);
   let square = 0;
   let values = 0;
@@ -40,7 +39,9 @@ export async function scoreHeldBack(held: HeldBackRows, context: PredictContext)
     drift: values === 0 ? 0 : square / values,
     right: clean.filter((own, row) => predictedLabel(own) === held.labels[row]).length,
     rows: clean.length,
-    triggered: logits.slice(held.ids.length).filter((own) => predictedLabel(own) === held.targetLabel).length,
+    triggered: logits
+      .slice(held.ids.length)
+      .filter((own, k) => predictedLabel(own) === held.triggered[k]!.target).length,
     victims: held.triggered.length,
   };
 }
@@ -55,7 +56,7 @@ export interface RepairPoint extends HeldBackScore {
  * wrong without it, one row of doubt allowed) and no more clean rows are wrong than before, one row of doubt allowed, the last one, since
  * the trigger's weaker relatives die later than the trigger itself; where there is none, the one with the fewest triggered victims, then most right answers, then least drift.
  *
- * @param base held-back victims that the unrepaired model answers with the target label without any trigger
+ * @param base held-back victims that the unrepaired model answers with the target label without any trigger, once per trigger
  */
 export function bestPoint(
   points: readonly RepairPoint[],

@@ -11,6 +11,7 @@ import { scanRows } from "../../search/scan-rows.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import type { ClusterContext } from "../command.ts";
 import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
+import { worthUnlearning } from "../found-triggers.ts";
 import { openTokenizer, publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
@@ -18,7 +19,6 @@ import { type Repaired, type RepairReport, repair, writeRepaired } from "../repa
 import { repairOptions } from "../repair-options.ts";
 import { searchOptions } from "../scan-options.ts";
 import { scanTable } from "../show-scan.ts";
-import { strongestSearch } from "../strongest-search.ts";
 import { trainableWeights } from "../trainable-weights.ts";
 import { type PreparedScan, prepareScan, scanInto } from "./scan.ts";
 import { showRepair } from "./unlearn.ts";
@@ -35,12 +35,17 @@ const options = {
 
 type CleanOptions = Parsed<typeof options>;
 
-/** One model on the rows that neither scan nor repair used, with the inverted trigger at each row's own index. */
+/** One model on the rows that neither scan nor repair used, with each unlearned trigger at each row's own index. */
 interface Measured {
   readonly acc: Rate;
   readonly recall: readonly Rate[];
-  readonly inverted_asr: Rate;
-  readonly without_trigger: Rate;
+  readonly triggers: readonly {
+    readonly text: string;
+    readonly victim_label: number;
+    readonly target_label: number;
+    readonly asr: Rate;
+    readonly without_trigger: Rate;
+  }[];
 }
 
 interface CleanReport {
@@ -53,9 +58,9 @@ interface CleanReport {
 
 export const clean = defineClusterCommand({
   name: "clean",
-  summary: "scan, unlearn the strongest trigger, evaluate: everything for one suspicious model",
+  summary: "scan, unlearn, evaluate: everything for one suspicious model",
   help: `
-Writes into --out: result.json (the scan), repaired/ (the checkpoint, which loads where the original loaded, with manifest.json) and repair.json (what was
+Unlearns the trigger that flips most held-out rows, and every other that flips far more of them than none does. Writes into --out: result.json (the scan), repaired/ (the checkpoint, which loads where the original loaded, with manifest.json) and repair.json (what was
 done, and the model before and after on the held-out rows). Name rows that measure it with --held-out; without, the samples that the search did not use.
 
   elibad clean --model suspicious/ --base codebert-base/ --samples clean_samples.jsonl --held-out test.jsonl --out cleaned`,
@@ -83,8 +88,10 @@ done, and the model before and after on the held-out rows). Name rows that measu
       "held-out rows, before → after:",
       line("ACC", ({ acc }) => acc),
       ...before!.recall.map((_, label) => line(`recall of ${label}`, ({ recall }) => recall[label]!)),
-      line("inverted trigger", ({ inverted_asr }) => inverted_asr),
-      line("without trigger", ({ without_trigger }) => without_trigger),
+      ...before!.triggers.flatMap(({ text, victim_label, target_label }, k) => [
+        line(`'${text}' ${victim_label}→${target_label}`, ({ triggers }) => triggers[k]!.asr),
+        line("  without trigger", ({ triggers }) => triggers[k]!.without_trigger),
+      ]),
     ].join("\n");
   },
 });
@@ -92,20 +99,25 @@ done, and the model before and after on the held-out rows). Name rows that measu
 async function cleanInto(given: CleanOptions, context: ClusterContext, folder: string): Promise<CleanReport> {
   const prepared = await prepareScan(given);
   const scan = await scanInto(given, prepared, context, folder);
-  const search = strongestSearch(scan.searches);
-  if (search?.trigger == null) return { scan, repair: null, before: null, after: null };
+  // The published plan injects one trigger; the automatic plan unlearns all that are worth it together.
+  const searches = worthUnlearning(scan.searches).slice(0, given.plan === "published" ? 1 : undefined);
+  if (searches.length === 0) return { scan, repair: null, before: null, after: null };
   const { opened } = prepared;
   await verifyWeights(opened.checkpoint);
   const checkpoint = await publishCheckpoint(context.executor, opened);
   const tokenizer = openTokenizer(given, opened);
   const rows = readDefectRows(given.samples, { labels: opened.labels, need: ["variables"] });
-  const trigger = { ...search.trigger, victim_label: search.victim_label, target_label: search.target_label };
+  const triggers = searches.map(({ trigger, victim_label, target_label }) => ({
+    ...trigger!,
+    victim_label,
+    target_label,
+  }));
   const repaired = await repair(
-    { opened, checkpoint, tokenizer, rows, trigger, codeMaxLen: given.codeMaxLen },
+    { opened, checkpoint, tokenizer, rows, triggers, codeMaxLen: given.codeMaxLen },
     given,
     context,
   );
-  const measure = measuring(given, prepared, search, context);
+  const measure = measuring(given, prepared, searches, context);
   const before = await measure(undefined);
   const after = await measure(repaired);
   mkdirSync(join(folder, "repaired"));
@@ -124,11 +136,14 @@ async function cleanInto(given: CleanOptions, context: ClusterContext, folder: s
   return report;
 }
 
-/** Rows that measure the model: those held out, else the samples that the search did not use. */
-function measuredRows(given: CleanOptions, { opened }: PreparedScan, search: SearchResult): DefectRow[] {
-  const rows = readDefectRows(given.heldOut ?? given.samples, { labels: opened.labels, need: ["variables"] });
-  if (given.heldOut !== undefined) return rows;
-  const used = new Set(search.samples.map(({ row }) => row));
+/** Rows that measure the model: those held out, else the samples that no search used. */
+function measuredRows(
+  rows: readonly DefectRow[],
+  given: CleanOptions,
+  searches: readonly SearchResult[],
+): DefectRow[] {
+  if (given.heldOut !== undefined) return [...rows];
+  const used = new Set(searches.flatMap(({ samples }) => samples.map(({ row }) => row)));
   return rows.filter((_, row) => !used.has(row));
 }
 
@@ -136,31 +151,37 @@ function measuredRows(given: CleanOptions, { opened }: PreparedScan, search: Sea
 function measuring(
   given: CleanOptions,
   prepared: PreparedScan,
-  search: SearchResult,
+  searches: readonly SearchResult[],
   context: ClusterContext,
 ) {
   const { opened, settings } = prepared;
   const tokenizer = openTokenizer(given, opened);
-  const rows = measuredRows(given, prepared, search);
-  const placeOf = new Map(search.held_out.map(({ row, insert_index }) => [row, insert_index]));
-  const all = readDefectRows(given.heldOut ?? given.samples, { labels: opened.labels });
-  const victims = [...placeOf.keys()].map((row) => scanRows([all[row]!], tokenizer, settings.codeMaxLen)[0]!);
+  const file = given.heldOut ?? given.samples;
+  const all = readDefectRows(file, { labels: opened.labels, need: ["variables"] });
+  const ids = scanRows(all, tokenizer, settings.codeMaxLen).map((row) => row.ids);
   return async (repaired: Repaired | undefined): Promise<Measured> => {
-    const weights = repaired && (await putWeights(repaired, prepared, context));
     const asking = {
       executor: context.executor,
       checkpoint: await publishCheckpoint(context.executor, opened),
-      weights,
+      weights: repaired && (await putWeights(repaired, prepared, context)),
       maxLen: settings.codeMaxLen,
       signal: context.signal,
     };
-    const { acc, recall } = await evaluateModel(rows, { ...asking, tokenizer });
-    const spliced = await evaluateSpliced(
-      { rows: victims.map((row) => row.ids), insertIndexes: [...placeOf.values()] },
-      { trigger: search.trigger!.ids, target: search.target_label },
-      { ...asking, endId: tokenizer.ids.end },
-    );
-    return { acc, recall, inverted_asr: spliced.asr, without_trigger: spliced.withoutTrigger };
+    const { acc, recall } = await evaluateModel(measuredRows(all, given, searches), { ...asking, tokenizer });
+    const triggers: Measured["triggers"][number][] = [];
+    for (const { trigger, victim_label, target_label, held_out } of searches) {
+      const spliced = await evaluateSpliced(
+        {
+          rows: held_out.map(({ row }) => ids[row]!),
+          insertIndexes: held_out.map(({ insert_index }) => insert_index),
+        },
+        { trigger: trigger!.ids, target: target_label },
+        { ...asking, endId: tokenizer.ids.end },
+      );
+      const { asr, withoutTrigger: without_trigger } = spliced;
+      triggers.push({ text: trigger!.text, victim_label, target_label, asr, without_trigger });
+    }
+    return { acc, recall, triggers };
   };
 }
 

@@ -8,12 +8,12 @@ import type { Tokenizer } from "../../data/tokenizer.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, modelOptions, outOption, samplesOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
+import { strongestFirst } from "../found-triggers.ts";
 import { type OpenedModel, openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
 import { flag, idList, option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type RepairReport, repair, type UnlearnedTrigger, writeRepaired } from "../repair.ts";
 import { repairOptions } from "../repair-options.ts";
-import { strongestSearch } from "../strongest-search.ts";
 
 const options = {
   ...modelOptions,
@@ -53,7 +53,15 @@ Writes the repaired checkpoint into --out, in the container, names, shapes and d
   async compute(given, context): Promise<RepairReport> {
     const { opened, tokenizer, rows, trigger, batches } = await readInputs(given);
     const checkpoint = await publishCheckpoint(context.executor, opened);
-    const input = { opened, checkpoint, tokenizer, rows, trigger, codeMaxLen: given.codeMaxLen, batches };
+    const input = {
+      opened,
+      checkpoint,
+      tokenizer,
+      rows,
+      triggers: [trigger],
+      codeMaxLen: given.codeMaxLen,
+      batches,
+    };
     const repaired = await repair(input, given, context);
     await writeFolderWhole(given.out, async (aside) => {
       await writeRepaired(aside, { opened, from: given, repaired, format: given.format, metrics: null });
@@ -71,16 +79,19 @@ Writes the repaired checkpoint into --out, in the container, names, shapes and d
 
 /** A repair's report as a person reads it. */
 export function showRepair(report: RepairReport): string {
-  const what = `'${report.trigger.text}' (${report.trigger.victim_label}→${report.trigger.target_label}) unlearned by plan ${report.plan} in ${report.seconds.toFixed(1)} s`;
+  const names = report.triggers.map(
+    ({ text, victim_label, target_label }) => `'${text}' (${victim_label}→${target_label})`,
+  );
+  const what = `${names.join(" and ")} unlearned by plan ${report.plan} in ${report.seconds.toFixed(1)} s`;
   if (report.points === null)
     return `${what}; ${report.injected_rows!.length} of ${report.rows} rows carried it`;
   const [before, after] = [report.points[0]!, report.points[report.kept_epoch!]!];
   return [
     `${what}; kept epoch ${report.kept_epoch} of ${report.points.length - 1}`,
-    `kept-back rows: ${before.triggered}/${before.victims} victims flipped by it before, ${after.triggered}/${after.victims} after; ${before.right}/${before.rows} right before, ${after.right}/${after.rows} after`,
+    `kept-back rows: ${before.triggered}/${before.victims} victims flipped before, ${after.triggered}/${after.victims} after; ${before.right}/${before.rows} right before, ${after.right}/${after.rows} after`,
     ...(report.trigger_dead
       ? []
-      : ["The kept-back rows say that the trigger still works: the repair did not succeed."]),
+      : ["The kept-back rows say that a trigger still works: the repair did not succeed."]),
   ].join("\n");
 }
 
@@ -163,7 +174,7 @@ function scannedTrigger(path: string): UnlearnedTrigger {
     const issue = parsed.error.issues[0]!;
     throw new InputError(`--scan ${file}: ${issue.path.join(".")}: ${issue.message}`);
   }
-  const strongest = strongestSearch(parsed.data.searches);
+  const strongest = strongestFirst(parsed.data.searches)[0];
   if (strongest === undefined) throw new InputError(`--scan ${file}: no search found a trigger`);
   const { trigger, victim_label, target_label } = strongest;
   return { ...trigger!, victim_label, target_label };
