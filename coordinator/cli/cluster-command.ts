@@ -34,7 +34,9 @@ export function defineClusterCommand<S extends OptionSpecs>(
         return submitCommand(cluster.coordinator, spec.name, optionsToSend(options, given), context);
       }
       await spec.check?.(given);
-      return withLocalCluster(cluster, context, (executor) => spec.compute(given, { ...context, executor }));
+      return withLocalCluster(cluster, context, ({ executor, metrics }) =>
+        spec.compute(given, { ...context, executor, meter: metrics }),
+      );
     },
   };
 }

@@ -12,9 +12,17 @@ export interface CommandContext {
   readonly signal: AbortSignal;
 }
 
+/** Where searches are counted: the coordinator's metrics. */
+export interface SearchMeter {
+  searchStarted(): void;
+  searchEnded(): void;
+  stepDone(seconds: number): void;
+}
+
 /** What a command that computes may use: also the cluster's workers. */
 export interface ClusterContext extends CommandContext {
   readonly executor: Executor;
+  readonly meter: SearchMeter;
 }
 
 /** A command of `elibad`. It gives back its result, which `--json` prints, or nothing. */

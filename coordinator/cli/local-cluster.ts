@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Executor } from "../../proto/operations.ts";
 import { type Coordinator, startCoordinator } from "../coordinator.ts";
 import type { CommandContext } from "./command.ts";
 import type { clusterOptions } from "./common-options.ts";
@@ -19,7 +18,7 @@ const WAITING_MS = 10_000;
 export async function withLocalCluster<T>(
   options: Parsed<typeof clusterOptions>,
   { display, signal }: CommandContext,
-  work: (executor: Executor) => Promise<T>,
+  work: (coordinator: Coordinator) => Promise<T>,
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "elibad-cluster-"));
   let coordinator: Coordinator | undefined;
@@ -57,7 +56,7 @@ export async function withLocalCluster<T>(
         once: true,
       });
     });
-    return await Promise.race([work(coordinator.executor), workers.failed, aborted]);
+    return await Promise.race([work(coordinator), workers.failed, aborted]);
   } finally {
     clearInterval(waiting);
     await Promise.all([workers?.close(), coordinator?.close()]);

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { CommandEvent } from "../../proto/messages.ts";
-import type { Executor } from "../../proto/operations.ts";
+import type { Coordinator } from "../coordinator.ts";
 import type { SubmitHandler } from "../dispatch/submit-service.ts";
 import { clusterCommands } from "./commands/cluster-commands.ts";
 import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
@@ -9,8 +9,8 @@ import { parseOptions } from "./parse-options.ts";
 /** Commands that clients submit, run on this coordinator's workers. */
 export interface CommandService {
   readonly submit: SubmitHandler;
-  /** Says where executors come from, once the coordinator runs. */
-  useExecutors(newExecutor: () => Executor): void;
+  /** Says what commands run on, once the coordinator runs. */
+  useCoordinator(coordinator: Pick<Coordinator, "newExecutor" | "metrics">): void;
   /** Cancels what still runs and waits until it has ended. */
   close(): Promise<void>;
 }
@@ -18,7 +18,7 @@ export interface CommandService {
 export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandService {
   const closing = new AbortController();
   const running = new Set<Promise<void>>();
-  let newExecutor: (() => Executor) | undefined;
+  let coordinator: Pick<Coordinator, "newExecutor" | "metrics"> | undefined;
 
   const run: SubmitHandler = async ({ command, optionsJson }, emit, signal) => {
     const spec = clusterCommands.find(({ name }) => name === command);
@@ -28,7 +28,7 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
       const known = clusterCommands.map(({ name }) => name).join(", ");
       return fail(`a coordinator does not run '${command}'; it runs ${known}`, EXIT.wrongInput);
     }
-    if (newExecutor === undefined) return fail("the coordinator is still starting", EXIT.failed);
+    if (coordinator === undefined) return fail("the coordinator is still starting", EXIT.failed);
     const display = {
       progress: (event: unknown) => emit({ event: "progressJson", progressJson: JSON.stringify(event) }),
       line: (line: string) => emit({ event: "line", line }),
@@ -38,7 +38,8 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
     try {
       const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
       const result = await spec.compute(options, {
-        executor: newExecutor(),
+        executor: coordinator.newExecutor(),
+        meter: coordinator.metrics,
         display,
         signal: AbortSignal.any([signal, closing.signal]),
       });
@@ -56,8 +57,8 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
       running.add(work);
       return work.finally(() => running.delete(work));
     },
-    useExecutors(make) {
-      newExecutor = make;
+    useCoordinator(running) {
+      coordinator = running;
     },
     async close() {
       closing.abort();

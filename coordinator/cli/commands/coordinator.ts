@@ -58,7 +58,7 @@ are those of this machine.
         submit: commands.submit,
         logger,
       });
-      commands.useExecutors(running.newExecutor);
+      commands.useCoordinator(running);
       await new Promise<void>((stop) => signal.addEventListener("abort", () => stop(), { once: true }));
       await commands.close();
       await running.close();

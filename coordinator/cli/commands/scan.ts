@@ -11,7 +11,7 @@ import type { ScanProgress, ScanResult, TraceRecord } from "../../search/scan-re
 import { scanRows } from "../../search/scan-rows.ts";
 import type { ScanSettings } from "../../search/settings.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
-import type { ClusterContext } from "../command.ts";
+import type { ClusterContext, SearchMeter } from "../command.ts";
 import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
 import { requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
@@ -150,24 +150,61 @@ function plannedSearches(
 export async function scanInto(
   given: ScanInputOptions,
   { opened, settings, input, replay }: PreparedScan,
-  { executor, display, signal }: ClusterContext,
+  { executor, display, signal, meter }: ClusterContext,
   folder: string,
 ): Promise<ScanResult> {
   const trace = given.trace ? openLineFile(join(folder, "trace.jsonl")) : undefined;
   const checkpoint = await publishCheckpoint(executor, opened);
-  const result = await runScan({
-    executor,
-    input: { ...input, checkpoint },
-    settings,
-    ...(replay ? { replay } : {}),
-    signal,
-    now: () => performance.now() / 1000,
-    onProgress: showProgress(display, settings, input.textOf),
-    onTrace: (record: TraceRecord) => trace?.write(record),
-  });
+  const counted = countSearches(meter);
+  const show = showProgress(display, settings, input.textOf);
+  let result: ScanResult;
+  try {
+    result = await runScan({
+      executor,
+      input: { ...input, checkpoint },
+      settings,
+      ...(replay ? { replay } : {}),
+      signal,
+      now: () => performance.now() / 1000,
+      onProgress(progress) {
+        counted.observe(progress);
+        show(progress);
+      },
+      onTrace: (record: TraceRecord) => trace?.write(record),
+    });
+  } finally {
+    counted.close();
+  }
   await trace?.commit();
   writeFileSync(join(folder, "result.json"), `${JSON.stringify(result, null, 2)}\n`);
   return result;
+}
+
+/** Counts searches that run, and the seconds of their steps, for the coordinator's metrics. */
+function countSearches(meter: SearchMeter): { observe(progress: ScanProgress): void; close(): void } {
+  const running = new Map<number, { step: number; since: number }>();
+  return {
+    observe({ search, phase, step = 0 }) {
+      const now = performance.now();
+      const known = running.get(search);
+      if (known === undefined) {
+        if (phase !== "search") return;
+        meter.searchStarted();
+        running.set(search, { step, since: now });
+      } else if (phase === "done") {
+        meter.searchEnded();
+        running.delete(search);
+      } else if (step > known.step) {
+        meter.stepDone((now - known.since) / 1000 / (step - known.step));
+        running.set(search, { step, since: now });
+      }
+    },
+    // Searches that an error or an interruption ended.
+    close() {
+      for (const _ of running) meter.searchEnded();
+      running.clear();
+    },
+  };
 }
 
 /** One bar for all searches: steps done of all, the best loss and trigger of the search that moved, forwards per second. */
