@@ -2,7 +2,7 @@ import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
-import { DigestSchema } from "./digest.ts";
+import { assertDigest, DigestSchema } from "./digest.ts";
 import { type ArtifactSource, download } from "./download.ts";
 import { chooseEvictions } from "./eviction.ts";
 import { readManifest } from "./manifest.ts";
@@ -91,7 +91,7 @@ export class ArtifactCache {
 
   /** Where an artifact lies, or will lie. */
   path(digest: Digest): string {
-    return join(this.#options.folder, "artifacts", DigestSchema.parse(digest));
+    return join(this.#options.folder, "artifacts", assertDigest(digest));
   }
 
   counts(): CacheCounts {

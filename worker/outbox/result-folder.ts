@@ -12,3 +12,8 @@ export async function makeResultFolder(parent: string, workerId: string): Promis
   await mkdir(own, { recursive: true });
   return own;
 }
+
+/** Removes a result's file or folder. What cannot be removed is in nobody's way: the next worker tries again. */
+export async function removeResult(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true }).catch(() => {});
+}

@@ -1,7 +1,7 @@
-import { rm } from "node:fs/promises";
 import type { Digest } from "../../proto/operations.ts";
 import type { NatsPublisher } from "../outbox/nats-publisher.ts";
 import type { Outbox, OutboxResult } from "../outbox/outbox.ts";
+import { removeResult } from "../outbox/result-folder.ts";
 import { uploadArtifact } from "./artifact-transfer.ts";
 import type { CoordinatorStream } from "./coordinator-stream.ts";
 
@@ -56,7 +56,7 @@ export class Delivery {
   }
 
   async drop(result: OutboxResult | undefined): Promise<void> {
-    if (result?.artifact) await rm(result.artifact.path, { force: true });
+    if (result?.artifact) await removeResult(result.artifact.path);
   }
 
   async #sendSlowly(

@@ -27,8 +27,10 @@ export class InferenceChild {
       if (stream) createInterface({ input: stream }).on("line", (line) => events.line(line));
     }
     this.#process.on("message", (message) => events.message(message as FromChild));
-    // A message to a process that has just died: its exit tells more.
-    this.#process.on("error", () => {});
+    this.#process.on("error", (error) => {
+      // Else it is a message to a process that has just died: its exit tells more.
+      if (this.#process.pid === undefined) events.exit({ asked: this.#asked, reason: error.message });
+    });
     this.#process.once("exit", (code, signal) => {
       const reason = signal ? `killed by ${signal}` : `exit code ${code}`;
       events.exit({ asked: this.#asked, reason });
@@ -40,7 +42,8 @@ export class InferenceChild {
   }
 
   get isAlive(): boolean {
-    return this.#process.exitCode === null && this.#process.signalCode === null;
+    const { pid, exitCode, signalCode } = this.#process;
+    return pid !== undefined && exitCode === null && signalCode === null;
   }
 
   send(message: ToChild): void {
@@ -50,7 +53,7 @@ export class InferenceChild {
   /** Ends it in the middle of whatever it does; `exit` follows with `asked`. */
   async kill(): Promise<void> {
     this.#asked = true;
-    if (!this.isAlive || this.#process.pid === undefined) return;
+    if (!this.isAlive) return;
     const gone = once(this.#process, "exit");
     this.#process.kill("SIGKILL");
     await gone;

@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CoordinatorMessage, DeviceClass, Hello } from "../../proto/messages.ts";
@@ -10,7 +9,7 @@ import { WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
 import { NatsPublisher } from "../outbox/nats-publisher.ts";
 import { Outbox } from "../outbox/outbox.ts";
-import { makeResultFolder } from "../outbox/result-folder.ts";
+import { makeResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { CoordinatorArtifacts } from "./artifact-transfer.ts";
 import { type CoordinatorStream, RefusedError } from "./coordinator-stream.ts";
@@ -327,7 +326,7 @@ export class Supervisor {
     await this.#stream?.goodbye(state.reason, GOODBYE_MS);
     this.#parts.cache.close();
     await Promise.all([this.#workbench.close(), this.#publisher?.close()]);
-    await rm(this.#parts.resultFolder, { recursive: true, force: true });
+    await removeResult(this.#parts.resultFolder);
     this.#finish(state);
   }
 }

@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import type { CancelMessage, DeviceClass, Heartbeat, LeaseMessage } from "../../proto/messages.ts";
 import { operationFromMessage } from "../../proto/operation-codec.ts";
 import type { Digest, Operation } from "../../proto/operations.ts";
@@ -10,6 +9,7 @@ import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
 import type { Outbox } from "../outbox/outbox.ts";
+import { removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { ChildKeeper } from "./child-keeper.ts";
 import type { Delivery } from "./delivery.ts";
@@ -217,7 +217,7 @@ export class Workbench {
     const file = outcome.kind === "file" ? outcome.file : undefined;
     if (!assignment) {
       // Withdrawn while it ran.
-      if (file) void rm(file.path, { force: true });
+      if (file) void removeResult(file.path);
       return;
     }
     this.#release(assignment);

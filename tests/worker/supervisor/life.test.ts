@@ -83,6 +83,8 @@ test("errors say whether another worker may succeed", async () => {
   expect((await stream.result()).outcome).toMatchObject({ kind: "error", retryable: true });
   stream.lease(3, { ...score(1), samples: digestOf("nowhere") });
   expect((await stream.result()).outcome).toMatchObject({ kind: "error", retryable: true });
+  stream.lease(4, { ...score(1), samples: "../../secrets" });
+  expect((await stream.result()).outcome).toMatchObject({ message: "'../../secrets' is no sha256 digest" });
 });
 
 test("heartbeats name the leases that are held and the one that runs, and the child's memory", async () => {
@@ -218,6 +220,12 @@ test("a full outbox stops credit until results are accepted", async () => {
   for (const fingerprint of fingerprints) stream.accept(fingerprint);
   await stream.creditOf(2);
   await stream.take("heartbeat", ({ heartbeat }) => heartbeat.leaseIds.length === 0);
+});
+
+test("a worker whose child cannot start fails after some tries", async () => {
+  const coordinator = await ScriptedCoordinator.start();
+  const worker = await startTestWorker(coordinator, { childEntry: "no-such-child.js" });
+  expect(await worker.done).toEqual({ kind: "failed", reason: "inference child: exit code 1" });
 });
 
 test("a worker whose device cannot be used fails with the reason", async () => {

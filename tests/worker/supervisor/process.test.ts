@@ -43,6 +43,17 @@ test("kill -9 of a worker process ends its child, even in the middle of a run, a
   await noOrphans([child]);
 });
 
+test("a second Ctrl-C ends a worker at once, with the child that still runs", async () => {
+  const { worker, child, stream, coordinator } = await scene();
+  stream.lease(1, scoreOperations(coordinator)(HANGS));
+  await stream.take("heartbeat", (each) => each.heartbeat.runningLeaseId === 1);
+  worker.process.kill("SIGINT");
+  await stream.take("draining");
+  worker.process.kill("SIGINT");
+  expect(await worker.exit()).toBe(130);
+  await noOrphans([child]);
+});
+
 test("a worker process that is refused exits with 1 and says why; wrong options give 2", async () => {
   const coordinator = await ScriptedCoordinator.start();
   coordinator.refuses = "another program version";
