@@ -64,8 +64,8 @@ export interface CancelMessage {
 
 export type CoordinatorMessage =
   | { readonly message: "welcome"; readonly welcome: Welcome }
-  | { readonly message: "lease"; readonly lease: LeaseMessage }
-  | { readonly message: "accepted"; readonly accepted: { readonly fingerprint: Digest } }
+  | { readonly message: "leases"; readonly leases: { readonly leases: readonly LeaseMessage[] } }
+  | { readonly message: "accepted"; readonly accepted: { readonly fingerprints: readonly Digest[] } }
   | { readonly message: "cancel"; readonly cancel: CancelMessage }
   | { readonly message: "drain"; readonly drain: { readonly reason: string } }
   | { readonly message: "refused"; readonly refused: { readonly reason: string } };

@@ -93,25 +93,23 @@ export function operationFromMessage(message: OperationMessage): Operation {
   }
 }
 
-/** An upper bound of the operation's size as a message, in bytes: cheap, never too small. */
-export function operationBytes(operation: Operation): number {
+/** An upper bound of an operation's size on the wire, in bytes: cheap, never too small. */
+export function operationMessageBytes(message: OperationMessage): number {
   // Digests, tags and lengths; a number is a varint of up to 5 bytes or a double.
   const fixed = 512;
-  switch (operation.kind) {
+  switch (message.kind) {
     case "score":
-      return operation.triggers.reduce((bytes, trigger) => bytes + 16 + 5 * trigger.length, fixed);
+      return message.score.triggers.reduce((bytes, { ids }) => bytes + 16 + 5 * ids.length, fixed);
     case "gradient":
-      return fixed + 5 * (operation.rows.length + operation.trigger.length);
+      return fixed + 5 * (message.gradient.rows.length + message.gradient.trigger.length);
     case "rank":
-      return operation.gradient.reduce((bytes, row) => bytes + row.byteLength, fixed);
+      return fixed + message.rank.gradient.length;
     case "encode":
+      return fixed + 5 * message.encode.rows.length;
     case "predict":
-      return fixed + 5 * operation.rows.length;
-    case "train-step": {
-      const { objective, rows } = operation;
-      const logits = objective.kind === "logits" ? rows.length * (objective.logits[0]?.length ?? 0) : 0;
-      return fixed + 18 * rows.length + 8 * logits;
-    }
+      return fixed + 5 * message.predict.rows.length;
+    case "trainStep":
+      return fixed + 18 * message.trainStep.rows.length + 8 * message.trainStep.logits.length;
   }
 }
 

@@ -50,7 +50,7 @@ export function tensorsFromMessages(messages: readonly TensorMessage[]): TensorM
     if (data.byteLength !== elements * 4) {
       throw new Error(`tensor '${name}': ${data.byteLength} bytes do not fill shape [${shape.join(", ")}]`);
     }
-    const { buffer, byteOffset } = data.byteOffset % 4 === 0 ? data : Uint8Array.from(data);
+    const { buffer, byteOffset } = data.byteOffset % 4 === 0 ? data : Uint8Array.prototype.slice.call(data);
     const view =
       dtype === INT32
         ? new Int32Array(buffer, byteOffset, elements)

@@ -1,11 +1,11 @@
 import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
-import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
-import { fingerprintOf, operationToMessage } from "../../proto/operation-codec.ts";
-import type { Operation, OperationResult } from "../../proto/operations.ts";
+import type { CoordinatorMessage, Hello, LeaseMessage, OperationMessage } from "../../proto/messages.ts";
+import { fingerprintOf, operationMessageBytes, operationToMessage } from "../../proto/operation-codec.ts";
+import type { Digest, Operation, OperationResult } from "../../proto/operations.ts";
 import { advance } from "./advance.ts";
-import { CoordinatorClosedError, OperationGivenUpError } from "./errors.ts";
-import type { Decision, DispatchEvent, EventOf } from "./events.ts";
+import { CoordinatorClosedError, OperationGivenUpError, OperationTooLargeError } from "./errors.ts";
+import type { Decision, DispatchEvent } from "./events.ts";
 import { deviceClassName, refusalOf } from "./hello.ts";
 import type { DispatchObserver } from "./observer.ts";
 import type { DispatchSettings } from "./settings.ts";
@@ -17,15 +17,21 @@ import {
   type Session,
 } from "./state.ts";
 
+/** gRPC's limit for a message is 4 MiB; a lease is little more than its operation. */
+const MAX_OPERATION_BYTES = 3 * 1024 ** 2;
+
 /** What a session is sent through; it keeps what its stream does not take at once. */
 export interface SessionPort {
   send(message: CoordinatorMessage): void;
+  lease(lease: LeaseMessage): void;
+  accept(fingerprint: Digest): void;
   end(): void;
 }
 
 /** Somebody waits for this operation. */
 interface Waiter {
   readonly operation: Operation;
+  readonly message: OperationMessage;
   readonly promise: Promise<OperationResult>;
   readonly resolve: (result: OperationResult) => void;
   readonly reject: (error: Error) => void;
@@ -100,22 +106,24 @@ export class Dispatcher {
   ): Promise<OperationResult[]> {
     signal?.throwIfAborted();
     if (this.#isClosed) throw new CoordinatorClosedError();
-    const fresh: EventOf<"submitted">["operations"][number][] = [];
-    const waiters = new Map<OperationKey, Waiter>();
-    const order = operations.map((operation) => {
+    const wanted = operations.map((operation) => {
       const fingerprint = fingerprintOf(operation);
-      const key = operationKey(scope, fingerprint);
-      if (!waiters.has(key)) {
-        const known = this.#waiters.get(key);
-        if (!known) fresh.push({ fingerprint, checkpoint: operation.checkpoint });
-        waiters.set(key, known ?? this.#newWaiter(key, operation));
-      }
-      return waiters.get(key)!.promise;
+      return { operation, fingerprint, key: operationKey(scope, fingerprint) };
     });
+    const fresh = new Map<OperationKey, Waiter>();
+    for (const { operation, key } of wanted) {
+      if (!this.#waiters.has(key) && !fresh.has(key)) fresh.set(key, newWaiter(operation));
+    }
+    for (const [key, waiter] of fresh) this.#waiters.set(key, waiter);
+    const waiters = new Map(wanted.map(({ key }) => [key, this.#waiters.get(key)!]));
     for (const waiter of waiters.values()) waiter.users += 1;
-    this.handle({ kind: "submitted", scope, operations: fresh });
+    const submitted = wanted.flatMap(({ key, fingerprint, operation: { checkpoint } }) =>
+      fresh.delete(key) ? [{ fingerprint, checkpoint }] : [],
+    );
+    this.handle({ kind: "submitted", scope, operations: submitted });
     try {
-      return await untilAborted(Promise.all(order), signal);
+      const results = wanted.map(({ key }) => waiters.get(key)!.promise);
+      return await untilAborted(Promise.all(results), signal);
     } finally {
       this.#release(waiters);
     }
@@ -166,18 +174,6 @@ export class Dispatcher {
     }
   }
 
-  #newWaiter(key: OperationKey, operation: Operation): Waiter {
-    let resolve!: Waiter["resolve"];
-    let reject!: Waiter["reject"];
-    const promise = new Promise<OperationResult>((yes, no) => {
-      resolve = yes;
-      reject = no;
-    });
-    const waiter = { operation, promise, resolve, reject, users: 0 };
-    this.#waiters.set(key, waiter);
-    return waiter;
-  }
-
   #release(waiters: ReadonlyMap<OperationKey, Waiter>): void {
     const unwanted: OperationKey[] = [];
     for (const [key, waiter] of waiters) {
@@ -196,9 +192,8 @@ export class Dispatcher {
     switch (decision.kind) {
       case "lease": {
         const { session, leaseId, key, fingerprint, leaseMs } = decision;
-        const { operation } = this.#waiters.get(key)!;
-        const lease = { leaseId, fingerprint, operation: operationToMessage(operation), leaseMs };
-        this.#ports.get(session)?.send({ message: "lease", lease });
+        const lease = { leaseId, fingerprint, operation: this.#waiters.get(key)!.message, leaseMs };
+        this.#ports.get(session)?.lease(lease);
         observer.leaseGranted();
         return;
       }
@@ -211,9 +206,7 @@ export class Dispatcher {
         return;
       }
       case "accept":
-        this.#ports
-          .get(decision.session)
-          ?.send({ message: "accepted", accepted: { fingerprint: decision.fingerprint } });
+        this.#ports.get(decision.session)?.accept(decision.fingerprint);
         return;
       case "resolve": {
         const waiter = this.#take(decision.key);
@@ -255,6 +248,21 @@ export class Dispatcher {
     }, everyMs);
     return timer.unref();
   }
+}
+
+/** @throws OperationTooLargeError */
+function newWaiter(operation: Operation): Waiter {
+  const message = operationToMessage(operation);
+  const bytes = operationMessageBytes(message);
+  if (bytes > MAX_OPERATION_BYTES)
+    throw new OperationTooLargeError(operation.kind, bytes, MAX_OPERATION_BYTES);
+  let resolve!: Waiter["resolve"];
+  let reject!: Waiter["reject"];
+  const promise = new Promise<OperationResult>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { operation, message, promise, resolve, reject, users: 0 };
 }
 
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -15,6 +15,14 @@ export class OperationGivenUpError extends Error {
   }
 }
 
+/** An operation that does not fit into a message: its caller must split it. */
+export class OperationTooLargeError extends RangeError {
+  override readonly name = "OperationTooLargeError";
+  constructor(kind: OperationKind, bytes: number, limit: number) {
+    super(`an operation of kind ${kind} may have ${bytes} bytes, more than ${limit}: split it`);
+  }
+}
+
 /** The coordinator closed while somebody waited for operations. */
 export class CoordinatorClosedError extends Error {
   override readonly name = "CoordinatorClosedError";

@@ -1,10 +1,6 @@
-import { operationBytes } from "../../proto/operation-codec.ts";
 import type { Digest, Executor, Operation, OperationResult } from "../../proto/operations.ts";
 import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-
-/** gRPC's limit for a message is 4 MiB; a lease is little more than its operation. */
-const MAX_OPERATION_BYTES = 3 * 1024 ** 2;
 
 /**
  * Runs operations on the cluster's workers. All operations of one executor are computed by one device class and program
@@ -23,17 +19,10 @@ export class ClusterExecutor implements Executor {
 
   /**
    * @throws OperationGivenUpError where no worker can do one of them; the others are then withdrawn.
+   * @throws OperationTooLargeError where one does not fit into a message; none is begun then.
    * @throws the signal's reason where it aborts; leases are then cancelled.
    */
-  async execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
-    for (const operation of operations) {
-      const bytes = operationBytes(operation);
-      if (bytes > MAX_OPERATION_BYTES) {
-        throw new RangeError(
-          `an operation of kind ${operation.kind} may have ${bytes} bytes, more than ${MAX_OPERATION_BYTES}: split it`,
-        );
-      }
-    }
+  execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
     return this.#dispatcher.run(this.#scope, operations, signal);
   }
 

@@ -1,8 +1,9 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { CoordinatorMessage, Hello, Welcome, WorkerMessage } from "../../proto/messages.ts";
-import type { Dispatcher, SessionPort } from "./dispatcher.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import type { Session } from "./state.ts";
+import { StreamPort } from "./stream-port.ts";
 
 type WorkCall = ServerDuplexStream<WorkerMessage, CoordinatorMessage>;
 
@@ -79,44 +80,4 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
   call.on("end", () => end("the stream ended without a goodbye"));
   call.on("cancelled", () => leave("the stream was cut"));
   call.on("error", (error) => leave(`the stream broke: ${error.message}`));
-}
-
-/** Writes no more than the stream takes; the rest, which credit bounds, waits here. */
-class StreamPort implements SessionPort {
-  readonly #call: WorkCall;
-  readonly #onWritable: (writable: boolean) => void;
-  readonly #waiting: CoordinatorMessage[] = [];
-  #isWritable = true;
-  #hasEnded = false;
-
-  constructor(call: WorkCall, onWritable: (writable: boolean) => void) {
-    this.#call = call;
-    this.#onWritable = onWritable;
-    call.on("drain", () => this.#flush());
-  }
-
-  send(message: CoordinatorMessage): void {
-    if (this.#hasEnded) return;
-    if (this.#isWritable) this.#write(message);
-    else this.#waiting.push(message);
-  }
-
-  end(): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    for (const message of this.#waiting) this.#call.write(message);
-    this.#call.end();
-  }
-
-  #flush(): void {
-    this.#isWritable = true;
-    while (this.#isWritable && this.#waiting.length > 0) this.#write(this.#waiting.shift()!);
-    if (this.#isWritable) this.#onWritable(true);
-  }
-
-  #write(message: CoordinatorMessage): void {
-    if (this.#call.write(message)) return;
-    this.#isWritable = false;
-    this.#onWritable(false);
-  }
 }

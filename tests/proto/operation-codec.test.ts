@@ -88,12 +88,16 @@ test("an operation that crossed the wire keeps its fingerprint", () => {
         operation: operationToMessage(sent),
         leaseMs: 1,
       };
-      const wire = responseSerialize({ message: "lease", lease } as CoordinatorMessage);
+      const wire = responseSerialize({
+        message: "leases",
+        leases: { leases: [lease] },
+      } as CoordinatorMessage);
       const message = responseDeserialize(wire);
-      if (message.message !== "lease") throw new Error(message.message);
-      const received = operationFromMessage(message.lease.operation);
+      if (message.message !== "leases") throw new Error(message.message);
+      const [back] = message.leases.leases;
+      const received = operationFromMessage(back!.operation);
       expect(received.kind).toBe(sent.kind);
-      expect(fingerprintOf(received)).toBe(message.lease.fingerprint);
+      expect(fingerprintOf(received)).toBe(back!.fingerprint);
     }),
     { numRuns: 300 },
   );

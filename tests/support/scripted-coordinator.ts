@@ -66,7 +66,7 @@ export class ScriptedStream {
     this.credit--;
     const fingerprint = fingerprintOf(operation);
     const lease = { leaseId, fingerprint, operation: operationToMessage(operation), leaseMs: 30_000 };
-    this.send({ message: "lease", lease });
+    this.send({ message: "leases", leases: { leases: [lease] } });
     return fingerprint;
   }
 
@@ -75,7 +75,7 @@ export class ScriptedStream {
   }
 
   accept(fingerprint: Digest): void {
-    this.send({ message: "accepted", accepted: { fingerprint } });
+    this.send({ message: "accepted", accepted: { fingerprints: [fingerprint] } });
   }
 
   /** The stream breaks without a word. */

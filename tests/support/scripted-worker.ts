@@ -173,12 +173,14 @@ export class ScriptedWorker {
         if (this.#beats)
           this.#beating = setInterval(() => this.heartbeat(this.held), this.welcome.heartbeatMs);
         break;
-      case "lease":
-        this.leases.push(message.lease);
-        this.answer?.(message.lease, this);
+      case "leases":
+        for (const lease of message.leases.leases) {
+          this.leases.push(lease);
+          this.answer?.(lease, this);
+        }
         break;
       case "accepted":
-        this.accepted.push(message.accepted.fingerprint);
+        this.accepted.push(...message.accepted.fingerprints);
         break;
       case "cancel":
         this.cancelled.push(message.cancel.leaseId);

@@ -206,13 +206,15 @@ export class Supervisor {
 
   #onMessage(message: CoordinatorMessage): void {
     switch (message.message) {
-      case "lease":
-        this.#outstandingCredit = Math.max(0, this.#outstandingCredit - 1);
-        if (this.#state.kind === "serving") this.#workbench.take(message.lease);
-        else this.#giveBack([message.lease.leaseId]);
+      case "leases": {
+        const { leases } = message.leases;
+        this.#outstandingCredit = Math.max(0, this.#outstandingCredit - leases.length);
+        if (this.#state.kind === "serving") for (const lease of leases) this.#workbench.take(lease);
+        else this.#giveBack(leases.map(({ leaseId }) => leaseId));
         break;
+      }
       case "accepted":
-        void this.#delivery.accepted(message.accepted.fingerprint);
+        for (const fingerprint of message.accepted.fingerprints) void this.#delivery.accepted(fingerprint);
         break;
       case "cancel":
         this.#workbench.cancel(message.cancel);
