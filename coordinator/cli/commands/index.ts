@@ -1,12 +1,14 @@
 import type { CommandSpec } from "../command.ts";
 import { clusterCommands } from "./cluster-commands.ts";
 import { coordinator } from "./coordinator.ts";
+import { demo } from "./demo.ts";
 import { inspect } from "./inspect.ts";
 import { poison } from "./poison.ts";
 import { worker } from "./worker.ts";
 
 /** Every command of `elibad`, in the order of `--help`. */
 export const commands = [
+  demo,
   inspect,
   poison,
   ...clusterCommands,
