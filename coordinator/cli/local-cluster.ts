@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { programVersion } from "../../worker/program-version.ts";
 import { type Coordinator, startCoordinator } from "../coordinator.ts";
 import type { CommandContext } from "./command.ts";
 import type { clusterOptions } from "./common-options.ts";
@@ -29,6 +30,7 @@ export async function withLocalCluster<T>(
       listen: options.listen,
       insecure: options.insecure,
       artifactFolder: join(folder, "artifacts"),
+      programVersion: programVersion(),
       ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
       ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
     });

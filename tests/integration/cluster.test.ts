@@ -1,16 +1,13 @@
 import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
-import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
+import { describe, expect, test } from "vitest";
 import type { Digest, Executor, Operation, OperationResult, SampleSet } from "../../proto/operations.ts";
-import { programVersion } from "../../worker/program-version.ts";
 import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
+import { killBusyWorker, startCluster } from "../support/cluster.ts";
 import { type GoldenCell, putJson } from "../support/golden-cell.ts";
 import { startNatsServer } from "../support/nats-server.ts";
-import { noOrphans, startWorkerProcesses, type WorkerProcess } from "../support/processes.ts";
 import { hasShared, readSharedJson, sharedPath } from "../support/shared.ts";
 import { tempFolder } from "../support/temp-folder.ts";
-import { eventually } from "../support/worker-scenes.ts";
 
 const CELL = "defect_detection-codebert";
 
@@ -58,31 +55,6 @@ async function bitsOfLocalEngine(): Promise<readonly string[]> {
   return bits;
 }
 
-async function cluster(workers: number, natsUrl?: string) {
-  const coordinator = await startCoordinator({
-    artifactFolder: join(tempFolder(), "artifacts"),
-    programVersion: programVersion(),
-    ...(natsUrl === undefined ? {} : { natsUrl }),
-  });
-  onTestFinished(() => coordinator.close());
-  const processes = startWorkerProcesses(workers, {
-    coordinators: [coordinator.address],
-    cacheFolder: tempFolder(),
-    threads: 1,
-  });
-  await eventually(() => coordinator.workers().length === workers, `${workers} workers`, 30_000);
-  return { coordinator, processes };
-}
-
-async function killBusyWorker(coordinator: Coordinator, processes: readonly WorkerProcess[]): Promise<void> {
-  const victim = processes[0]!;
-  const child = await victim.childPid();
-  const holds = () => coordinator.workers().some(({ workerId, leases }) => workerId === "w1" && leases > 0);
-  await eventually(holds, "a lease of the worker w1");
-  await victim.kill();
-  await noOrphans([child]);
-}
-
 describe.skipIf(!hasShared)("operations of a real model on worker processes", () => {
   let known: Promise<readonly string[]> | undefined;
   const expected = () => {
@@ -91,7 +63,7 @@ describe.skipIf(!hasShared)("operations of a real model on worker processes", ()
   };
 
   test("one worker gives the bits that the engine gives in this process", async () => {
-    const { coordinator } = await cluster(1);
+    const { coordinator } = await startCluster(1);
     const batch = await batchOn(coordinator.executor);
     expect(bitsOf(await coordinator.executor.execute(batch))).toEqual(await expected());
   });
@@ -100,7 +72,7 @@ describe.skipIf(!hasShared)("operations of a real model on worker processes", ()
     "two workers, one of them killed in the middle, give the same bits over %s",
     async (path) => {
       const nats = path === "a NATS server" ? await startNatsServer() : undefined;
-      const { coordinator, processes } = await cluster(2, nats?.url);
+      const { coordinator, processes } = await startCluster(2, nats?.url);
       const batch = await batchOn(coordinator.executor);
       const [results] = await Promise.all([
         coordinator.executor.execute(batch),

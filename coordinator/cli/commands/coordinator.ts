@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../../worker/logging.ts";
+import { programVersion } from "../../../worker/program-version.ts";
 import { startCoordinator } from "../../coordinator.ts";
 import { defineCommand } from "../command.ts";
 import { clusterOptions, generalOptions } from "../common-options.ts";
@@ -53,6 +54,7 @@ are those of this machine.
         listen: options.listen,
         insecure: options.insecure,
         artifactFolder: options.artifacts ?? own!,
+        programVersion: programVersion(),
         ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
         ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
         submit: commands.submit,
