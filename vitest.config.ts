@@ -7,6 +7,8 @@ export default defineConfig({
     // onnxruntime aborts when a worker thread that ran it is terminated, so test files run in child processes.
     pool: "forks",
     maxWorkers: 2,
+    // Tests that use onnxruntime without the product's own session keep it quiet, too.
+    env: { ORT_DISABLE_TELEMETRY: "1" },
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
