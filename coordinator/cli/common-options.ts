@@ -1,4 +1,4 @@
-import { flag, oneOf, option, optionalPath, pathOption, text, wholeNumber } from "./options.ts";
+import { flag, hostPort, oneOf, option, optionalPath, pathOption, text, wholeNumber } from "./options.ts";
 
 /** Options that mean the same in every command that has them (DESIGN section 10). */
 export const generalOptions = {
@@ -66,7 +66,7 @@ export const clusterOptions = {
   listen: option(
     "--listen <host:port>",
     "address for workers; port 0 takes a free one",
-    text.default("127.0.0.1:0"),
+    hostPort.default("127.0.0.1:0"),
   ),
   insecure: option("--insecure", "allow --listen on an address that other machines reach, without TLS", flag),
   nats: option(
@@ -82,7 +82,7 @@ export const clusterOptions = {
   coordinator: option(
     "--coordinator <host:port>",
     "let a running `elibad coordinator` do it, with its workers; paths are then those of its machine",
-    text.optional(),
+    hostPort.optional(),
   ),
 };
 

@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { programVersion } from "../../worker/program-version.ts";
-import { type Coordinator, startCoordinator } from "../coordinator.ts";
+import type { Coordinator } from "../coordinator.ts";
 import type { CommandContext } from "./command.ts";
 import type { clusterOptions } from "./common-options.ts";
 import { startLocalWorkers, threadsFor } from "./local-workers.ts";
 import type { Parsed } from "./options.ts";
+import { startCommandsCoordinator } from "./start-coordinator.ts";
 
 /** How often a command that nobody computes for says why. */
 const WAITING_MS = 10_000;
@@ -14,7 +15,7 @@ const WAITING_MS = 10_000;
 /**
  * Runs `work` on a coordinator in this process and worker processes that it starts, and ends everything afterwards, however `work` ends.
  *
- * @throws ListenError or NatsResultsError where the coordinator cannot start, or what `work` throws
+ * @throws what `work` throws, or an error naming the option that the coordinator cannot start with
  */
 export async function withLocalCluster<T>(
   options: Parsed<typeof clusterOptions>,
@@ -26,7 +27,7 @@ export async function withLocalCluster<T>(
   let workers: ReturnType<typeof startLocalWorkers> | undefined;
   let waiting: NodeJS.Timeout | undefined;
   try {
-    coordinator = await startCoordinator({
+    coordinator = await startCommandsCoordinator({
       listen: options.listen,
       insecure: options.insecure,
       artifactFolder: join(folder, "artifacts"),

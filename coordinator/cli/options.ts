@@ -80,6 +80,15 @@ export const oneOf = <const W extends readonly [string, ...string[]]>(...words: 
 
 export const text = z.string({ error: "must be text" }).min(1, "must not be empty");
 
+/** An address that something listens at or dials: `host:port`, or `unix:path`. */
+export const hostPort = text.regex(/^(unix:.+|\S+:\d{1,5})$/, "must be host:port");
+
+/** Several of them, separated by commas. */
+export const hostPorts = text.regex(
+  /^\s*\S+:\d{1,5}\s*(,\s*\S+:\d{1,5}\s*)*$/,
+  "must be host:port, or several separated by commas",
+);
+
 /** An option whose value is a path; `~` is the shell's business. */
 export const pathOption = (flag: string, describe: string): OptionSpec<string> => ({
   flag,

@@ -41,7 +41,7 @@ export async function submitCommand(
   const client = connectToCoordinator(address);
   try {
     await new Promise<void>((done, failed) => {
-      client.waitForReady(Date.now() + 10_000, (error) =>
+      client.waitForReady(Date.now() + 5_000, (error) =>
         error ? failed(new InputError(`--coordinator ${address}: no coordinator answers there`)) : done(),
       );
     });

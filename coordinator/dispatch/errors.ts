@@ -34,8 +34,13 @@ export class CoordinatorClosedError extends Error {
 /** The coordinator cannot listen on, or may not use, the address that was asked for. */
 export class ListenError extends Error {
   override readonly name = "ListenError";
+  readonly address: string;
+  readonly reason: string;
+  /** `cause`: the system's error; absent where the address itself is not to be used. */
   constructor(address: string, reason: string, options: { readonly cause?: unknown } = {}) {
     super(`cannot listen on ${address}: ${reason}`, options);
+    this.address = address;
+    this.reason = reason;
   }
 }
 

@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
-import { startCoordinator } from "../../coordinator.ts";
 import { defineCommand } from "../command.ts";
 import { clusterOptions, generalOptions } from "../common-options.ts";
-import { oneOf, option, optionalPath, text, wholeNumber } from "../options.ts";
+import { hostPort, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 import { serveCommands } from "../serve-commands.ts";
+import { startCommandsCoordinator } from "../start-coordinator.ts";
 
 export const coordinator = defineCommand({
   name: "coordinator",
@@ -23,7 +23,7 @@ are those of this machine.
     listen: option(
       "--listen <host:port>",
       "address for workers and commands",
-      text.default("127.0.0.1:7070"),
+      hostPort.default("127.0.0.1:7070"),
     ),
     insecure: clusterOptions.insecure,
     nats: clusterOptions.nats,
@@ -50,7 +50,7 @@ are those of this machine.
       options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
     const commands = serveCommands(logger);
     try {
-      const running = await startCoordinator({
+      const running = await startCommandsCoordinator({
         listen: options.listen,
         insecure: options.insecure,
         artifactFolder: options.artifacts ?? own!,

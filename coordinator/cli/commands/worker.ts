@@ -3,7 +3,7 @@ import { startWorker } from "../../../worker/run.ts";
 import { defineCommand } from "../command.ts";
 import { generalOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { oneOf, option, optionalPath, text, wholeNumber } from "../options.ts";
+import { hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
 export const worker = defineCommand({
   name: "worker",
@@ -15,7 +15,11 @@ or give back what it holds, within ten seconds.
   elibad worker --coordinator 10.0.0.5:7070
   elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465`,
   options: {
-    coordinator: option("--coordinator <host:port,…>", "addresses of the coordinator, tried in turn", text),
+    coordinator: option(
+      "--coordinator <host:port,…>",
+      "addresses of the coordinator, tried in turn",
+      hostPorts,
+    ),
     device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
     threads: option(
       "--threads <n>",
@@ -60,6 +64,9 @@ async function start(options: Partial<CompiledWorkerOptions> & { readonly coordi
     return await startWorker(options);
   } catch (error) {
     if (error instanceof WorkerOptionsError) throw new InputError(error.message);
+    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") {
+      throw new Error(`--metrics-port ${options.metricsPort}: the port is in use`);
+    }
     throw error;
   }
 }

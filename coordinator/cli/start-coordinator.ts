@@ -1,0 +1,29 @@
+import { type Coordinator, type CoordinatorOptions, startCoordinator } from "../coordinator.ts";
+import { ListenError } from "../dispatch/errors.ts";
+import { NatsResultsError } from "../gather/nats-results.ts";
+import { InputError } from "./errors.ts";
+
+/** Starts a command's coordinator. What it cannot start with is named by the option that it came from. */
+export async function startCommandsCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  try {
+    return await startCoordinator(options);
+  } catch (error) {
+    if (error instanceof ListenError) {
+      const flag = error.address === options.listen ? "--listen" : "--metrics-port";
+      const message = `${flag} ${error.address}: ${error.reason}`;
+      // With a cause the address is right and the system refuses it: no wrong use.
+      throw error.cause === undefined ? new InputError(message) : new Error(message);
+    }
+    if (error instanceof NatsResultsError) {
+      throw new Error(`--nats ${options.natsUrl}: ${natsProblem(error.cause)}`);
+    }
+    throw error;
+  }
+}
+
+function natsProblem(cause: unknown): string {
+  const { code, message } = cause as { readonly code?: string; readonly message: string };
+  if (code === "CONNECTION_REFUSED" || code === "TIMEOUT") return "no NATS server answers there";
+  if (code === "503") return "the NATS server there runs without JetStream (start it with -js)";
+  return `results cannot come through the NATS server there: ${message}`;
+}
