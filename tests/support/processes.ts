@@ -68,6 +68,11 @@ export async function noOrphans(pids: readonly number[]): Promise<void> {
   );
 }
 
+/** Processes that `pid` started, those that they started, and so on. */
+export function descendantsOf(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
+}
+
 /** Processes whose parent is `pid`, from Linux's process table. */
 function childrenOf(pid: number): number[] {
   const list = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();

@@ -26,6 +26,11 @@ describe("words that nobody knows", () => {
       says: ["'--model <dir>'", "missing"],
     },
     {
+      name: "a wrong value beside --json, which keeps stdout empty",
+      words: (scene) => scanWords(scene, "--json", "--topk", "0"),
+      says: ["--topk", "0"],
+    },
+    {
       name: "words too many",
       words: (scene) => scanWords(scene, "suspicious/"),
       says: ["too many arguments"],

@@ -1,0 +1,151 @@
+import { mkdirSync, readdirSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { EXIT } from "../../../../coordinator/cli/errors.ts";
+import { startElibad } from "../../../support/command-line.ts";
+import { descendantsOf, noOrphans } from "../../../support/processes.ts";
+import { eventually } from "../../../support/worker-scenes.ts";
+import {
+  contentsOf,
+  expectOneLine,
+  newScene,
+  refuses,
+  type Scene,
+  scanWords,
+  useGoodModel,
+} from "./scene.ts";
+
+useGoodModel();
+
+/** A folder for temporary files of a process, to see that it leaves none. */
+function ownTemp({ folder }: Scene): { TMPDIR: string } {
+  const temp = join(folder, "tmp");
+  mkdirSync(temp);
+  return { TMPDIR: temp };
+}
+
+/** onnxruntime's own switches, unset: the product has to turn its reports off, which would leave files. */
+const asUsersHaveIt = { ORT_DISABLE_TELEMETRY: undefined, CI: undefined, ORT_RUNNING_UNIT_TESTS: undefined };
+
+describe("in a process of its own", () => {
+  test("wrong use ends with exit code 2 and one line", async () => {
+    const run = await startElibad(["scan", "--modle", "x"]).ended();
+    expect(run.code).toBe(EXIT.wrongInput);
+    expectOneLine(run.stderr, ["--modle"]);
+  });
+
+  test("wrong input ends with exit code 2 and one line, before any other process starts", async () => {
+    const scene = newScene();
+    const run = await startElibad(scanWords(scene, "--samples", join(scene.folder, "nowhere.jsonl"))).ended();
+    expect(run.code).toBe(EXIT.wrongInput);
+    expectOneLine(run.stderr, ["nowhere.jsonl", "no such file"]);
+    expect(readdirSync(scene.folder).sort()).toEqual(["model", "samples.jsonl"]);
+  });
+
+  const long = ["--epochs", "100000", "--repeat-size", "32", "--num-samples", "5"];
+  const interrupted: {
+    name: string;
+    signal: NodeJS.Signals;
+    words: (scene: Scene) => string[];
+    when: RegExp;
+  }[] = [
+    {
+      name: "Ctrl-C during a scan",
+      signal: "SIGINT",
+      words: (scene) => scanWords(scene, "--trace", "--workers", "2", "--threads", "1", ...long),
+      when: /: [1-9]\d*\/200000 step/,
+    },
+    {
+      name: "SIGTERM during training",
+      signal: "SIGTERM",
+      words: ({ model, samples, out }) => [
+        ...["train", "--base", model, "--samples", samples, "--out", out],
+        ...["--code-max-len", "64", "--epochs", "10000", "--threads", "1"],
+      ],
+      when: /training: [1-9]/,
+    },
+  ];
+  test.each(interrupted)(
+    "$name ends everything: exit code 130, no file and no process is left",
+    async (each) => {
+      const scene = newScene();
+      const env = ownTemp(scene);
+      const run = startElibad(each.words(scene), { ...env, ...asUsersHaveIt });
+      await eventually(() => each.when.test(run.stderr()), `progress (${run.stderr()})`, 30_000);
+      const descendants = descendantsOf(run.process.pid!);
+      expect(descendants.length).toBeGreaterThanOrEqual(2); // a worker and its inference child
+      run.process.kill(each.signal);
+      const { code, stderr, stdout } = await run.ended();
+      expect(stderr.trim().split("\n").at(-1)).toBe("elibad: interrupted");
+      expect(stderr).not.toMatch(/ {4}at /);
+      expect({ code, stdout }).toEqual({ code: EXIT.interrupted, stdout: "" });
+      await noOrphans(descendants);
+      expect(readdirSync(scene.folder).sort()).toEqual(["model", "samples.jsonl", "tmp"]);
+      expect([...contentsOf(env.TMPDIR).keys()]).toEqual([]);
+    },
+  );
+});
+
+describe("a cluster that cannot start", () => {
+  /** A port that somebody listens at. */
+  async function takenPort(): Promise<number> {
+    const server = createServer().listen(0, "127.0.0.1");
+    await new Promise((listening) => server.once("listening", listening));
+    onTestFinished(() => void server.close());
+    return (server.address() as { port: number }).port;
+  }
+
+  refuses([
+    {
+      name: "an address in use",
+      words: async (scene) => scanWords(scene, "--listen", `127.0.0.1:${await takenPort()}`),
+      says: ["--listen", /127\.0\.0\.1:\d+/, "in use"],
+      code: EXIT.failed,
+    },
+    {
+      name: "a metrics port in use",
+      words: async (scene) => scanWords(scene, "--metrics-port", String(await takenPort())),
+      says: ["--metrics-port", /\d+/, "in use"],
+      code: EXIT.failed,
+    },
+    {
+      name: "an address that is none",
+      words: (scene) => scanWords(scene, "--listen", "nowhere"),
+      says: ["--listen", "nowhere", "host:port"],
+    },
+    {
+      name: "an address that other machines reach, without --insecure",
+      words: (scene) => scanWords(scene, "--listen", "0.0.0.0:0"),
+      says: ["0.0.0.0:0", "--insecure"],
+    },
+    {
+      name: "a NATS server that does not answer",
+      words: async (scene) => scanWords(scene, "--nats", "nats://127.0.0.1:1"),
+      says: ["--nats", "nats://127.0.0.1:1"],
+      code: EXIT.failed,
+    },
+    {
+      name: "a coordinator that does not answer",
+      words: (scene) => scanWords(scene, "--coordinator", "127.0.0.1:1"),
+      says: ["--coordinator", "127.0.0.1:1", "no coordinator"],
+    },
+    {
+      name: "a metrics port of a worker in use",
+      words: async () => [
+        "worker",
+        "--coordinator",
+        "127.0.0.1:1",
+        "--metrics-port",
+        String(await takenPort()),
+      ],
+      says: ["--metrics-port", "in use"],
+      code: EXIT.failed,
+    },
+    {
+      name: "a worker without an address to dial",
+      words: () => ["worker", "--coordinator", "nowhere"],
+      says: ["--coordinator", "nowhere", "host:port"],
+    },
+  ]);
+});
