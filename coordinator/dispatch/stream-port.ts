@@ -17,6 +17,8 @@ export class StreamPort implements SessionPort {
   #accepted: Digest[] = [];
   #leases: LeaseMessage[] = [];
   #others: CoordinatorMessage[] = [];
+  /** What the stream did not take yet. */
+  readonly #outgoing: CoordinatorMessage[] = [];
   #flushing: NodeJS.Immediate | undefined;
   #isWritable = true;
   #hasEnded = false;
@@ -53,7 +55,8 @@ export class StreamPort implements SessionPort {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     clearImmediate(this.#flushing);
-    for (const message of this.#batches()) this.#call.write(message);
+    this.#collect();
+    for (const message of this.#outgoing) this.#call.write(message);
     this.#call.end();
   }
 
@@ -66,29 +69,30 @@ export class StreamPort implements SessionPort {
   }
 
   #flush(): void {
+    this.#collect();
     if (this.#hasEnded || !this.#isWritable) return;
-    let isWritable = true;
-    // A batch is not divided: it goes out whole, and the next one waits.
-    for (const message of this.#batches()) isWritable = this.#call.write(message) && isWritable;
-    if (isWritable) return;
-    this.#isWritable = false;
-    this.#onWritable(false);
+    while (this.#isWritable && this.#outgoing.length > 0) {
+      this.#isWritable = this.#call.write(this.#outgoing.shift()!);
+    }
+    if (!this.#isWritable) this.#onWritable(false);
   }
 
   /**
-   * Everything that waits. A result is accepted before its operation is leased again; a cancel comes after the lease that
-   * it cancels.
+   * Makes messages of everything that came up in this turn. A result is accepted before its operation is leased again; a
+   * cancel comes after the lease that it cancels.
    */
-  #batches(): CoordinatorMessage[] {
+  #collect(): void {
     const [accepted, leases, others] = [this.#accepted, this.#leases, this.#others];
     this.#accepted = [];
     this.#leases = [];
     this.#others = [];
-    const batches: CoordinatorMessage[] = [];
-    if (accepted.length > 0) batches.push({ message: "accepted", accepted: { fingerprints: accepted } });
-    for (const some of inPortions(leases)) batches.push({ message: "leases", leases: { leases: some } });
-    batches.push(...others);
-    return batches;
+    if (accepted.length > 0) {
+      this.#outgoing.push({ message: "accepted", accepted: { fingerprints: accepted } });
+    }
+    for (const some of inPortions(leases)) {
+      this.#outgoing.push({ message: "leases", leases: { leases: some } });
+    }
+    this.#outgoing.push(...others);
   }
 }
 

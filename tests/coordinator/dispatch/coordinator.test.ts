@@ -2,6 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
 import { connectToCoordinator } from "../../../proto/client.ts";
 import { fingerprintOf } from "../../../proto/operation-codec.ts";
+import type { Operation } from "../../../proto/operations.ts";
 import {
   diligent,
   eventually,
@@ -80,6 +81,33 @@ test("leases never exceed the credit that was given", async () => {
   await worker.lease(3);
   await coordinator.close();
   expect(await running).toBe("CoordinatorClosedError");
+});
+
+test("a worker that does not read gets no more than its stream takes, whatever credit it gave", async () => {
+  const coordinator = await start();
+  const slow = scriptedWorker(coordinator.address, { id: "slow", credit: 500 });
+  await eventually(() => slow.welcome);
+  slow.stream.pause();
+  // About 15 MB in all; connection windows and socket buffers take a part of it.
+  const operations = Array.from({ length: 60 }, (_, i): Operation => {
+    const gradient = [new Float32Array(60_000)];
+    return { kind: "rank", checkpoint: "c".repeat(64), vocabulary: "d".repeat(64), gradient, topk: i + 1 };
+  });
+  // One a turn, so that the stream can say in between that it is full.
+  const running: Promise<unknown>[] = [];
+  for (const operation of operations) {
+    running.push(coordinator.executor.execute([operation]));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  expect(coordinator.workers()[0]!.leases).toBeLessThan(60);
+  slow.answer = ({ fingerprint }, worker) =>
+    worker.give(fingerprint, {
+      ids: { shape: [1, 1], data: Int32Array.of(7) },
+      values: { shape: [1, 1], data: Float32Array.of(0) },
+    });
+  slow.stream.resume();
+  await Promise.all(running);
+  expect(slow.leases).toHaveLength(60);
 });
 
 test("a hung worker's lease expires, is cancelled, and its late result is accepted and used by nobody", async () => {
