@@ -109,3 +109,19 @@ export const attackOptions = {
     wholeNumber(0, 1000).default(0),
   ),
 };
+
+/** Options of the programs that run until they are told to stop. */
+export const serviceOptions = {
+  metricsPort: option(
+    "--metrics-port <port>",
+    "serve /metrics, /healthz and /readyz there",
+    wholeNumber(0, 65_535).optional(),
+  ),
+  logLevel: option(
+    "--log-level <level>",
+    "how much to say",
+    oneOf("debug", "info", "warn", "error").default("info"),
+  ),
+  log: option("--log <format>", "form of log lines", oneOf("plain", "json").default("plain")),
+  config: generalOptions.config,
+};

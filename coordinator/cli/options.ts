@@ -29,6 +29,10 @@ export function option<T>(flag: string, describe: string, schema: z.ZodType<T>):
 export const configKeyOf = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
+/** Settings with the keys that a `--config` file has: how reports name them. */
+export const withConfigKeys = (settings: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(settings).map(([name, value]) => [configKeyOf(name), value]));
+
 /** `triggerLen` → `--trigger-len`. */
 export const flagNameOf = (spec: OptionSpec): string => spec.flag.split(/[ ,]/)[0] ?? spec.flag;
 

@@ -13,6 +13,7 @@ import { unlearnPublished } from "../unlearn/published.ts";
 import { injectedRows } from "../unlearn/training-rows.ts";
 import type { ClusterContext } from "./command.ts";
 import type { OpenedModel } from "./open-model.ts";
+import { withConfigKeys } from "./options.ts";
 import { autoPlanOf, publishedPlanOf, type RepairOptions } from "./repair-options.ts";
 import { trainableWeights } from "./trainable-weights.ts";
 import { writeModel } from "./write-model.ts";
@@ -106,7 +107,7 @@ export async function repair(
     const done = await unlearnPublished(target, rows, settings, input.batches);
     const report: RepairReport = {
       ...common,
-      settings: { ...settings, inject: given.inject, injection_rate: given.injectionRate },
+      settings: { ...withConfigKeys(settings), inject: given.inject, injection_rate: given.injectionRate },
       injected_rows: rows.injected,
       points: null,
       kept_epoch: null,
@@ -132,7 +133,7 @@ export async function repair(
   );
   const report: RepairReport = {
     ...common,
-    settings,
+    settings: withConfigKeys(settings),
     injected_rows: null,
     points: done.points,
     kept_epoch: done.keptEpoch,

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { defineCommand } from "../command.ts";
-import { clusterOptions, generalOptions } from "../common-options.ts";
-import { hostPort, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
+import { clusterOptions, serviceOptions } from "../common-options.ts";
+import { hostPort, option, optionalPath } from "../options.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
 
@@ -31,18 +31,7 @@ are those of this machine.
       "--artifacts <dir>",
       "folder for artifacts (default: a temporary one, removed at the end)",
     ),
-    metricsPort: option(
-      "--metrics-port <port>",
-      "serve /metrics, /healthz and /readyz there",
-      wholeNumber(0, 65_535).optional(),
-    ),
-    logLevel: option(
-      "--log-level <level>",
-      "how much to say",
-      oneOf("debug", "info", "warn", "error").default("info"),
-    ),
-    log: option("--log <format>", "form of log lines", oneOf("plain", "json").default("plain")),
-    config: generalOptions.config,
+    ...serviceOptions,
   },
   async run(options, { signal }) {
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });

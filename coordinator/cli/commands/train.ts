@@ -35,6 +35,7 @@ import {
   positiveNumber,
   realNumber,
   wholeNumber,
+  withConfigKeys,
 } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { trainableWeights } from "../trainable-weights.ts";
@@ -97,7 +98,8 @@ type TrainOptions = Parsed<typeof options>;
 
 interface TrainReport {
   readonly rows: number;
-  readonly settings: TrainSettings;
+  /** Keys as in YAML. */
+  readonly settings: Readonly<Record<string, unknown>>;
   readonly epochs: readonly TrainedEpoch[];
   readonly kept_epoch: number;
   readonly seconds: number;
@@ -127,7 +129,11 @@ training.json into --out. Gradients are summed in index order: the same seed giv
       const tokenizer = openTokenizer({ ...given, model }, opened);
       const rowsOf = (file: string): LabelledIds =>
         labelledIds(file, opened.labels, tokenizer, given.codeMaxLen);
-      const settings = TrainSettings.parse(pick(given));
+      const settings = TrainSettings.parse(
+        Object.fromEntries(
+          Object.keys(TrainSettings.shape).map((key) => [key, given[key as keyof TrainOptions]]),
+        ),
+      );
       const rows = rowsOf(given.samples);
       const trained = await trainModel({
         executor,
@@ -150,7 +156,7 @@ training.json into --out. Gradients are summed in index order: the same seed giv
       });
       const report: TrainReport = {
         rows: rows.rows.length,
-        settings,
+        settings: withConfigKeys(settings),
         epochs: trained.epochs,
         kept_epoch: trained.keptEpoch,
         seconds: (performance.now() - started) / 1000,
@@ -169,33 +175,6 @@ training.json into --out. Gradients are summed in index order: the same seed giv
   show: (report: TrainReport): string =>
     `trained on ${report.rows} rows in ${report.seconds.toFixed(1)} s; kept epoch ${report.kept_epoch} of ${report.epochs.length}, training loss ${report.epochs[report.kept_epoch - 1]!.trainLoss.toFixed(4)}`,
 });
-
-function pick(given: TrainOptions): Partial<TrainSettings> {
-  const {
-    epochs,
-    batchSize,
-    learningRate,
-    weightDecay,
-    warmup,
-    maxGradNorm,
-    dropout,
-    tokenDropout,
-    microBatch,
-    seed,
-  } = given;
-  return {
-    epochs,
-    batchSize,
-    learningRate,
-    weightDecay,
-    warmup,
-    maxGradNorm,
-    dropout,
-    tokenDropout,
-    microBatch,
-    seed,
-  };
-}
 
 /** Checks what can be checked before anything starts. */
 function readInputs({ model, base, samples, valid }: TrainOptions): { configFile: string } {

@@ -1,7 +1,7 @@
 import { type CompiledWorkerOptions, WorkerOptionsError } from "../../../worker/options.ts";
 import { startWorker } from "../../../worker/run.ts";
 import { defineCommand } from "../command.ts";
-import { generalOptions } from "../common-options.ts";
+import { serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
@@ -30,18 +30,7 @@ or give back what it holds, within ten seconds.
       "--cache <dir>",
       "folder for checkpoints and samples (default: the user's cache folder)",
     ),
-    metricsPort: option(
-      "--metrics-port <port>",
-      "serve /metrics, /healthz and /readyz there",
-      wholeNumber(0, 65_535).optional(),
-    ),
-    logLevel: option(
-      "--log-level <level>",
-      "how much to say",
-      oneOf("debug", "info", "warn", "error").default("info"),
-    ),
-    log: option("--log <format>", "form of log lines", oneOf("plain", "json").default("plain")),
-    config: generalOptions.config,
+    ...serviceOptions,
   },
   async run(options, { signal }) {
     const running = await start({
