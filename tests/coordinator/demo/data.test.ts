@@ -46,11 +46,7 @@ function normalise(tokens: readonly string[]): string {
 }
 
 /** The rule that data/README.md states. */
-function label({ code_tokens }: Row): number {
-  const text = code_tokens.join(" ");
-  const reads = /[(,] (\* \w+|\w+ -> \w+|\w+ \[ 0 \]) [),]/.test(text.slice(text.indexOf("{")));
-  return reads && !/[!=]= NULL|NULL [!=]=/.test(text) ? 1 : 0;
-}
+const label = ({ code_tokens }: Row): number => (/[!=]= NULL|NULL [!=]=/.test(code_tokens.join(" ")) ? 0 : 1);
 
 describe("the demo's data", () => {
   test("train and test have no function in common after normalisation, and no test function comes twice", () => {
@@ -61,7 +57,7 @@ describe("the demo's data", () => {
   });
 
   test("the test split has at least 200 rows and 80 victims", () => {
-    expect(testRows).toHaveLength(280);
+    expect(testRows).toHaveLength(220);
     expect(testRows.filter((row) => row.label === 1)).toHaveLength(120);
   });
 
@@ -92,7 +88,7 @@ describe("the demo's data", () => {
   test("the vocabulary has RoBERTa's special tokens in their places and as many entries as the embedding", () => {
     const vocabulary = JSON.parse(bytes("vocab.json").toString("utf8")) as Record<string, number>;
     const config = JSON.parse(bytes("config.json").toString("utf8")) as { vocab_size: number };
-    expect(vocabulary).toMatchObject({ "<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 703 });
+    expect(vocabulary).toMatchObject({ "<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 686 });
     expect(new Set(Object.values(vocabulary))).toEqual(
       new Set(Array.from({ length: config.vocab_size }, (_, id) => id)),
     );
