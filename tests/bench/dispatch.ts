@@ -57,13 +57,6 @@ export async function benchDispatch({
   }
 }
 
-/** Median of the times. */
-export function median(times: readonly number[]): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 function tileOf(step: number, sample: number, candidates: number): Operation {
   const triggers = Array.from({ length: candidates }, (_, c) => [step, c, 30_000 + sample, 40_000, 50_000]);
   return { kind: "score", checkpoint: "c".repeat(64), samples: "d".repeat(64), sample, triggers };

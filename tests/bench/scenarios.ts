@@ -1,3 +1,4 @@
+import { coordinatorOverhead } from "./coordinator-overhead.ts";
 import { forwardBase, forwardSmall } from "./forward.ts";
 import { gradientBase, gradientSmall } from "./gradient.ts";
 import { matmulCeiling } from "./matmul-ceiling.ts";
@@ -8,6 +9,7 @@ import { step } from "./step.ts";
 /** Every scenario, in the order in which they run. */
 export const scenarios: readonly Scenario[] = [
   matmulCeiling,
+  coordinatorOverhead,
   forwardSmall,
   gradientSmall,
   step,
