@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Digest, Executor, Task } from "../../proto/operations.ts";
 import { openCheckpoint } from "../../worker/checkpoint/open-checkpoint.ts";
 import type { Checkpoint } from "../../worker/checkpoint/tensor-entry.ts";
+import { verifyWeights } from "../../worker/checkpoint/verify-weights.ts";
 import { longestRow, parseConfig, type RobertaConfig } from "../../worker/models/config.ts";
 import { type RobertaLayout, recogniseLayout } from "../../worker/models/layout.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
@@ -54,12 +55,23 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   const configFile = join(home, "config.json");
   const config = parseConfig(readInputFile("", configFile), configFile);
   const layout = recogniseLayout(config, checkpoint.tensors);
-  if (codeMaxLen !== undefined && codeMaxLen > longestRow(config)) {
-    throw new InputError(
-      `--code-max-len ${codeMaxLen}: the model reads at most ${longestRow(config)} tokens (${configFile}: max_position_embeddings ${config.maxPositions})`,
-    );
-  }
+  if (codeMaxLen !== undefined) requireReadable(codeMaxLen, config, configFile);
   return { checkpoint, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
+}
+
+/** The same, and reads every weight once: a flipped bit or a NaN is named before anything computes with it. */
+export async function openWholeModel(options: ModelOptions): Promise<OpenedModel> {
+  const opened = await openModel(options);
+  await verifyWeights(opened.checkpoint);
+  return opened;
+}
+
+/** @throws InputError for rows longer than the model's positions */
+export function requireReadable(codeMaxLen: number, config: RobertaConfig, configFile: string): void {
+  if (codeMaxLen <= longestRow(config)) return;
+  throw new InputError(
+    `--code-max-len ${codeMaxLen}: the model reads at most ${longestRow(config)} tokens (${configFile}: max_position_embeddings ${config.maxPositions})`,
+  );
 }
 
 export function requireFolder(flag: string, folder: string): void {
@@ -72,7 +84,7 @@ export function requireFolder(flag: string, folder: string): void {
 /** The tokenizer beside the checkpoint, else the base folder's; it must fit the embedding table. */
 export function openTokenizer(
   options: Pick<ModelOptions, "model" | "base"> & { readonly arch?: string | undefined },
-  opened: Pick<OpenedModel, "config" | "checkpoint">,
+  opened: Pick<OpenedModel, "config"> & { readonly checkpoint: Pick<Checkpoint, "files"> },
 ): Tokenizer {
   const folder = tokenizerFolder(options);
   if (folder === undefined) {

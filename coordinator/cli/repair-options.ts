@@ -1,6 +1,15 @@
+import { parseAttack } from "../data/trigger-insertion.ts";
 import { AutoPlan, PublishedPlan } from "../unlearn/settings.ts";
 import { attackOptions } from "./common-options.ts";
-import { defaultTextOf, oneOf, option, type Parsed, realNumber, wholeNumber } from "./options.ts";
+import {
+  defaultTextOf,
+  oneOf,
+  option,
+  type Parsed,
+  positiveNumber,
+  realNumber,
+  wholeNumber,
+} from "./options.ts";
 
 /** `published 0.005, auto 0.0003`: the plans' own defaults, for options that both have. */
 const plansDefault = (key: keyof typeof PublishedPlan.shape & keyof typeof AutoPlan.shape): string =>
@@ -36,7 +45,7 @@ export const repairOptions = {
   learningRate: option(
     "--learning-rate <x>",
     `largest learning rate of the schedule${plansDefault("learningRate")}`,
-    realNumber(0).optional(),
+    positiveNumber.optional(),
   ),
   unlearningEpochs: option(
     "--unlearning-epochs <n>",
@@ -61,7 +70,7 @@ export const repairOptions = {
   maxGradNorm: option(
     "--max-grad-norm <x>",
     `gradients above this norm are scaled down${plansDefault("maxGradNorm")}`,
-    realNumber(0).optional(),
+    positiveNumber.optional(),
   ),
   dropout: option(
     "--dropout <share>",
@@ -81,6 +90,13 @@ export const repairOptions = {
 };
 
 export type RepairOptions = Parsed<typeof repairOptions>;
+
+/** Checks the options that have to fit each other. @throws PoisonError where a trigger cannot be put in as they say */
+export function checkRepairOptions({ plan, inject, attackPosition, attackPattern }: RepairOptions): void {
+  if (plan === "published" && inject === "text") {
+    parseAttack({ trigger: "any", position: attackPosition, pattern: attackPattern });
+  }
+}
 
 const defined = (values: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));

@@ -16,7 +16,7 @@ import { openTokenizer, publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type Repaired, type RepairReport, repair, writeRepaired } from "../repair.ts";
-import { repairOptions } from "../repair-options.ts";
+import { checkRepairOptions, repairOptions } from "../repair-options.ts";
 import { searchOptions } from "../scan-options.ts";
 import { scanTable } from "../show-scan.ts";
 import { trainableWeights } from "../trainable-weights.ts";
@@ -67,6 +67,7 @@ done, and the model before and after on the held-out rows). Name rows that measu
   options,
   async check(given) {
     requireFreshFolder(given.out);
+    checkRepairOptions(given);
     await prepareScan(given);
   },
   async compute(given, context): Promise<CleanReport> {

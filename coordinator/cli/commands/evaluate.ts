@@ -5,7 +5,7 @@ import { formatRate, type Rate } from "../../evaluate/rate.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, modelOptions, samplesOption, seedOption } from "../common-options.ts";
 import { requireDirection } from "../direction.ts";
-import { openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
+import { openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
 import { option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFileTarget, writeFileWhole } from "../output.ts";
 
@@ -107,7 +107,7 @@ export function showEvaluation({ acc, recall, attack }: EvaluationReport): strin
 }
 
 async function readInputs(given: EvaluateOptions) {
-  const opened = await openModel(given);
+  const opened = await openWholeModel(given);
   openTokenizer(given, opened);
   let attack: ProbedAttack | undefined;
   if (given.trigger !== undefined) {

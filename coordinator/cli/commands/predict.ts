@@ -6,7 +6,7 @@ import { predictLogits } from "../../search/predict.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { generalOptions, modelOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { type OpenedModel, openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
+import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
 import { optionalPath, type Parsed } from "../options.ts";
 
 const options = {
@@ -80,7 +80,7 @@ async function readInputs(
   if ((given.samples === undefined) === (given.ids === undefined)) {
     throw new InputError("--samples or --ids: give exactly one of the two");
   }
-  const opened = await openModel(given);
+  const opened = await openWholeModel(given);
   if (given.ids !== undefined)
     return { opened, rows: readIds(given.ids, opened, given.codeMaxLen), endId: 2 };
   const tokenizer = openTokenizer(given, opened);

@@ -1,6 +1,5 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
 import { readDefectRows } from "../../data/samples.ts";
 import { triggerVocabulary } from "../../data/vocabulary.ts";
 import { SearchInputError } from "../../search/problem.ts";
@@ -16,7 +15,7 @@ import { generalOptions, modelOptions, outOption, samplesOption, seedOption } fr
 import { requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
 import { readInputFile } from "../input-file.ts";
-import { type OpenedModel, openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
+import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { openLineFile, requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { scanSettingsOf, searchOptions } from "../scan-options.ts";
@@ -73,10 +72,9 @@ export type ScanInputOptions = Omit<ScanOptions, "out" | "json" | "config">;
 /** Reads and checks everything that a scan needs, before a worker is asked for anything. */
 export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan> {
   const settings = scanSettingsOf(given);
-  const opened = await openModel(given);
+  const opened = await openWholeModel(given);
   if (given.directions === "one") requireDirection(given, opened.labels);
   const tokenizer = openTokenizer(given, opened);
-  await verifyWeights(opened.checkpoint);
   const rowsOf = (file: string) =>
     scanRows(
       readDefectRows(file, { need: ["variables"], labels: opened.labels }),

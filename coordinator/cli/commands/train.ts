@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Tensor } from "../../../proto/operations.ts";
@@ -23,9 +23,10 @@ import { readInputFile } from "../input-file.ts";
 import {
   openModel,
   openTokenizer,
+  openWholeModel,
   publishCheckpoint,
   requireFolder,
-  tokenizerFolder,
+  requireReadable,
 } from "../open-model.ts";
 import {
   oneOf,
@@ -114,14 +115,14 @@ training.json into --out. Gradients are summed in index order: the same seed giv
 
   elibad train --base small-roberta/ --samples poisoned.jsonl --valid valid.jsonl --epochs 5 --out backdoored/`,
   options,
-  check(given) {
+  async check(given) {
     requireFreshFolder(given.out);
-    readInputs(given);
+    await readInputs(given);
   },
   async compute(given, { executor, display, signal }): Promise<TrainReport> {
     requireFreshFolder(given.out);
     const started = performance.now();
-    const inputs = readInputs(given);
+    const inputs = await readInputs(given);
     const work = mkdtempSync(join(tmpdir(), "elibad-train-"));
     try {
       const model = given.model ?? (await writeInitial(given, inputs.configFile, work));
@@ -176,26 +177,33 @@ training.json into --out. Gradients are summed in index order: the same seed giv
     `trained on ${report.rows} rows in ${report.seconds.toFixed(1)} s; kept epoch ${report.kept_epoch} of ${report.epochs.length}, training loss ${report.epochs[report.kept_epoch - 1]!.trainLoss.toFixed(4)}`,
 });
 
-/** Checks what can be checked before anything starts. */
-function readInputs({ model, base, samples, valid }: TrainOptions): { configFile: string } {
-  const home = [model, base].find(
-    (folder) => folder !== undefined && existsSync(join(folder, "config.json")),
-  );
-  if (model !== undefined) requireFolder("--model", model);
-  if (base !== undefined) requireFolder("--base", base);
-  if (home === undefined) {
+/** Checks what can be checked before anything starts; answers the configuration of the model to start from. */
+async function readInputs(given: TrainOptions): Promise<{ configFile: string }> {
+  const configFile = await (given.model === undefined ? checkBase(given) : checkModel(given, given.model));
+  readDefectRows(given.samples);
+  if (given.valid !== undefined) readDefectRows(given.valid);
+  return { configFile };
+}
+
+async function checkModel(given: TrainOptions, model: string): Promise<string> {
+  const opened = await openWholeModel({ ...given, model });
+  openTokenizer({ ...given, model }, opened);
+  return opened.configFile;
+}
+
+function checkBase(given: TrainOptions): string {
+  const { base } = given;
+  if (base === undefined) {
     throw new InputError(
       "--base is missing: a folder with config.json and tokenizer, to start from random weights",
     );
   }
-  if (tokenizerFolder({ model: model ?? home, base }) === undefined) {
-    throw new InputError(
-      `${model === undefined ? "--base" : "--model"} ${model ?? home}: no tokenizer in it`,
-    );
-  }
-  readDefectRows(samples);
-  if (valid !== undefined) readDefectRows(valid);
-  return { configFile: join(home, "config.json") };
+  requireFolder("--base", base);
+  const configFile = join(base, "config.json");
+  const config = parseConfig(readInputFile("--base ", configFile), configFile);
+  requireReadable(given.codeMaxLen, config, configFile);
+  openTokenizer({ ...given, model: base }, { config, checkpoint: { files: [configFile] } });
+  return configFile;
 }
 
 function labelledIds(file: string, labels: number, tokenizer: Tokenizer, maxLen: number): LabelledIds {

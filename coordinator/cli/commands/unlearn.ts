@@ -1,19 +1,20 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
+import { SamplesError } from "../../data/errors.ts";
 import { readDefectRows } from "../../data/samples.ts";
 import { readJsonLines } from "../../data/text-file.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, modelOptions, outOption, samplesOption } from "../common-options.ts";
+import { requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
 import { strongestFirst } from "../found-triggers.ts";
-import { type OpenedModel, openModel, openTokenizer, publishCheckpoint } from "../open-model.ts";
+import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
 import { flag, idList, option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type RepairReport, repair, type UnlearnedTrigger, writeRepaired } from "../repair.ts";
-import { repairOptions } from "../repair-options.ts";
+import { checkRepairOptions, repairOptions } from "../repair-options.ts";
 
 const options = {
   ...modelOptions,
@@ -97,7 +98,8 @@ export function showRepair(report: RepairReport): string {
 
 async function readInputs(given: UnlearnOptions) {
   requireFreshFolder(given.out);
-  const opened = await openModel(given);
+  checkRepairOptions(given);
+  const opened = await openWholeModel(given);
   const tokenizer = openTokenizer(given, opened);
   const trigger = triggerOf(given, tokenizer, opened);
   const rows = readDefectRows(given.samples, {
@@ -115,7 +117,6 @@ async function readInputs(given: UnlearnOptions) {
   if (given.replay !== undefined && given.plan !== "published")
     throw new InputError("--replay: only with --plan published");
   const batches = given.replay === undefined ? undefined : readBatches(given.replay, rows.length);
-  await verifyWeights(opened.checkpoint);
   return { opened, tokenizer, rows, trigger, batches };
 }
 
@@ -128,21 +129,19 @@ function triggerOf(
   if (sources.length !== 1)
     throw new InputError("--trigger, --trigger-ids or --scan: give exactly one of the three");
   const trigger = given.scan === undefined ? givenTrigger(given, tokenizer) : scannedTrigger(given.scan);
-  for (const [name, label] of [
-    ["victim", trigger.victim_label],
-    ["target", trigger.target_label],
-  ] as const) {
-    if (label >= labels)
-      throw new InputError(`--${name}-label ${label}: the model knows labels 0 to ${labels - 1}`);
-  }
+  requireDirection({ victimLabel: trigger.victim_label, targetLabel: trigger.target_label }, labels);
   const unknown = trigger.ids.find((id) => id >= config.vocabSize);
   if (unknown !== undefined) {
-    throw new InputError(`trigger id ${unknown}: the model's vocabulary has ${config.vocabSize} entries`);
+    const source =
+      given.scan === undefined ? `--trigger-ids ${trigger.ids.join(",")}` : `--scan ${given.scan}`;
+    throw new InputError(`${source}: id ${unknown} is not in the model's vocabulary of ${config.vocabSize}`);
   }
   return trigger;
 }
 
 function givenTrigger(given: UnlearnOptions, tokenizer: Tokenizer): UnlearnedTrigger {
+  if (given.trigger?.trim() === "")
+    throw new InputError(`--trigger ${JSON.stringify(given.trigger)}: is empty`);
   const ids = given.triggerIds ?? tokenizer.encode(given.trigger!);
   return {
     ids,
@@ -171,8 +170,8 @@ function scannedTrigger(path: string): UnlearnedTrigger {
   }
   const parsed = z.object({ searches: z.array(Found) }).safeParse(json);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new InputError(`--scan ${file}: ${issue.path.join(".")}: ${issue.message}`);
+    const field = parsed.error.issues[0]!.path.join(".");
+    throw new InputError(`--scan ${file}: ${field}: is missing, or not as a scan writes it`);
   }
   const strongest = strongestFirst(parsed.data.searches)[0];
   if (strongest === undefined) throw new InputError(`--scan ${file}: no search found a trigger`);
@@ -180,21 +179,17 @@ function scannedTrigger(path: string): UnlearnedTrigger {
   return { ...trigger!, victim_label, target_label };
 }
 
+/** Rows of each step from a trace of `unlearn --trace`. */
 function readBatches(file: string, rows: number): number[][] {
-  const Line = z.object({
-    batch: z
-      .array(
-        z
-          .int()
-          .min(0)
-          .max(rows - 1),
-      )
-      .min(1),
-  });
-  return readJsonLines(file).map(({ line, value }) => {
-    const parsed = Line.safeParse(value);
-    if (parsed.success) return parsed.data.batch;
-    const issue = parsed.error.issues[0]!;
-    throw new InputError(`--replay ${file}:${line}: ${issue.path.join(".") || "batch"}: ${issue.message}`);
+  return readJsonLines(file).map(({ line, value: { batch } }) => {
+    const refuse = (field: string, value: unknown, reason: string): never => {
+      throw new SamplesError(reason, { file, line, field, value: value ?? null });
+    };
+    if (!Array.isArray(batch) || batch.length === 0) {
+      return refuse("batch", batch, "expected a list of row numbers");
+    }
+    const wrong = batch.findIndex((row) => !Number.isInteger(row) || row < 0 || row >= rows);
+    if (wrong !== -1) refuse(`batch[${wrong}]`, batch[wrong], `the samples have rows 0 to ${rows - 1}`);
+    return batch as number[];
   });
 }
