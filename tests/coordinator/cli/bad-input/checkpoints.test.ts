@@ -228,6 +228,35 @@ describe("a weight", () => {
   refuses(cases);
 });
 
+describe("damaged weights", () => {
+  const flags = ({ model, samples }: Scene): string[] => [
+    "--model",
+    model,
+    "--samples",
+    samples,
+    "--code-max-len",
+    "64",
+  ];
+  const commands: Record<string, (scene: Scene) => string[]> = {
+    inspect: ({ model }) => ["--model", model],
+    predict: flags,
+    evaluate: flags,
+    train: (scene) => [...flags(scene), "--out", scene.out],
+    unlearn: (scene) => [...flags(scene), "--out", scene.out, "--trigger", "x"],
+    clean: (scene) => [...flags(scene), "--out", scene.out],
+  };
+  refuses(
+    Object.entries(commands).map(([name, words]) => ({
+      name: `${name} refuses them too`,
+      words: async (scene) => {
+        flipBit(join(scene.model, "model.bin"), 250_000);
+        return [name, ...words(scene)];
+      },
+      says: ["model.bin", "CRC-32"],
+    })),
+  );
+});
+
 describe("a weight file", () => {
   const bin = (spoil: (file: string) => void): Case["words"] =>
     scanAfter(({ model }) => spoil(join(model, "model.bin")));

@@ -167,6 +167,16 @@ describe("values that do not fit", () => {
       says: ["--max-grad-norm", "0"],
     },
     {
+      name: "train with rows longer than the model to be made",
+      words: (scene) => trainWords(scene, "--code-max-len", "400"),
+      says: ["--code-max-len 400", "at most 158"],
+    },
+    {
+      name: "train from a folder that is not there",
+      words: (scene) => trainWords(scene, "--model", join(scene.folder, "nowhere")),
+      says: ["--model", "nowhere", "no such folder"],
+    },
+    {
       name: "train without a model",
       words: ({ samples, out }) => ["train", "--samples", samples, "--out", out],
       says: ["--base is missing", "config.json"],
