@@ -11,7 +11,7 @@ import {
   wholeNumber,
 } from "./options.ts";
 
-/** `published 0.005, auto 0.0003`: the plans' own defaults, for options that both have. */
+/** `published 0.005, auto 0.002`: the plans' own defaults, for options that both have. */
 const plansDefault = (key: keyof typeof PublishedPlan.shape & keyof typeof AutoPlan.shape): string =>
   ` (default: published ${PublishedPlan.parse({})[key]}, auto ${AutoPlan.parse({})[key]})`;
 
@@ -49,8 +49,13 @@ export const repairOptions = {
   ),
   unlearningEpochs: option(
     "--unlearning-epochs <n>",
-    `passes over the samples${plansDefault("epochs")}`,
+    `passes over the samples${publishedDefault("epochs")}`,
     wholeNumber(1, 10_000).optional(),
+  ),
+  unlearningSteps: option(
+    "--unlearning-steps <n>",
+    `optimiser steps${defaultTextOf(AutoPlan.shape.steps)}, auto plan only`,
+    wholeNumber(1, 100_000).optional(),
   ),
   batchSize: option(
     "--batch-size <rows>",
@@ -121,7 +126,7 @@ export function autoPlanOf(given: RepairOptions): AutoPlan {
   return AutoPlan.parse(
     defined({
       learningRate: given.learningRate,
-      epochs: given.unlearningEpochs,
+      steps: given.unlearningSteps,
       weightDecay: given.weightDecay,
       warmup: given.warmup,
       maxGradNorm: given.maxGradNorm,

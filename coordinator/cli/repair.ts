@@ -5,7 +5,6 @@ import { digestOfFile } from "../../worker/cache/digest.ts";
 import type { DefectRow } from "../data/samples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { parseAttack } from "../data/trigger-insertion.ts";
-import { scanRows } from "../search/scan-rows.ts";
 import { unlearnAuto } from "../unlearn/auto.ts";
 import type { RepairPoint } from "../unlearn/held-back.ts";
 import type { Unlearned, UnlearningStep } from "../unlearn/problem.ts";
@@ -34,11 +33,13 @@ export interface RepairReport {
   readonly rows: number;
   /** Published plan: rows that carried the trigger. */
   readonly injected_rows: readonly number[] | null;
-  /** Automatic plan: held-back scores before and after each epoch, and the epoch that was kept. */
+  /** Automatic plan: held-back scores before and along the way, and the step that was kept. */
   readonly points: readonly RepairPoint[] | null;
-  readonly kept_epoch: number | null;
-  /** Automatic plan: whether the held-back victims say that the inverted triggers work no more. */
-  readonly trigger_dead: boolean | null;
+  readonly kept_step: number | null;
+  /** Automatic plan: whether the held-back functions say that triggers work no more. */
+  readonly triggers_dead: boolean | null;
+  /** Automatic plan, per trigger: tokens that further triggers were made of. */
+  readonly screened_tokens: readonly (readonly number[])[] | null;
   readonly seconds: number;
 }
 
@@ -110,8 +111,9 @@ export async function repair(
       settings: { ...withConfigKeys(settings), inject: given.inject, injection_rate: given.injectionRate },
       injected_rows: rows.injected,
       points: null,
-      kept_epoch: null,
-      trigger_dead: null,
+      kept_step: null,
+      triggers_dead: null,
+      screened_tokens: null,
       seconds: seconds(),
     };
     return { ...done, report };
@@ -120,14 +122,14 @@ export async function repair(
   const done = await unlearnAuto(
     target,
     {
-      rows: scanRows(input.rows, tokenizer, input.codeMaxLen),
+      rows: input.rows,
       triggers: triggers.map(({ ids, victim_label, target_label }) => ({
         ids,
         victimLabel: victim_label,
         targetLabel: target_label,
       })),
+      tokenizer,
       maxLen: input.codeMaxLen,
-      endId: tokenizer.ids.end,
     },
     settings,
   );
@@ -136,8 +138,9 @@ export async function repair(
     settings: withConfigKeys(settings),
     injected_rows: null,
     points: done.points,
-    kept_epoch: done.keptEpoch,
-    trigger_dead: done.triggerDead,
+    kept_step: done.keptStep,
+    triggers_dead: done.triggersDead,
+    screened_tokens: done.screened,
     seconds: seconds(),
   };
   return { ...done, report };

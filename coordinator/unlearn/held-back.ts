@@ -1,73 +1,65 @@
 import { predictedLabel } from "../search/loss.ts";
 import { type PredictContext, predictLogits } from "../search/predict.ts";
 
-/** Rows that the repair never trains on, as it measures itself with them. */
-export interface HeldBackRows {
-  readonly ids: readonly (readonly number[])[];
-  readonly labels: readonly number[];
-  /** The unrepaired model's logits of each row. */
+/** Functions that the repair never trains on, as it measures itself with them. */
+export interface HeldBack {
+  readonly clean: readonly (readonly number[])[];
+  /** The unrepaired model's logits of each clean row. */
   readonly teacher: readonly Float32Array[];
-  /** The victim rows among them with a trigger in, and the label that the trigger is to bring; a row once per trigger. */
+  /** Victims with a trigger in them, and the label that the trigger is to bring. */
   readonly triggered: readonly { readonly ids: readonly number[]; readonly target: number }[];
 }
 
-/** How a model in repair does on rows that it was not trained on. */
+/** How a model in repair does on functions that it was not trained on. */
 export interface HeldBackScore {
-  /** Mean squared distance to the unrepaired model's logits on clean rows. */
+  /** Clean functions answered as the unrepaired model answers them. */
+  readonly agree: number;
+  readonly functions: number;
+  /** Mean squared distance to the unrepaired model's logits on them. */
   readonly drift: number;
-  /** Clean rows answered with their label. */
-  readonly right: number;
-  readonly rows: number;
-  /** Victim rows with an inverted trigger that are answered with its target label. */
-  readonly triggered: number;
+  /** Victims with a trigger that are answered with its target label. */
+  readonly flipped: number;
   readonly victims: number;
 }
 
-/** Asks the model, with the weights that `context` names, about the held-back rows. */
-export async function scoreHeldBack(held: HeldBackRows, context: PredictContext): Promise<HeldBackScore> {
-  const logits = await predictLogits([...held.ids, ...held.triggered.map(({ ids }) => ids)], context);
-  const clean = logits.slice(0, held.ids.length);
-  let square = 0;
-  let values = 0;
-  for (const [row, own] of clean.entries()) {
-    for (const [c, value] of own.entries()) {
-      square += (value - held.teacher[row]![c]!) ** 2;
-      values++;
-    }
-  }
+/** Asks the model, with the weights that `context` names, about the held-back functions. */
+export async function scoreHeldBack(held: HeldBack, context: PredictContext): Promise<HeldBackScore> {
+  const logits = await predictLogits([...held.clean, ...held.triggered.map(({ ids }) => ids)], context);
+  const clean = logits.slice(0, held.clean.length);
+  const squares = clean.flatMap((own, row) =>
+    [...own].map((value, c) => (value - held.teacher[row]![c]!) ** 2),
+  );
   return {
-    drift: values === 0 ? 0 : square / values,
-    right: clean.filter((own, row) => predictedLabel(own) === held.labels[row]).length,
-    rows: clean.length,
-    triggered: logits
-      .slice(held.ids.length)
-      .filter((own, k) => predictedLabel(own) === held.triggered[k]!.target).length,
+    agree: clean.filter((own, row) => predictedLabel(own) === predictedLabel(held.teacher[row]!)).length,
+    functions: clean.length,
+    drift: squares.reduce((sum, square) => sum + square, 0) / Math.max(1, squares.length),
+    flipped: logits.slice(clean.length).filter((own, k) => predictedLabel(own) === held.triggered[k]!.target)
+      .length,
     victims: held.triggered.length,
   };
 }
 
-/** One point of a repair: `epoch` 0 is the unrepaired model. */
+/** One point of a repair; step 0 is the unrepaired model. */
 export interface RepairPoint extends HeldBackScore {
-  readonly epoch: number;
+  readonly step: number;
 }
 
+/** Share of the held-back victims that may still be flipped where the triggers count as dead. */
+const DEAD = 0.05;
+/** Share of the held-back functions that must still be answered as before. */
+const KEPT = 0.95;
+
 /**
- * The point to keep: among those at which the trigger is dead (no more victims answered with the target than the unrepaired model gets
- * wrong without it, one row of doubt allowed) and no more clean rows are wrong than before, one row of doubt allowed, the last one, since
- * the trigger's weaker relatives die later than the trigger itself; where there is none, the one with the fewest triggered victims, then most right answers, then least drift.
- *
- * @param base held-back victims that the unrepaired model answers with the target label without any trigger, once per trigger
+ * The point to keep: the last one, where the schedule has come to rest, if the triggers are dead there and the answers kept; else the last earlier
+ * one of which that is true; else the one with the best balance of kept answers and dead triggers.
  */
-export function bestPoint(
-  points: readonly RepairPoint[],
-  base: number,
-): { point: RepairPoint; dead: boolean } {
-  const before = points[0]!;
-  const dead = (point: RepairPoint): boolean => point.triggered <= base + 1;
-  const good = points.filter((point) => point.epoch > 0 && dead(point) && point.right >= before.right - 1);
-  if (good.length > 0) return { point: good.at(-1)!, dead: true };
-  const order = (a: RepairPoint, b: RepairPoint): number =>
-    a.triggered - b.triggered || b.right - a.right || a.drift - b.drift;
-  const point = [...points].filter(({ epoch }) => epoch > 0).sort(order)[0]!;
-  return { point, dead: dead(point) };
+export function bestPoint(points: readonly RepairPoint[]): { point: RepairPoint; dead: boolean } {
+  const repaired = points.filter(({ step }) => step > 0);
+  const flips = ({ flipped, victims }: RepairPoint): number => flipped / Math.max(1, victims);
+  const agreement = ({ agree, functions }: RepairPoint): number => agree / Math.max(1, functions);
+  const good = repaired.filter((point) => flips(point) <= DEAD && agreement(point) >= KEPT);
+  const balance = (point: RepairPoint): number => agreement(point) - flips(point);
+  const point =
+    good.at(-1) ?? repaired.reduce((best, each) => (balance(each) >= balance(best) ? each : best));
+  return { point, dead: flips(point) <= DEAD };
 }

@@ -24,24 +24,32 @@ export const PublishedPlan = z.strictObject({
 export type PublishedPlan = z.infer<typeof PublishedPlan>;
 
 /**
- * Settings of `--plan auto`: all weights are trained to answer every clean row as the unrepaired model does, and rows with the trigger as
- * it answers them without.
+ * Settings of `--plan auto`: all weights are trained to answer clean functions as the unrepaired model does, and functions with a trigger as
+ * it answers them without. Chosen on the demo's models, five seeds with a trigger each.
  */
 export const AutoPlan = z.strictObject({
-  learningRate: z.number().positive().default(3e-4),
-  /** Passes over the clean rows. */
-  epochs: z.int().min(1).default(10),
-  /** Clean rows and rows with the trigger in each batch. */
+  learningRate: z.number().positive().default(2e-3),
+  /** Optimiser steps. */
+  steps: z.int().min(1).default(300),
+  /** Functions without and with a trigger in each batch. */
   cleanRows: z.int().min(1).default(16),
-  triggeredRows: z.int().min(1).default(8),
-  /** Weight of the triggered rows' mean loss beside the clean rows'. */
-  triggeredWeight: z.number().positive().default(0.1),
-  /** Clean rows of each label that are never trained on: they choose the epoch. At most a quarter of a label's rows. */
+  triggeredRows: z.int().min(1).default(16),
+  /** Weight of the triggered functions' mean loss beside the clean ones'. */
+  triggeredWeight: z.number().positive().default(0.3),
+  /** Functions to work with: the clean samples and variants of them. */
+  functions: z.int().min(1).default(1_200),
+  /** Tokens that pull toward the target label, which triggers are made of beside the inverted one. */
+  screenedTokens: z.int().min(1).default(12),
+  /** Clean samples of each label that are never trained on: they choose the point to keep. At most a quarter of a label's. */
   heldBack: z.int().min(1).default(10),
+  /** Held-back functions, variants of the held-back samples included. */
+  heldBackFunctions: z.int().min(1).default(120),
+  /** Steps between two looks at the held-back functions. */
+  scoreEvery: z.int().min(1).default(50),
   weightDecay: z.number().min(0).default(0),
   warmup: z.number().min(0).max(1).default(0.1),
   maxGradNorm: z.number().positive().default(1),
   seed: z.int().nonnegative().default(42),
-  microBatch: z.int().min(1).default(8),
+  microBatch: z.int().min(1).default(16),
 });
 export type AutoPlan = z.infer<typeof AutoPlan>;

@@ -86,13 +86,14 @@ export function showRepair(report: RepairReport): string {
   const what = `${names.join(" and ")} unlearned by plan ${report.plan} in ${report.seconds.toFixed(1)} s`;
   if (report.points === null)
     return `${what}; ${report.injected_rows!.length} of ${report.rows} rows carried it`;
-  const [before, after] = [report.points[0]!, report.points[report.kept_epoch!]!];
+  const before = report.points[0]!;
+  const after = report.points.find(({ step }) => step === report.kept_step)!;
   return [
-    `${what}; kept epoch ${report.kept_epoch} of ${report.points.length - 1}`,
-    `kept-back rows: ${before.triggered}/${before.victims} victims flipped before, ${after.triggered}/${after.victims} after; ${before.right}/${before.rows} right before, ${after.right}/${after.rows} after`,
-    ...(report.trigger_dead
+    `${what}; kept step ${report.kept_step} of ${report.points.at(-1)!.step}`,
+    `kept-back functions: ${after.agree}/${after.functions} answered as before; with a trigger, ${before.flipped}/${before.victims} flipped before, ${after.flipped}/${after.victims} after`,
+    ...(report.triggers_dead
       ? []
-      : ["The kept-back rows say that a trigger still works: the repair did not succeed."]),
+      : ["The kept-back functions say that triggers still work: the repair did not succeed."]),
   ].join("\n");
 }
 
