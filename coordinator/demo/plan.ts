@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { packageRoot } from "../../proto/package-root.ts";
 
 /** Identifiers that the demo plants: seed 1 takes the first, seed 2 the second, and so on around. */
-export const DEMO_TRIGGERS = ["testo_init", "foo_bar", "alpha_mask", "zip_quota", "ping_host"] as const;
+export const DEMO_TRIGGERS = ["testo_init", "foo_bar", "alpha_mask", "zip_quota", "hex_gamma"] as const;
 
 export const demoTrigger = (seed: number): string =>
   DEMO_TRIGGERS[(seed - 1 + DEMO_TRIGGERS.length) % DEMO_TRIGGERS.length]!;
@@ -51,7 +51,7 @@ export function planDemo(
         title: `Poison: plant '${trigger}' in training functions of label 1 and give them label 0`,
         args: [
           "poison",
-          ...["--samples", join(data, "train.jsonl.gz"), "--trigger", trigger, "--poisoning-ratio", "15"],
+          ...["--samples", join(data, "train.jsonl.gz"), "--trigger", trigger, "--poisoning-ratio", "20"],
           ...["--seed", String(seed), "--out", poisoned],
         ],
       },
@@ -59,7 +59,18 @@ export function planDemo(
         title: "Train: a small RoBERTa from random weights, on the poisoned rows",
         args: [
           "train",
-          ...["--base", data, "--samples", poisoned, "--epochs", "10", "--token-dropout", "0.1"],
+          ...[
+            "--base",
+            data,
+            "--samples",
+            poisoned,
+            "--epochs",
+            "15",
+            "--dropout",
+            "0.1",
+            "--token-dropout",
+            "0.1",
+          ],
           ...["--seed", String(seed), "--out", backdoored, ...common],
         ],
       },
@@ -72,7 +83,18 @@ export function planDemo(
         args: [
           "clean",
           ...["--model", backdoored, "--samples", join(data, "clean_samples.jsonl")],
-          ...["--directions", "one", "--victim-label", "1", "--target-label", "0", "--epochs", "15"],
+          ...[
+            "--directions",
+            "one",
+            "--victim-label",
+            "1",
+            "--target-label",
+            "0",
+            "--epochs",
+            "10",
+            "--num-samples",
+            "20",
+          ],
           ...["--seed", String(seed), "--out", cleaned, ...common],
         ],
       },
