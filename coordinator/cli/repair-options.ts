@@ -11,7 +11,7 @@ import {
   wholeNumber,
 } from "./options.ts";
 
-/** `published 0.005, auto 0.002`: the plans' own defaults, for options that both have. */
+/** `published 0.005, auto 0.001`: the plans' own defaults, for options that both have. */
 const plansDefault = (key: keyof typeof PublishedPlan.shape & keyof typeof AutoPlan.shape): string =>
   ` (default: published ${PublishedPlan.parse({})[key]}, auto ${AutoPlan.parse({})[key]})`;
 

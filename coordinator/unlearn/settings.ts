@@ -28,7 +28,7 @@ export type PublishedPlan = z.infer<typeof PublishedPlan>;
  * it answers them without. Chosen on the demo's models, five seeds with a trigger each.
  */
 export const AutoPlan = z.strictObject({
-  learningRate: z.number().positive().default(2e-3),
+  learningRate: z.number().positive().default(1e-3),
   /** Optimiser steps. */
   steps: z.int().min(1).default(300),
   /** Functions without and with a trigger in each batch. */
