@@ -1,4 +1,3 @@
-import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
@@ -9,29 +8,12 @@ import { runScan } from "../../coordinator/search/scan.ts";
 import type { TraceRecord } from "../../coordinator/search/scan-result.ts";
 import { scanRows } from "../../coordinator/search/scan-rows.ts";
 import { ScanSettings } from "../../coordinator/search/settings.ts";
-import { initialWeights } from "../../coordinator/training/initial.ts";
-import { packageRoot } from "../../proto/package-root.ts";
-import { writeTorchZip } from "../../worker/checkpoint/write-torch-zip.ts";
-import { parseConfig } from "../../worker/models/config.ts";
-import { wrappedShapes } from "../../worker/models/layout.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { killBusyWorker, startCluster } from "../support/cluster.ts";
 import { startNatsServer } from "../support/nats-server.ts";
-import { tempFolder } from "../support/temp-folder.ts";
+import { demoData as data, randomModel } from "../support/random-model.ts";
 
-const data = join(packageRoot, "coordinator", "demo", "data");
 const MAX_LEN = 96;
-
-/** A RoBERTa of the demo's shape with random weights, large enough that logits differ. */
-async function randomModel(): Promise<string> {
-  const folder = tempFolder();
-  const config = parseConfig(readFileSync(join(data, "config.json"), "utf8"));
-  const weights = initialWeights(wrappedShapes(config), { range: 0.3, padId: config.padId, seed: 7 });
-  const tensors = [...weights].map(([name, tensor]) => ({ name, dtype: "float32" as const, ...tensor }));
-  await writeTorchZip(join(folder, "model.bin"), tensors);
-  copyFileSync(join(data, "config.json"), join(folder, "config.json"));
-  return folder;
-}
 
 /** The lines of `trace.jsonl` of a small scan, as text: every id and every bit of every loss. */
 async function traceOf(coordinator: Coordinator, model: string, onFirstStep?: () => void): Promise<string[]> {
