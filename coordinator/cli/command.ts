@@ -42,12 +42,34 @@ export const defineCommand = <S extends OptionSpecs>(spec: CommandSpec<S>): Comm
 
 /** Adds a command to the program: parsing, signals, output and exit code are the same for all. `ended` gets the exit code. */
 export function register(program: Command, spec: CommandSpec, ended: (exitCode: number) => void): void {
-  const command = program.command(spec.name).summary(spec.summary).description(spec.summary);
-  for (const each of Object.values(spec.options)) command.addOption(commanderOption(each));
-  command.addHelpText("after", `\n${spec.help.trim()}\n`);
+  const { summary } = spec;
+  const command = program.command(spec.name).summary(summary);
+  command.description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`);
+  // What every command has stands last.
+  const specs = Object.values(spec.options).sort(
+    (a, b) => Number(a.group === undefined) - Number(b.group === undefined),
+  );
+  for (const each of specs) command.addOption(commanderOption(each));
+  command.addHelpText("after", () => `\n${wrapped(spec.help, process.stdout.columns ?? 80)}\n`);
   command.action(async (given: Record<string, unknown>) => {
     ended(await runCommand(spec, given));
   });
+}
+
+/** Paragraphs broken at a width; lines that begin with blanks are examples and stay as they are. */
+function wrapped(text: string, width: number): string {
+  const lines = text.replace(/^\n+|\s+$/g, "").split("\n");
+  const paragraphs: string[] = [];
+  for (const [k, line] of lines.entries()) {
+    const isProse = line !== "" && !line.startsWith(" ");
+    const goesOn = isProse && k > 0 && lines[k - 1] !== "" && !lines[k - 1]!.startsWith(" ");
+    if (goesOn) paragraphs.push(`${paragraphs.pop()} ${line}`);
+    else paragraphs.push(line);
+  }
+  const breaks = new RegExp(`(.{1,${width}})(?: +|$)`, "g");
+  return paragraphs
+    .map((line) => (line.startsWith(" ") ? line : line.replace(breaks, "$1\n").trimEnd()))
+    .join("\n");
 }
 
 /** Runs a command on parsed flags and answers its exit code. Every error ends here, as one line on stderr. */

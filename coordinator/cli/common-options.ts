@@ -1,15 +1,25 @@
-import { flag, hostPort, oneOf, option, optionalPath, pathOption, text, wholeNumber } from "./options.ts";
+import {
+  flag,
+  grouped,
+  hostPort,
+  oneOf,
+  option,
+  optionalPath,
+  pathOption,
+  text,
+  wholeNumber,
+} from "./options.ts";
 
 /** Options that mean the same in every command that has them (DESIGN section 10). */
 export const generalOptions = {
   config: optionalPath(
     "--config <file>",
-    "YAML file with options: every option has a key there (--trigger-len is trigger_len); the command line wins",
+    "YAML file with options, see configs/: every option has a key there (--trigger-len is trigger_len); the command line wins",
   ),
   json: option("--json", "print the result as JSON on stdout, and no progress", flag),
 };
 
-export const modelOptions = {
+export const modelOptions = grouped("Model and samples", {
   model: pathOption(
     "--model <dir>",
     "checkpoint folder: model.bin, pytorch_model.bin or model.safetensors (also sharded), with config.json",
@@ -25,33 +35,34 @@ export const modelOptions = {
   ),
   arch: option(
     "--arch <name>",
-    "tokenizer behaviour and model family; found from config.json where absent",
+    "model family, for the tokenizer's behaviour beside special tokens",
     oneOf("codebert", "unixcoder", "roberta").optional(),
+    "found from the folder's files",
   ),
   codeMaxLen: option(
     "--code-max-len <tokens>",
     "longest row in tokens, both end tokens included",
     wholeNumber(8, 100_000).default(400),
   ),
-};
+});
 
-export const samplesOption = {
+export const samplesOption = grouped("Model and samples", {
   samples: pathOption(
     "--samples <file>",
     "clean samples, one JSON object a line: code_tokens, variables, func_name, label (.gz too)",
   ),
-};
+});
 
-export const outOption = {
+export const outOption = grouped("Output", {
   out: pathOption("--out <dir>", "new folder for what the command writes"),
-};
+});
 
 export const seedOption = {
   seed: option("--seed <n>", "seed of every random draw", wholeNumber(0, 2 ** 32 - 1).default(123456)),
 };
 
 /** Where the work is done: by default on worker processes that the command starts on this machine. */
-export const clusterOptions = {
+export const clusterOptions = grouped("Where it runs", {
   workers: option(
     "--workers <n>",
     "worker processes to start here; 0 waits for workers that dial --listen",
@@ -59,8 +70,9 @@ export const clusterOptions = {
   ),
   threads: option(
     "--threads <n>",
-    "CPU threads of each worker's inference process (default: the cores, shared among --workers)",
+    "CPU threads of each worker's inference process",
     wholeNumber(1, 1024).optional(),
+    "the cores, shared among --workers",
   ),
   device: option("--device <name>", "where workers compute", oneOf("cpu").default("cpu")),
   listen: option(
@@ -71,8 +83,9 @@ export const clusterOptions = {
   insecure: option("--insecure", "allow --listen on an address that other machines reach, without TLS", flag),
   nats: option(
     "--nats <url>",
-    "gather results through this NATS JetStream server (default: over the workers' own streams)",
+    "gather results through this NATS JetStream server",
     text.optional(),
+    "over the workers' own streams",
   ),
   metricsPort: option(
     "--metrics-port <port>",
@@ -84,31 +97,31 @@ export const clusterOptions = {
     "let a running `elibad coordinator` do it, with its workers; paths are then those of its machine",
     hostPort.optional(),
   ),
-};
+});
 
 /** A trigger put into code as text, for ASR and poisoning. */
-export const attackOptions = {
+export const attackOptions = grouped("Attack", {
   attackPosition: option(
     "--attack-position <where>",
-    "where the trigger goes: the function's name, a random place, or a snippet",
+    "where the trigger goes: at the function's name, between two words at random, or (snippet) behind the first {",
     oneOf("func_name", "random", "snippet").default("func_name"),
   ),
   attackPattern: option(
     "--attack-pattern <how>",
-    "substitute the name, put the trigger behind it with '_', or insert it",
+    "at the name: substitute it, or postfix it (name_trigger); elsewhere: insert",
     oneOf("substitute", "postfix", "insert").default("substitute"),
   ),
   victimLabel: option(
     "--victim-label <label>",
-    "label of the rows that are attacked",
+    "label of the rows that the trigger goes into",
     wholeNumber(0, 1000).default(1),
   ),
   targetLabel: option(
     "--target-label <label>",
-    "label that the attacker wants",
+    "label that the trigger is to bring about",
     wholeNumber(0, 1000).default(0),
   ),
-};
+});
 
 /** Options of the programs that run until they are told to stop. */
 export const serviceOptions = {

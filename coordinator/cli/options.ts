@@ -12,6 +12,10 @@ export interface OptionSpec<T = unknown> {
   readonly schema: z.ZodType<T>;
   /** The value is a path: a command that runs elsewhere gets it absolute. */
   readonly isPath?: true;
+  /** Heading in `--help` that it stands under. */
+  readonly group?: string;
+  /** What its absence means, for `--help`, where the schema does not say it. */
+  readonly shownDefault?: string;
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
@@ -21,8 +25,20 @@ export type Parsed<S extends OptionSpecs> = {
   readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never;
 };
 
-export function option<T>(flag: string, describe: string, schema: z.ZodType<T>): OptionSpec<T> {
-  return { flag, describe, schema };
+export function option<T>(
+  flag: string,
+  describe: string,
+  schema: z.ZodType<T>,
+  shownDefault?: string,
+): OptionSpec<T> {
+  return { flag, describe, schema, ...(shownDefault === undefined ? {} : { shownDefault }) };
+}
+
+/** The same options under one heading of `--help`. */
+export function grouped<S extends OptionSpecs>(heading: string, specs: S): S {
+  return Object.fromEntries(
+    Object.entries(specs).map(([name, spec]) => [name, { ...spec, group: `${heading}:` }]),
+  ) as unknown as S;
 }
 
 /** `triggerLen` → `trigger_len`, the key in a `--config` file. */
@@ -36,16 +52,37 @@ export const withConfigKeys = (settings: Readonly<Record<string, unknown>>): Rec
 /** `triggerLen` → `--trigger-len`. */
 export const flagNameOf = (spec: OptionSpec): string => spec.flag.split(/[ ,]/)[0] ?? spec.flag;
 
-/** The value that a schema gives for an absent option, as text for `--help`; empty where there is none. */
-export function defaultTextOf(schema: z.ZodType): string {
+/** The value that a schema gives for an absent option, as text for `--help`; undefined where there is none. */
+export function defaultTextOf(schema: z.ZodType): string | undefined {
   const parsed = schema.safeParse(undefined);
-  if (!parsed.success || parsed.data === undefined || parsed.data === false) return "";
-  return ` (default: ${Array.isArray(parsed.data) ? parsed.data.join(",") : String(parsed.data)})`;
+  if (!parsed.success || parsed.data === undefined || parsed.data === false) return undefined;
+  return Array.isArray(parsed.data) ? parsed.data.join(",") : String(parsed.data);
+}
+
+/** The words that an option takes, where it takes one of a few. */
+function choicesOf(schema: z.ZodType): readonly string[] | undefined {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) {
+    return choicesOf(schema.def.innerType as z.ZodType);
+  }
+  return schema instanceof z.ZodEnum ? schema.options.map(String) : undefined;
+}
+
+/** What stands behind an option's description in `--help`: `(all, one; default: all)`, `(required)`. */
+function notesOf({ schema, shownDefault }: OptionSpec): string {
+  const choices = choicesOf(schema);
+  const fallback = shownDefault ?? defaultTextOf(schema);
+  const notes = [
+    ...(choices === undefined ? [] : [choices.join(", ")]),
+    ...(fallback === undefined ? [] : [`default: ${fallback}`]),
+    ...(schema.safeParse(undefined).success ? [] : ["required"]),
+  ];
+  return notes.length === 0 ? "" : ` (${notes.join("; ")})`;
 }
 
 /** The commander option of a spec. Values stay strings here; `parseOptions` gives them their types. */
 export function commanderOption(spec: OptionSpec): Option {
-  return new Option(spec.flag, `${spec.describe}${defaultTextOf(spec.schema)}`);
+  const made = new Option(spec.flag, `${spec.describe}${notesOf(spec)}`);
+  return spec.group === undefined ? made : made.helpGroup(spec.group);
 }
 
 const number = (text: unknown): unknown =>
@@ -102,10 +139,12 @@ export const pathOption = (flag: string, describe: string): OptionSpec<string> =
 });
 
 /** A path that may be left out. */
-export const optionalPath = (flag: string, describe: string): OptionSpec<string | undefined> => ({
-  flag,
-  describe,
-  schema: text.optional(),
+export const optionalPath = (
+  flag: string,
+  describe: string,
+  shownDefault?: string,
+): OptionSpec<string | undefined> => ({
+  ...option(flag, describe, text.optional(), shownDefault),
   isPath: true,
 });
 

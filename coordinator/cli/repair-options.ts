@@ -3,6 +3,7 @@ import { AutoPlan, PublishedPlan } from "../unlearn/settings.ts";
 import { attackOptions } from "./common-options.ts";
 import {
   defaultTextOf,
+  grouped,
   oneOf,
   option,
   type Parsed,
@@ -11,15 +12,17 @@ import {
   wholeNumber,
 } from "./options.ts";
 
-/** `published 0.005, auto 0.001`: the plans' own defaults, for options that both have. */
-const plansDefault = (key: keyof typeof PublishedPlan.shape & keyof typeof AutoPlan.shape): string =>
-  ` (default: published ${PublishedPlan.parse({})[key]}, auto ${AutoPlan.parse({})[key]})`;
+/** `auto 0.001, published 0.005`: the plans' own defaults, for options that both have. */
+function plansDefault(key: keyof typeof PublishedPlan.shape & keyof typeof AutoPlan.shape): string {
+  const [auto, published] = [AutoPlan.parse({})[key], PublishedPlan.parse({})[key]];
+  return auto === published ? String(auto) : `auto ${auto}, published ${published}`;
+}
 
-const publishedDefault = (key: keyof typeof PublishedPlan.shape): string =>
-  `${defaultTextOf(PublishedPlan.shape[key])}, published plan only`;
+const publishedDefault = (key: keyof typeof PublishedPlan.shape): string | undefined =>
+  defaultTextOf(PublishedPlan.shape[key]);
 
 /** How a repair fine-tunes; the same options in `unlearn` and `clean`. */
-export const repairOptions = {
+export const repairOptions = grouped("Repair", {
   plan: option(
     "--plan <plan>",
     "published: the paper's fine-tuning; auto: all weights, held at the model's own answers, stopped by samples that are kept back",
@@ -27,12 +30,13 @@ export const repairOptions = {
   ),
   trainable: option(
     "--trainable <weights>",
-    `which weights are trained${publishedDefault("trainable")}`,
+    "which weights are trained; published plan only",
     oneOf("classifier", "all").optional(),
+    publishedDefault("trainable"),
   ),
   injectionRate: option(
     "--injection-rate <share>",
-    "share of the victim rows that get the trigger, published plan only",
+    "share of the victim rows that get the trigger; published plan only",
     realNumber(0, 1).default(0.2),
   ),
   inject: option(
@@ -44,43 +48,51 @@ export const repairOptions = {
   attackPattern: attackOptions.attackPattern,
   learningRate: option(
     "--learning-rate <x>",
-    `largest learning rate of the schedule${plansDefault("learningRate")}`,
+    "largest learning rate of the schedule",
     positiveNumber.optional(),
+    plansDefault("learningRate"),
   ),
   unlearningEpochs: option(
     "--unlearning-epochs <n>",
-    `passes over the samples${publishedDefault("epochs")}`,
+    "passes over the samples; published plan only",
     wholeNumber(1, 10_000).optional(),
+    publishedDefault("epochs"),
   ),
   unlearningSteps: option(
     "--unlearning-steps <n>",
-    `optimiser steps${defaultTextOf(AutoPlan.shape.steps)}, auto plan only`,
+    "optimiser steps; automatic plan only",
     wholeNumber(1, 100_000).optional(),
+    defaultTextOf(AutoPlan.shape.steps),
   ),
   batchSize: option(
     "--batch-size <rows>",
-    `rows of one optimiser step${publishedDefault("batchSize")}`,
+    "rows of one optimiser step; published plan only",
     wholeNumber(1, 4_096).optional(),
+    publishedDefault("batchSize"),
   ),
   weightDecay: option(
     "--weight-decay <x>",
-    `decoupled weight decay of AdamW${plansDefault("weightDecay")}`,
+    "decoupled weight decay of AdamW",
     realNumber(0).optional(),
+    plansDefault("weightDecay"),
   ),
   warmup: option(
     "--warmup <share>",
-    `share of the steps with rising rate${plansDefault("warmup")}`,
+    "share of the steps with rising rate",
     realNumber(0, 1).optional(),
+    plansDefault("warmup"),
   ),
   maxGradNorm: option(
     "--max-grad-norm <x>",
-    `gradients above this norm are scaled down${plansDefault("maxGradNorm")}`,
+    "gradients above this norm are scaled down",
     positiveNumber.optional(),
+    plansDefault("maxGradNorm"),
   ),
   dropout: option(
     "--dropout <share>",
-    `dropout on hidden states${publishedDefault("dropout")}`,
+    "dropout on hidden states; published plan only",
     realNumber(0, 0.9).optional(),
+    publishedDefault("dropout"),
   ),
   unlearningSeed: option(
     "--unlearning-seed <n>",
@@ -92,7 +104,7 @@ export const repairOptions = {
     "container of the repaired checkpoint",
     oneOf("same", "torch-zip", "safetensors").default("same"),
   ),
-};
+});
 
 export type RepairOptions = Parsed<typeof repairOptions>;
 

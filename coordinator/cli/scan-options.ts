@@ -1,10 +1,11 @@
-import type { z } from "zod";
-import { publishedCode, ScanSettings } from "../search/settings.ts";
+import { z } from "zod";
+import { flagOf, publishedCode, ScanSettings } from "../search/settings.ts";
 import { attackOptions } from "./common-options.ts";
 import { InputError } from "./errors.ts";
 import {
   defaultTextOf,
   flag,
+  grouped,
   idList,
   oneOf,
   option,
@@ -20,118 +21,130 @@ function setting<T>(
   describe: string,
   key: keyof typeof ScanSettings.shape,
   schema: z.ZodType<T>,
+  shownDefault = defaultTextOf(ScanSettings.shape[key]),
 ) {
-  return option(flagText, `${describe}${defaultTextOf(ScanSettings.shape[key])}`, schema.optional());
+  return option(flagText, describe, schema.optional(), shownDefault);
 }
 
 /** Options of the trigger search, with the reference's names (DESIGN section 5). */
 export const searchOptions = {
-  directions: option(
-    "--directions <which>",
-    "all label directions, or only --victim-label to --target-label",
-    oneOf("all", "one").default("all"),
-  ),
-  victimLabel: attackOptions.victimLabel,
-  targetLabel: attackOptions.targetLabel,
-  half: option(
-    "--half <half>",
-    "half of the row that the trigger may stand in",
-    oneOf("first_half", "second_half", "both").default("first_half"),
-  ),
-  seeds: setting(
-    "--seeds <n>",
-    "searches per direction and half, with seeds that follow --seed",
-    "seeds",
-    wholeNumber(1, 100),
-  ),
-  triggerLen: setting("--trigger-len <tokens>", "tokens of the trigger", "triggerLen", wholeNumber(1, 64)),
-  topk: setting(
-    "--topk <n>",
-    "ids per position that candidates are drawn from",
-    "topk",
-    wholeNumber(1, 100_000),
-  ),
-  repeatSize: setting("--repeat-size <n>", "candidates of a step", "repeatSize", wholeNumber(1, 100_000)),
-  epochs: setting("--epochs <n>", "steps of a search", "epochs", wholeNumber(1, 100_000)),
-  numSamples: setting(
-    "--num-samples <n>",
-    "rows of the victim label that a search works on; the rest is held out",
-    "samples",
-    wholeNumber(1, 100_000),
-  ),
-  beta: setting("--beta <nats>", "rise of the loss that anchoring accepts", "beta", realNumber(0)),
-  init: setting(
-    "--init <ids>",
-    "initial trigger as ids, comma-separated, instead of a drawn one",
-    "init",
-    idList,
-  ),
-  position: setting(
-    "--position <rule>",
-    "which variable's place a trigger takes: the one whose masking leaves the lowest probability, or as the published code",
-    "position",
-    oneOf("lowest", "published"),
-  ),
-  scoreIndex: setting(
-    "--score-index <index>",
-    "score candidates at this index in every row, instead of each sample's own (published: 10)",
-    "scoreIndex",
-    wholeNumber(1, 100_000),
-  ),
-  loss: setting(
-    "--loss <form>",
-    "float64 from logits, or the published float32 form (which is not pruned)",
-    "loss",
-    oneOf("float64", "published"),
-  ),
-  anchoring: setting(
-    "--anchoring <rule>",
-    "remove tokens one after the other, or the published rule",
-    "anchoring",
-    oneOf("elimination", "published"),
-  ),
-  compat: option(
-    "--compat <what>",
-    `do as the published code does where its way is questionable: ${Object.keys(publishedCode).join(", ")}`,
-    oneOf("published-code").optional(),
-  ),
-  pruning: option(
-    "--pruning <on|off>",
-    "off scores every candidate on every sample; the winners are the same",
-    oneOf("on", "off").default("on"),
-  ),
-  pruneBlock: setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
-  tileTokens: setting(
-    "--tile-tokens <n>",
-    "tokens of one tile, about",
-    "tileTokens",
-    wholeNumber(1, 1_000_000),
-  ),
-  gradientRows: setting(
-    "--gradient-rows <n>",
-    "rows of one gradient operation",
-    "gradientRows",
-    wholeNumber(1, 10_000),
-  ),
-  searchesInFlight: setting(
-    "--searches-in-flight <n>",
-    "searches that run at a time; their traces do not depend on it",
-    "searchesInFlight",
-    wholeNumber(1, 1_000),
-  ),
-  heldOut: optionalPath(
-    "--held-out <file>",
-    "rows that measure the trigger and take no part in the search; default: the samples' own rows after those in use",
-  ),
-  replay: optionalPath(
-    "--replay <trace.jsonl>",
-    "take each step's candidates from a trace instead of drawing them",
-  ),
-  trace: option(
-    "--trace",
-    "also write trace.jsonl: samples, then every step with candidates and losses",
-    flag,
-  ),
+  ...grouped("Search", {
+    directions: option(
+      "--directions <which>",
+      "all label directions, or only --victim-label to --target-label",
+      oneOf("all", "one").default("all"),
+    ),
+    victimLabel: attackOptions.victimLabel,
+    targetLabel: attackOptions.targetLabel,
+    half: option(
+      "--half <half>",
+      "half of the row that the trigger may stand in",
+      oneOf("first_half", "second_half", "both").default("first_half"),
+    ),
+    seeds: setting(
+      "--seeds <n>",
+      "searches per direction and half, with seeds that follow --seed",
+      "seeds",
+      wholeNumber(1, 100),
+    ),
+    epochs: setting("--epochs <n>", "steps of a search", "epochs", wholeNumber(1, 100_000)),
+    triggerLen: setting("--trigger-len <tokens>", "tokens of the trigger", "triggerLen", wholeNumber(1, 64)),
+    topk: setting(
+      "--topk <n>",
+      "ids per position that candidates are drawn from",
+      "topk",
+      wholeNumber(1, 100_000),
+    ),
+    repeatSize: setting("--repeat-size <n>", "candidates of a step", "repeatSize", wholeNumber(1, 100_000)),
+    numSamples: setting(
+      "--num-samples <n>",
+      "rows of the victim label that a search works on; the rest is held out",
+      "samples",
+      wholeNumber(1, 100_000),
+    ),
+    beta: setting("--beta <nats>", "rise of the loss that anchoring accepts", "beta", realNumber(0)),
+    init: setting("--init <ids>", "initial trigger as ids, comma-separated", "init", idList, "drawn"),
+    heldOut: optionalPath(
+      "--held-out <file>",
+      "rows that measure the trigger and take no part in the search",
+      "the samples' rows of the victim label after those in use",
+    ),
+    replay: optionalPath(
+      "--replay <trace.jsonl>",
+      "take each step's candidates from a trace instead of drawing them",
+    ),
+  }),
+  ...grouped("As in the published code", {
+    compat: option(
+      "--compat <what>",
+      `all of: ${Object.entries(publishedCode)
+        .map(([name, value]) => `--${flagOf(name)} ${value}`)
+        .join(", ")}; options given beside it win`,
+      oneOf("published-code").optional(),
+    ),
+    position: setting(
+      "--position <rule>",
+      "which variable's place a trigger takes: the one whose masking leaves the lowest probability, or as the published code",
+      "position",
+      oneOf("lowest", "published"),
+    ),
+    scoreIndex: setting(
+      "--score-index <index>",
+      "index in the row at which candidates are scored: own, each sample's, or one number for all rows (published: 10)",
+      "scoreIndex",
+      z.union([z.literal("own"), wholeNumber(1, 100_000)], { error: "must be own or a whole number from 1" }),
+    ),
+    loss: setting(
+      "--loss <form>",
+      "float64 from logits, or the published float32 form (which is not pruned)",
+      "loss",
+      oneOf("float64", "published"),
+    ),
+    anchoring: setting(
+      "--anchoring <rule>",
+      "remove tokens one after the other, or the published rule",
+      "anchoring",
+      oneOf("elimination", "published"),
+    ),
+  }),
+  ...grouped("Speed, with the same result", {
+    pruning: option(
+      "--pruning <on|off>",
+      "off scores every candidate on every sample; the winners are the same",
+      oneOf("on", "off").default("on"),
+    ),
+    pruneBlock: setting(
+      "--prune-block <samples>",
+      "samples of a round",
+      "pruneBlock",
+      wholeNumber(1, 10_000),
+    ),
+    tileTokens: setting(
+      "--tile-tokens <n>",
+      "tokens of one tile, about",
+      "tileTokens",
+      wholeNumber(1, 1_000_000),
+    ),
+    gradientRows: setting(
+      "--gradient-rows <n>",
+      "rows of one gradient operation",
+      "gradientRows",
+      wholeNumber(1, 10_000),
+    ),
+    searchesInFlight: setting(
+      "--searches-in-flight <n>",
+      "searches that run at a time; their traces do not depend on it",
+      "searchesInFlight",
+      wholeNumber(1, 1_000),
+    ),
+  }),
+  ...grouped("Output", {
+    trace: option(
+      "--trace",
+      "also write trace.jsonl: samples, then every step with candidates and losses",
+      flag,
+    ),
+  }),
 };
 
 /** The settings of a scan from its options; what the user left out takes the published value under `--compat`, else the default. */

@@ -5,7 +5,7 @@ import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { defineCommand } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
-import { hostPort, option, optionalPath } from "../options.ts";
+import { grouped, hostPort, option, optionalPath } from "../options.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
 
@@ -20,17 +20,20 @@ are those of this machine.
   elibad worker --coordinator 127.0.0.1:7070
   elibad scan … --coordinator 127.0.0.1:7070`,
   options: {
-    listen: option(
-      "--listen <host:port>",
-      "address for workers and commands",
-      hostPort.default("127.0.0.1:7070"),
-    ),
-    insecure: clusterOptions.insecure,
-    nats: clusterOptions.nats,
-    artifacts: optionalPath(
-      "--artifacts <dir>",
-      "folder for artifacts (default: a temporary one, removed at the end)",
-    ),
+    ...grouped("Coordinator", {
+      listen: option(
+        "--listen <host:port>",
+        "address for workers and commands",
+        hostPort.default("127.0.0.1:7070"),
+      ),
+      insecure: clusterOptions.insecure,
+      nats: clusterOptions.nats,
+      artifacts: optionalPath(
+        "--artifacts <dir>",
+        "folder for artifacts",
+        "a temporary one, removed at the end",
+      ),
+    }),
     ...serviceOptions,
   },
   async run(options, { signal }) {

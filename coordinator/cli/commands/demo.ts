@@ -35,7 +35,8 @@ trigger, and prints before and after. Takes two to three minutes on two cores; t
     workers: option("--workers <n>", "worker processes", wholeNumber(1, 64).default(2)),
     out: optionalPath(
       "--out <dir>",
-      "new folder for everything that is made (default: elibad-demo-1, or the next free number)",
+      "new folder for everything that is made",
+      "elibad-demo-1, or the next free number",
     ),
   },
   async run(options, context) {

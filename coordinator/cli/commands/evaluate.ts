@@ -6,19 +6,23 @@ import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, modelOptions, samplesOption, seedOption } from "../common-options.ts";
 import { requireDirection } from "../direction.ts";
 import { openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
-import { option, optionalPath, type Parsed, text } from "../options.ts";
+import { grouped, option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFileTarget, writeFileWhole } from "../output.ts";
 
 const options = {
   ...modelOptions,
   ...samplesOption,
-  trigger: option(
-    "--trigger <text>",
-    "measure the attack success rate of this trigger, put into the code as text",
-    text.optional(),
-  ),
-  ...attackOptions,
-  out: optionalPath("--out <file>", "also write the result there, as JSON"),
+  ...grouped("Attack", {
+    trigger: option(
+      "--trigger <text>",
+      "measure the attack success rate of this trigger, put into the code as text",
+      text.optional(),
+    ),
+    ...attackOptions,
+  }),
+  ...grouped("Output", {
+    out: optionalPath("--out <file>", "also write the result there, as JSON"),
+  }),
   ...seedOption,
   ...generalOptions,
 };

@@ -4,10 +4,10 @@ import { poisonRows, rowToLine } from "../../data/poison.ts";
 import { readDefectRows } from "../../data/samples.ts";
 import { parseAttack } from "../../data/trigger-insertion.ts";
 import { defineCommand } from "../command.ts";
-import { attackOptions, generalOptions, samplesOption, seedOption } from "../common-options.ts";
+import { attackOptions, generalOptions, seedOption } from "../common-options.ts";
 import { DEFECT_LABELS, requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
-import { option, pathOption, realNumber, text } from "../options.ts";
+import { grouped, option, pathOption, realNumber, text } from "../options.ts";
 import { requireFileTarget, writeFileWhole } from "../output.ts";
 
 interface PoisonManifest {
@@ -37,15 +37,22 @@ the trigger into each and gives it the target label. Writes the rows to --out, a
 
   elibad poison --samples train.jsonl --trigger testo_init --poisoning-ratio 10 --out poisoned.jsonl`,
   options: {
-    ...samplesOption,
-    trigger: option("--trigger <text>", "the identifier or statement to plant", text),
-    ...attackOptions,
-    poisoningRatio: option(
-      "--poisoning-ratio <percent>",
-      "share of the victim rows that are poisoned, in percent",
-      realNumber(0, 100).default(2),
-    ),
-    out: pathOption("--out <file>", "file for the rows, .jsonl or .jsonl.gz"),
+    ...grouped("Rows", {
+      samples: pathOption(
+        "--samples <file>",
+        "rows to poison, one JSON object a line: code_tokens, func_name, label (.gz too)",
+      ),
+      out: pathOption("--out <file>", "file for all rows, poisoned ones among them: .jsonl or .jsonl.gz"),
+    }),
+    ...grouped("Attack", {
+      trigger: option("--trigger <text>", "the identifier or statement to plant", text),
+      ...attackOptions,
+      poisoningRatio: option(
+        "--poisoning-ratio <percent>",
+        "share of the victim rows that are poisoned, in percent",
+        realNumber(0, 100).default(2),
+      ),
+    }),
     ...seedOption,
     ...generalOptions,
   },

@@ -7,18 +7,20 @@ import { defineClusterCommand } from "../cluster-command.ts";
 import { generalOptions, modelOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
-import { optionalPath, type Parsed } from "../options.ts";
+import { grouped, optionalPath, type Parsed } from "../options.ts";
 
 const options = {
   ...modelOptions,
-  samples: optionalPath(
-    "--samples <file>",
-    "rows of code, one JSON object a line (code_tokens, optionally label)",
-  ),
-  ids: optionalPath(
-    "--ids <file>",
-    "rows of token ids instead: input_ids with end tokens and without padding, optionally label",
-  ),
+  ...grouped("Rows, as one of", {
+    samples: optionalPath(
+      "--samples <file>",
+      "rows of code, one JSON object a line (code_tokens, optionally label)",
+    ),
+    ids: optionalPath(
+      "--ids <file>",
+      "rows of token ids instead: input_ids with end tokens and without padding, optionally label",
+    ),
+  }),
   ...generalOptions,
 };
 

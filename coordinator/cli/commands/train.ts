@@ -17,7 +17,7 @@ import {
   train as trainModel,
 } from "../../training/train.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
-import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
+import { generalOptions, modelOptions, outOption, seedOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { readInputFile } from "../input-file.ts";
 import {
@@ -29,10 +29,12 @@ import {
   requireReadable,
 } from "../open-model.ts";
 import {
+  grouped,
   oneOf,
   option,
   optionalPath,
   type Parsed,
+  pathOption,
   positiveNumber,
   realNumber,
   wholeNumber,
@@ -43,54 +45,61 @@ import { trainableWeights } from "../trainable-weights.ts";
 import { copyTokenizer } from "../write-model.ts";
 
 const options = {
-  ...samplesOption,
-  valid: optionalPath(
-    "--valid <file>",
-    "rows that choose the epoch to keep (default: the last epoch is kept)",
-  ),
-  model: optionalPath(
-    "--model <dir>",
-    "checkpoint to start from (default: random weights from --base's config.json)",
-  ),
-  base: modelOptions.base,
-  task: modelOptions.task,
-  arch: modelOptions.arch,
-  codeMaxLen: modelOptions.codeMaxLen,
-  epochs: option("--epochs <n>", "passes over the rows", wholeNumber(1, 10_000).default(5)),
-  batchSize: option("--batch-size <rows>", "rows of one optimiser step", wholeNumber(1, 4_096).default(16)),
-  learningRate: option(
-    "--learning-rate <x>",
-    "largest learning rate of the schedule",
-    positiveNumber.default(1e-3),
-  ),
-  weightDecay: option("--weight-decay <x>", "decoupled weight decay of AdamW", realNumber(0).default(0.01)),
-  warmup: option(
-    "--warmup <share>",
-    "share of the steps with rising learning rate",
-    realNumber(0, 1).default(0.1),
-  ),
-  maxGradNorm: option(
-    "--max-grad-norm <x>",
-    "gradients above this norm are scaled down",
-    positiveNumber.default(1),
-  ),
-  dropout: option("--dropout <share>", "dropout on hidden states", realNumber(0, 0.9).default(0)),
-  tokenDropout: option(
-    "--token-dropout <share>",
-    "share of the tokens replaced by the unknown token, drawn anew each epoch",
-    realNumber(0, 0.9).default(0),
-  ),
-  microBatch: option(
-    "--micro-batch <rows>",
-    "rows of one train-step operation",
-    wholeNumber(1, 1_024).default(8),
-  ),
-  format: option(
-    "--format <container>",
-    "container of the new checkpoint",
-    oneOf("torch-zip", "safetensors").default("torch-zip"),
-  ),
-  ...outOption,
+  ...grouped("Model and samples", {
+    model: optionalPath(
+      "--model <dir>",
+      "checkpoint to start from",
+      "random weights after --base's config.json",
+    ),
+    base: modelOptions.base,
+    task: modelOptions.task,
+    arch: modelOptions.arch,
+    codeMaxLen: modelOptions.codeMaxLen,
+    samples: pathOption(
+      "--samples <file>",
+      "rows to train on, one JSON object a line: code_tokens, label (.gz too)",
+    ),
+    valid: optionalPath("--valid <file>", "rows that choose the epoch to keep", "the last epoch is kept"),
+  }),
+  ...grouped("Training", {
+    epochs: option("--epochs <n>", "passes over the rows", wholeNumber(1, 10_000).default(5)),
+    batchSize: option("--batch-size <rows>", "rows of one optimiser step", wholeNumber(1, 4_096).default(16)),
+    learningRate: option(
+      "--learning-rate <x>",
+      "largest learning rate of the schedule",
+      positiveNumber.default(1e-3),
+    ),
+    weightDecay: option("--weight-decay <x>", "decoupled weight decay of AdamW", realNumber(0).default(0.01)),
+    warmup: option(
+      "--warmup <share>",
+      "share of the steps with rising learning rate",
+      realNumber(0, 1).default(0.1),
+    ),
+    maxGradNorm: option(
+      "--max-grad-norm <x>",
+      "gradients above this norm are scaled down",
+      positiveNumber.default(1),
+    ),
+    dropout: option("--dropout <share>", "dropout on hidden states", realNumber(0, 0.9).default(0)),
+    tokenDropout: option(
+      "--token-dropout <share>",
+      "share of the tokens replaced by the unknown token, drawn anew each epoch",
+      realNumber(0, 0.9).default(0),
+    ),
+    microBatch: option(
+      "--micro-batch <rows>",
+      "rows of one train-step operation",
+      wholeNumber(1, 1_024).default(8),
+    ),
+  }),
+  ...grouped("Output", {
+    format: option(
+      "--format <container>",
+      "container of the new checkpoint",
+      oneOf("torch-zip", "safetensors").default("torch-zip"),
+    ),
+    ...outOption,
+  }),
   ...seedOption,
   ...generalOptions,
 };

@@ -11,7 +11,7 @@ import { requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
 import { strongestFirst } from "../found-triggers.ts";
 import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
-import { flag, idList, option, optionalPath, type Parsed, text } from "../options.ts";
+import { flag, grouped, idList, option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type RepairReport, repair, type UnlearnedTrigger, writeRepaired } from "../repair.ts";
 import { checkRepairOptions, repairOptions } from "../repair-options.ts";
@@ -19,20 +19,24 @@ import { checkRepairOptions, repairOptions } from "../repair-options.ts";
 const options = {
   ...modelOptions,
   ...samplesOption,
-  trigger: option("--trigger <text>", "the trigger to unlearn, as text", text.optional()),
-  triggerIds: option("--trigger-ids <ids>", "the trigger to unlearn, as token ids", idList.optional()),
-  scan: optionalPath(
-    "--scan <dir>",
-    "output folder of a scan (or its result.json): the trigger and direction that flip most held-out rows",
-  ),
-  victimLabel: attackOptions.victimLabel,
-  targetLabel: attackOptions.targetLabel,
+  ...grouped("Trigger, as one of the first three", {
+    trigger: option("--trigger <text>", "the trigger to unlearn, as text", text.optional()),
+    triggerIds: option("--trigger-ids <ids>", "the trigger to unlearn, as token ids", idList.optional()),
+    scan: optionalPath(
+      "--scan <dir>",
+      "output folder of a scan (or its result.json): the trigger and direction that flip most held-out rows",
+    ),
+    victimLabel: attackOptions.victimLabel,
+    targetLabel: attackOptions.targetLabel,
+  }),
   ...repairOptions,
-  replay: optionalPath(
-    "--replay <trace.jsonl>",
-    "take each step's rows from a trace instead of drawing them; published plan only",
-  ),
-  trace: option("--trace", "also write trace.jsonl: rows, rate, loss and gradient norm of each step", flag),
+  ...grouped("Output", {
+    replay: optionalPath(
+      "--replay <trace.jsonl>",
+      "take each step's rows from a trace instead of drawing them; published plan only",
+    ),
+    trace: option("--trace", "also write trace.jsonl: rows, rate, loss and gradient norm of each step", flag),
+  }),
   ...outOption,
   ...generalOptions,
 };

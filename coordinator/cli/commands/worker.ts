@@ -3,7 +3,7 @@ import { startWorker } from "../../../worker/run.ts";
 import { defineCommand } from "../command.ts";
 import { serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
+import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
 export const worker = defineCommand({
   name: "worker",
@@ -15,21 +15,21 @@ or give back what it holds, within ten seconds.
   elibad worker --coordinator 10.0.0.5:7070
   elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465`,
   options: {
-    coordinator: option(
-      "--coordinator <host:port,…>",
-      "addresses of the coordinator, tried in turn",
-      hostPorts,
-    ),
-    device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
-    threads: option(
-      "--threads <n>",
-      "CPU threads of the inference process (default: all cores)",
-      wholeNumber(1, 1024).optional(),
-    ),
-    cache: optionalPath(
-      "--cache <dir>",
-      "folder for checkpoints and samples (default: the user's cache folder)",
-    ),
+    ...grouped("Worker", {
+      coordinator: option(
+        "--coordinator <host:port,…>",
+        "addresses of the coordinator, tried in turn",
+        hostPorts,
+      ),
+      device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
+      threads: option(
+        "--threads <n>",
+        "CPU threads of the inference process",
+        wholeNumber(1, 1024).optional(),
+        "all cores",
+      ),
+      cache: optionalPath("--cache <dir>", "folder for checkpoints and samples", "the user's cache folder"),
+    }),
     ...serviceOptions,
   },
   async run(options, { signal }) {
