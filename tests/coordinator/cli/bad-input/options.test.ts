@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "vitest";
-import { type Case, refuses, type Scene, scanWords, useGoodModel } from "./scene.ts";
+import { type Case, refuses, type Scene, scanWords, useGoodModel, vocabSize } from "./scene.ts";
 
 useGoodModel();
 
@@ -71,7 +71,7 @@ describe("values that do not fit", () => {
     refused("--trigger-len", "63", "--code-max-len 64"),
     refused("--score-index", "64", "samples.jsonl", "tokens"),
     refused("--init", "5,6,7", "has 3 ids", "--trigger-len is 5"),
-    refused("--init", "5,6,7,8,704", "id 704", "vocabulary of 704"),
+    refused("--init", `5,6,7,8,${vocabSize}`, `id ${vocabSize}`, `vocabulary of ${vocabSize}`),
     refused("--init", "a,b,c,d,e", "whole numbers"),
     refused("--model", "", "must not be empty"),
   ]);

@@ -1,7 +1,16 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "vitest";
-import { type Case, edit, editRow, refuses, type Scene, scanWords, useGoodModel } from "./scene.ts";
+import {
+  type Case,
+  edit,
+  editRow,
+  refuses,
+  type Scene,
+  scanWords,
+  useGoodModel,
+  vocabSize,
+} from "./scene.ts";
 
 useGoodModel();
 
@@ -26,9 +35,9 @@ describe("unlearn", () => {
     unlearning("an empty trigger", ["--trigger", " "], "--trigger", "is empty"),
     unlearning(
       "an id beyond the vocabulary",
-      ["--trigger-ids", "5,704"],
+      ["--trigger-ids", `5,${vocabSize}`],
       "--trigger-ids",
-      "704",
+      `${vocabSize}`,
       "vocabulary",
     ),
     unlearning(

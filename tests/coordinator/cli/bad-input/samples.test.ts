@@ -2,7 +2,16 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe } from "vitest";
-import { type Case, edit, editRow, refuses, type Scene, scanWords, useGoodModel } from "./scene.ts";
+import {
+  type Case,
+  edit,
+  editRow,
+  refuses,
+  type Scene,
+  scanWords,
+  useGoodModel,
+  vocabSize,
+} from "./scene.ts";
 
 useGoodModel();
 
@@ -204,9 +213,9 @@ describe("--replay", () => {
     ),
     replay(
       "an id beyond the vocabulary",
-      [{ trigger, candidates: [[5, 6, 7, 8, 704]] }],
+      [{ trigger, candidates: [[5, 6, 7, 8, vocabSize]] }],
       "line 1",
-      "704",
+      `${vocabSize}`,
       "vocabulary",
     ),
   ];
@@ -226,7 +235,7 @@ describe("rows of ids", () => {
   const cases: Case[] = [
     ids("without ids", { ids: [0, 2] }, "input_ids"),
     ids("with no id", { input_ids: [] }, "input_ids"),
-    ids("with an id beyond the vocabulary", { input_ids: [0, 704, 2] }, "input_ids[1]", "704"),
+    ids("with an id beyond the vocabulary", { input_ids: [0, vocabSize, 2] }, "input_ids[1]", `${vocabSize}`),
     ids("with half an id", { input_ids: [0, 1.5, 2] }, "input_ids[1]", "1.5"),
     ids(
       "longer than --code-max-len",

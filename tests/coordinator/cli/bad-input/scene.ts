@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EXIT } from "../../../../coordinator/cli/errors.ts";
+import { parseConfig } from "../../../../worker/models/config.ts";
 import { elibadHere } from "../../../support/command-line.ts";
 import { demoFile, writeSmallModel } from "../../../support/small-model.ts";
 import { tempFolder } from "../../../support/temp-folder.ts";
@@ -28,6 +29,9 @@ export interface Case {
   /** Exit code; 2, wrong use or input, where it is not given. */
   readonly code?: number;
 }
+
+/** Tokens that the scene's model knows. */
+export const { vocabSize } = parseConfig(readFileSync(demoFile("config.json"), "utf8"));
 
 let goodModel = "";
 
