@@ -1,31 +1,68 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { commands } from "../coordinator/cli/commands/index.ts";
+import { readConfig } from "../coordinator/cli/config-file.ts";
 import { configKeyOf } from "../coordinator/cli/options.ts";
 import { parseOptions } from "../coordinator/cli/parse-options.ts";
 import { packageRoot } from "../proto/package-root.ts";
 
 const folder = join(packageRoot, "configs");
+const configurable = commands.filter(({ options }) => "config" in options);
 
-test.each(readdirSync(folder))(
-  "%s is read by its command, and has every option of it, set or commented out",
-  (file) => {
-    const command = commands.find(({ name }) => `${name}.yaml` === file)!;
-    expect(command).toBeDefined();
-    const config = join(folder, file);
-    expect(() => parseOptions(command.options, { config })).not.toThrow();
-    const keys = [...readFileSync(config, "utf8").matchAll(/^#?([a-z_]+):/gm)].map(([, key]) => key);
-    const expected = Object.keys(command.options)
-      .filter((name) => name !== "config")
-      .map(configKeyOf);
-    expect(keys.sort()).toEqual(expected.sort());
+test("every command that reads a config has a complete one, and no file belongs to no command", () => {
+  const files = configurable.map(({ name }) => `${name}.yaml`);
+  expect(readdirSync(folder).sort()).toEqual(files.sort());
+});
+
+describe.each(configurable.map((spec) => [spec.name, spec] as const))(
+  "configs/%s.yaml",
+  (name, { options }) => {
+    const file = join(folder, `${name}.yaml`);
+    const names = Object.keys(options).filter((each) => each !== "config");
+    const keys = names.map(configKeyOf);
+
+    test("has every option of the command, each once, and no other key", () => {
+      expect([...readConfig(file, keys).keys()].sort()).toEqual(keys.sort());
+    });
+
+    test("is accepted by the command's own parser", () => {
+      expect(Object.keys(parseOptions(options, { config: file })).length).toBeGreaterThanOrEqual(
+        names.length,
+      );
+    });
+
+    test("shows the defaults: only what names files, addresses or triggers differs from a run without it", () => {
+      const given = new Set([
+        "model",
+        "base",
+        "samples",
+        "held_out",
+        "valid",
+        "scan",
+        "out",
+        "trigger",
+        "coordinator",
+      ]);
+      const config = readConfig(file, keys);
+      for (const each of names) {
+        const { schema, shownDefault } = options[each]!;
+        const key = configKeyOf(each);
+        if (given.has(key)) continue;
+        const value = config.get(key)!.value ?? undefined;
+        const fallback = schema.parse(undefined);
+        // Some defaults are a setting's own, which the option's schema leaves open.
+        if (fallback === undefined && value !== undefined)
+          expect([key, String(value)]).toEqual([key, shownDefault]);
+        else expect([key, value]).toEqual([key, fallback]);
+      }
+    });
+
+    test("says in a line above each key what it means", () => {
+      const lines = readFileSync(file, "utf8").split("\n");
+      for (const [k, line] of lines.entries()) {
+        if (/^\w+:/.test(line)) expect(lines[k - 1], line).toMatch(/^# \S.{9,}/);
+      }
+    });
   },
 );
-
-test("every command that takes a config file has one", () => {
-  const named = commands
-    .filter(({ options, name }) => "config" in options && name !== "inspect")
-    .map(({ name }) => `${name}.yaml`);
-  expect(readdirSync(folder).sort()).toEqual(named.sort());
-});
