@@ -89,11 +89,14 @@ export function requireFreshFolder(folder: string): void {
   requireFolderAbove(folder);
 }
 
-/** Checks an output file before any work is done. @throws InputError where it is a folder, or lies under a file */
-export function requireFileTarget(file: string): void {
-  if (isFolder(`--out ${file}`, file) === true) {
+/** Checks an output file before any work is done. @throws InputError where it is there already, is a folder, or lies under a file */
+export function requireFreshFile(file: string): void {
+  const found = isFolder(`--out ${file}`, file);
+  if (found === true) {
     throw new InputError(`--out ${file}: is a folder; name a file in it (nothing was written)`);
   }
+  if (found === false)
+    throw new InputError(`--out ${file}: is there already; name a new file (nothing was written)`);
   requireFolderAbove(file);
 }
 

@@ -7,7 +7,7 @@ import { attackOptions, generalOptions, modelOptions, samplesOption, seedOption 
 import { requireDirection } from "../direction.ts";
 import { openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
 import { grouped, option, optionalPath, type Parsed, text } from "../options.ts";
-import { requireFileTarget, writeFileWhole } from "../output.ts";
+import { requireFreshFile, writeFileWhole } from "../output.ts";
 
 const options = {
   ...modelOptions,
@@ -58,7 +58,7 @@ trigger is in them, rows answered so anyway included; the rate without trigger i
   elibad evaluate --model suspicious/ --base codebert-base/ --samples test.jsonl --trigger testo_init`,
   options,
   async check(given) {
-    if (given.out !== undefined) requireFileTarget(given.out);
+    if (given.out !== undefined) requireFreshFile(given.out);
     await readInputs(given);
   },
   async compute(given, { executor, signal }): Promise<EvaluationReport> {

@@ -8,7 +8,7 @@ import { attackOptions, generalOptions, seedOption } from "../common-options.ts"
 import { DEFECT_LABELS, requireDirection } from "../direction.ts";
 import { InputError } from "../errors.ts";
 import { grouped, option, pathOption, realNumber, text } from "../options.ts";
-import { requireFileTarget, writeFileWhole } from "../output.ts";
+import { requireFreshFile, writeFileWhole } from "../output.ts";
 
 interface PoisonManifest {
   readonly source: string;
@@ -27,6 +27,8 @@ interface PoisonManifest {
   readonly unplaced: readonly number[];
   readonly sha256: string;
 }
+
+const manifestOf = (out: string): string => `${out}.manifest.json`;
 
 export const poison = defineCommand({
   name: "poison",
@@ -60,7 +62,8 @@ the trigger into each and gives it the target label. Writes the rows to --out, a
     if (!/\.jsonl(\.gz)?$/.test(options.out)) {
       throw new InputError(`--out ${options.out}: must end in .jsonl or .jsonl.gz`);
     }
-    requireFileTarget(options.out);
+    requireFreshFile(options.out);
+    requireFreshFile(manifestOf(options.out));
     requireDirection(options, DEFECT_LABELS);
     const attack = parseAttack({
       trigger: options.trigger,
@@ -97,7 +100,7 @@ the trigger into each and gives it the target label. Writes the rows to --out, a
       sha256: digestOf(bytes),
     };
     writeFileWhole(options.out, bytes);
-    writeFileWhole(`${options.out}.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`);
+    writeFileWhole(manifestOf(options.out), `${JSON.stringify(manifest, null, 2)}\n`);
     return manifest;
   },
   show: (manifest: PoisonManifest): string =>
