@@ -1,7 +1,9 @@
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { initialWeights } from "../../coordinator/training/initial.ts";
 import { packageRoot } from "../../proto/package-root.ts";
+import type { NewTensor } from "../../worker/checkpoint/new-tensor.ts";
+import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../worker/checkpoint/write-torch-zip.ts";
 import { parseConfig } from "../../worker/models/config.ts";
 import { wrappedShapes } from "../../worker/models/layout.ts";
@@ -10,13 +12,31 @@ import { tempFolder } from "./temp-folder.ts";
 /** Data of the demo, which every clone has: functions, tokenizer and configuration. */
 export const demoData = join(packageRoot, "coordinator", "demo", "data");
 
-/** A RoBERTa of the demo's shape with random weights, large enough that logits differ; removed after the test. */
-export async function randomModel(): Promise<string> {
-  const folder = tempFolder();
-  const config = parseConfig(readFileSync(join(demoData, "config.json"), "utf8"));
-  const weights = initialWeights(wrappedShapes(config), { range: 0.3, padId: config.padId, seed: 7 });
-  const tensors = [...weights].map(([name, tensor]) => ({ name, dtype: "float32" as const, ...tensor }));
-  await writeTorchZip(join(folder, "model.bin"), tensors);
-  copyFileSync(join(demoData, "config.json"), join(folder, "config.json"));
+/** Configuration of the demo's model. */
+export const demoConfig = parseConfig(readFileSync(join(demoData, "config.json"), "utf8"));
+
+/** Random weights of the demo's shape under the published class's names, large enough that logits differ. */
+export function randomTensors(): NewTensor[] {
+  const weights = initialWeights(wrappedShapes(demoConfig), { range: 0.3, padId: demoConfig.padId, seed: 7 });
+  return [...weights].map(([name, tensor]) => ({ name, dtype: "float32", ...tensor }));
+}
+
+/** Writes a checkpoint folder that every command accepts: weights, configuration and tokenizer. */
+export async function writeRandomModel(
+  folder: string,
+  {
+    tensors = randomTensors(),
+    container = "torch-zip",
+  }: { readonly tensors?: readonly NewTensor[]; readonly container?: "torch-zip" | "safetensors" } = {},
+): Promise<string> {
+  mkdirSync(folder, { recursive: true });
+  if (container === "safetensors") await writeSafetensors(join(folder, "model.safetensors"), tensors);
+  else await writeTorchZip(join(folder, "model.bin"), tensors);
+  for (const file of ["config.json", "vocab.json", "merges.txt"]) {
+    copyFileSync(join(demoData, file), join(folder, file));
+  }
   return folder;
 }
+
+/** The same in a folder of its own, removed after the test. */
+export const randomModel = (): Promise<string> => writeRandomModel(tempFolder());

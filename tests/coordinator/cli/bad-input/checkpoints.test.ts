@@ -4,8 +4,8 @@ import { describe } from "vitest";
 import { type NewTensor, tensorsToWrite } from "../../../../worker/checkpoint/new-tensor.ts";
 import { openCheckpoint } from "../../../../worker/checkpoint/open-checkpoint.ts";
 import { writeTorchZip } from "../../../../worker/checkpoint/write-torch-zip.ts";
+import { randomTensors, writeRandomModel } from "../../../support/random-model.ts";
 import { hasShared, sharedPath } from "../../../support/shared.ts";
-import { smallTensors, writeSmallModel } from "../../../support/small-model.ts";
 import {
   type Case,
   edit,
@@ -33,7 +33,7 @@ const config = (changes: Readonly<Record<string, unknown>>): Case["words"] =>
 const weights = (change: (tensors: NewTensor[]) => readonly NewTensor[]): Case["words"] =>
   scanAfter(async ({ model }) => {
     rmSync(model, { recursive: true });
-    await writeSmallModel(model, { tensors: change(smallTensors()) });
+    await writeRandomModel(model, { tensors: change(randomTensors()) });
   });
 
 const changed =
@@ -51,7 +51,7 @@ interface Spot {
 /** Puts a number into a weight that our writers would refuse, with checksums that fit. */
 async function putNumber({ model }: Scene, { tensor, element, number, container }: Spot): Promise<void> {
   rmSync(model, { recursive: true });
-  await writeSmallModel(model, { safetensors: true });
+  await writeRandomModel(model, { container: "safetensors" });
   const file = join(model, "model.safetensors");
   const { offset } = (await openCheckpoint(model)).tensors.get(tensor)!;
   const bytes = readFileSync(file);
@@ -307,7 +307,7 @@ describe("a weight file", () => {
       name: "of safetensors, truncated",
       words: scanAfter(async ({ model }) => {
         rmSync(model, { recursive: true });
-        await writeSmallModel(model, { safetensors: true });
+        await writeRandomModel(model, { container: "safetensors" });
         truncateSync(join(model, "model.safetensors"), 100_000);
       }),
       says: ["model.safetensors"],

@@ -214,6 +214,22 @@ describe("--out", () => {
       says: ["--out", "not empty"],
     },
     {
+      name: "of poison, a file that is there",
+      words: (scene) => {
+        writeFileSync(`${scene.out}.jsonl`, "mine");
+        return poisonWords(scene);
+      },
+      says: ["--out", "out.jsonl", "is there already"],
+    },
+    {
+      name: "of poison, beside a manifest that is there",
+      words: (scene) => {
+        writeFileSync(`${scene.out}.jsonl.manifest.json`, "mine");
+        return poisonWords(scene);
+      },
+      says: ["--out", "out.jsonl.manifest.json", "is there already"],
+    },
+    {
       name: "of poison, a folder",
       words: (scene) => {
         mkdirSync(`${scene.out}.jsonl`);

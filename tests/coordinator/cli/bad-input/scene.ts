@@ -3,9 +3,8 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EXIT } from "../../../../coordinator/cli/errors.ts";
-import { parseConfig } from "../../../../worker/models/config.ts";
 import { elibadHere } from "../../../support/command-line.ts";
-import { demoFile, writeSmallModel } from "../../../support/small-model.ts";
+import { demoConfig, demoData, writeRandomModel } from "../../../support/random-model.ts";
 import { tempFolder } from "../../../support/temp-folder.ts";
 
 /** Input that is right in everything, in a folder of its own, for a case to spoil. */
@@ -31,7 +30,7 @@ export interface Case {
 }
 
 /** Tokens that the scene's model knows. */
-export const { vocabSize } = parseConfig(readFileSync(demoFile("config.json"), "utf8"));
+export const { vocabSize } = demoConfig;
 
 let goodModel = "";
 
@@ -39,7 +38,7 @@ let goodModel = "";
 export function useGoodModel(): void {
   const folder = mkdtempSync(join(tmpdir(), "elibad-test-"));
   beforeAll(async () => {
-    goodModel = await writeSmallModel(join(folder, "model"));
+    goodModel = await writeRandomModel(join(folder, "model"));
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 }
@@ -52,7 +51,7 @@ export function newScene(): Scene {
     string,
   ];
   cpSync(goodModel, model, { recursive: true });
-  const rows = readFileSync(demoFile("clean_samples.jsonl"), "utf8").trim().split("\n");
+  const rows = readFileSync(join(demoData, "clean_samples.jsonl"), "utf8").trim().split("\n");
   const label = (row: string) => (JSON.parse(row) as { label: number }).label;
   const some = [0, 1].flatMap((each) => rows.filter((row) => label(row) === each).slice(0, 5));
   writeFileSync(samples, `${some.join("\n")}\n`);
