@@ -1,6 +1,16 @@
-/** Seconds that the work takes. */
-export async function secondsOf(work: () => unknown): Promise<number> {
+/** What a piece of work took, in seconds. */
+export interface Time {
+  readonly wall: number;
+  /** Of all cores together. Other programs on the machine hardly change it, so ratios of it hold where those of `wall` do not. */
+  readonly processor: number;
+}
+
+/** The time of work in this process, its threads included. */
+export async function timeOf(work: () => unknown): Promise<Time> {
+  const processorBefore = process.cpuUsage();
   const startedAt = performance.now();
   await work();
-  return (performance.now() - startedAt) / 1000;
+  const wall = (performance.now() - startedAt) / 1000;
+  const { user, system } = process.cpuUsage(processorBefore);
+  return { wall, processor: (user + system) / 1e6 };
 }

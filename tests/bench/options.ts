@@ -10,7 +10,7 @@ export interface BenchOptions {
   readonly threads?: number;
   /** Folder for the saved run. */
   readonly out: string;
-  /** Markdown file whose tables are to be this run's. */
+  /** Markdown file whose table is to be this run's. */
   readonly document?: string;
 }
 
@@ -22,7 +22,7 @@ export const usage = `npm run bench -- [options]
   --threads <n>        threads of onnxruntime (default: all cores)
   --json               print the run as JSON
   --out <dir>          where the run is saved (default: bench-results)
-  --document <file>    put the tables between the bench marks of this Markdown file`;
+  --document <file>    put the table between the bench marks of this Markdown file`;
 
 /** @throws Error naming the option and its value */
 export function readOptions(argv: readonly string[], known: readonly Scenario[]): BenchOptions {

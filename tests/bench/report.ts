@@ -30,16 +30,23 @@ export const reportText = (run: BenchRun): string =>
     ),
   ].join("\n\n");
 
-/** The same as Markdown, for docs/performance.md. */
+/** The same as one Markdown table, for docs/performance.md. */
 export const reportMarkdown = (run: BenchRun): string =>
   [
     `${run.startedAt.slice(0, 10)}. ${machineLine(run)}.`,
-    ...run.scenarios.flatMap(({ name, measurements, notes }) => [
-      `**${name}**: ${notes.join("; ") || "no model"}.`,
-      [HEADER, HEADER.map(() => "---"), ...measurements.map(cells)]
-        .map((row) => `| ${row.join(" | ")} |`)
-        .join("\n"),
-    ]),
+    [
+      ["scenario", ...HEADER],
+      ["", ...HEADER].map(() => "---"),
+      ...run.scenarios.flatMap(({ name, measurements }) =>
+        measurements.map((measurement, k) => [k === 0 ? name : "", ...cells(measurement)]),
+      ),
+    ]
+      .map((row) => `| ${row.join(" | ")} |`)
+      .join("\n"),
+    run.scenarios
+      .filter(({ notes }) => notes.length > 0)
+      .map(({ name, notes }) => `- ${name}: ${notes.join("; ")}.`)
+      .join("\n"),
   ].join("\n\n");
 
 function machineLine({ machine, threads, load }: BenchRun): string {

@@ -12,7 +12,7 @@ export async function saveRun(run: BenchRun, folder: string): Promise<string> {
 
 const [BEGIN, END] = ["<!-- bench: begin -->", "<!-- bench: end -->"];
 
-/** What stands before and after a run's tables in a Markdown file. Rejects where the file has no two marks. */
+/** What stands before and after a run's table in a Markdown file. Rejects where the file has no two marks. */
 export async function readDocument(
   path: string,
 ): Promise<{ readonly before: string; readonly after: string }> {
@@ -22,7 +22,7 @@ export async function readDocument(
   return { before: text.slice(0, begin + BEGIN.length), after: text.slice(end) };
 }
 
-/** Puts a run's tables between the two marks of a Markdown file. */
+/** Puts a run's table between the two marks of a Markdown file. */
 export async function writeIntoDocument(run: BenchRun, path: string): Promise<void> {
   const { before, after } = await readDocument(path);
   await writeWhole(path, `${before}\n\n${reportMarkdown(run)}\n\n${after}`);

@@ -2,7 +2,7 @@ import { createVisited } from "../../coordinator/search/candidates.ts";
 import { prepareSearch } from "../../coordinator/search/problem.ts";
 import { runStep, type SearchState, type StepRecord, startSearch } from "../../coordinator/search/search.ts";
 import { SearchSettings } from "../../coordinator/search/settings.ts";
-import { secondsOf } from "./clock.ts";
+import { type Time, timeOf } from "./clock.ts";
 import type { Scenario } from "./scenario.ts";
 import { searchProblem } from "./search-problem.ts";
 
@@ -21,40 +21,47 @@ export const step: Scenario = {
     const timedStep = async (prepared: typeof pruning, state: SearchState) => {
       const visited = createVisited(state.initial, state.visited);
       let next: { readonly state: SearchState; readonly record?: StepRecord } = { state };
-      const seconds = await secondsOf(async () => {
+      const time = await timeOf(async () => {
         next = await runStep(state, visited, { executor, prepared });
       });
-      return { seconds, state: next.state, record: next.record! };
+      return { time, state: next.state, record: next.record! };
     };
 
     let state = startSearch(pruning);
     await timedStep(pruning, state); // compiles the programs
-    const seconds: { all: number[]; pruned: number[] } = { all: [], pruned: [] };
+    const times: { all: Time; pruned: Time }[] = [];
     const skipped: number[] = [];
     for (let k = 0; k < bench.repetitions(5); k++) {
       bench.say(`${model.about}: step ${k}`);
       const all = await timedStep(everything, state);
       const pruned = await timedStep(pruning, state);
       checkSameWinner(k, all.record, pruned.record);
-      seconds.all.push(all.seconds);
-      seconds.pruned.push(pruned.seconds);
+      times.push({ all: all.time, pruned: pruned.time });
       const done = pruned.state.forwards.done - state.forwards.done;
       const grid = all.state.forwards.done - state.forwards.done;
       skipped.push(100 * (1 - done / grid));
       state = pruned.state;
     }
     await executor.close();
-    const ratios = seconds.all.map((all, k) => all / seconds.pruned[k]!);
     return {
       measurements: [
-        { name: "whole step without pruning", unit: "s", values: seconds.all },
-        { name: "whole step with pruning", unit: "s", values: seconds.pruned },
-        { name: "without ÷ with pruning", unit: "×", values: ratios },
+        { name: "whole step without pruning", unit: "s", values: times.map(({ all }) => all.wall) },
+        { name: "whole step with pruning", unit: "s", values: times.map(({ pruned }) => pruned.wall) },
+        {
+          name: "without ÷ with pruning",
+          unit: "×",
+          values: times.map(({ all, pruned }) => all.wall / pruned.wall),
+        },
+        {
+          name: "the same, by processor time",
+          unit: "×",
+          values: times.map(({ all, pruned }) => all.processor / pruned.processor),
+        },
         { name: "forwards that pruning saved", unit: "%", values: skipped },
       ],
       notes: [
         model.trained ? model.about : `${model.about}: random weights hardly prune`,
-        `the same candidates, winner and winner's loss in ${ratios.length} of ${ratios.length} steps`,
+        `the same candidates, winner and winner's loss in ${times.length} of ${times.length} steps`,
       ],
     };
   },
