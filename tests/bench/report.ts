@@ -34,20 +34,26 @@ export const reportText = (run: BenchRun): string =>
 export const reportMarkdown = (run: BenchRun): string =>
   [
     `${run.startedAt.slice(0, 10)}. ${machineLine(run)}.`,
-    [
+    markdownTable([
       ["scenario", ...HEADER],
-      ["", ...HEADER].map(() => "---"),
       ...run.scenarios.flatMap(({ name, measurements }) =>
         measurements.map((measurement, k) => [k === 0 ? name : "", ...cells(measurement)]),
       ),
-    ]
-      .map((row) => `| ${row.join(" | ")} |`)
-      .join("\n"),
+    ]),
     run.scenarios
       .filter(({ notes }) => notes.length > 0)
       .map(({ name, notes }) => `- ${name}: ${notes.join("; ")}.`)
       .join("\n"),
   ].join("\n\n");
+
+/** Columns as wide as their widest cell, as the formatter wants them; the first row is the header. */
+function markdownTable(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(3, ...rows.map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`;
+  const [header, ...body] = rows.map(line);
+  return [header, line(widths.map((width) => "-".repeat(width))), ...body].join("\n");
+}
 
 function machineLine({ machine, threads, load }: BenchRun): string {
   const { cpu, cores, memoryGiB, system, node, onnxruntime, elibad } = machine;
