@@ -47,7 +47,7 @@ export interface RepairPoint extends HeldBackScore {
 /** Share of the held-back victims that may still be flipped where the triggers count as dead. */
 const DEAD = 0.05;
 /** Share of the held-back functions that must still be answered as before. */
-const KEPT = 0.95;
+const KEPT = 0.9;
 
 /**
  * The point to keep: the last one, where the schedule has come to rest, if the triggers are dead there and the answers kept; else the last earlier

@@ -30,7 +30,7 @@ export type PublishedPlan = z.infer<typeof PublishedPlan>;
 export const AutoPlan = z.strictObject({
   learningRate: z.number().positive().default(1e-3),
   /** Optimiser steps. */
-  steps: z.int().min(1).default(300),
+  steps: z.int().min(1).default(500),
   /** Functions without and with a trigger in each batch. */
   cleanRows: z.int().min(1).default(16),
   triggeredRows: z.int().min(1).default(16),
@@ -45,7 +45,7 @@ export const AutoPlan = z.strictObject({
   /** Held-back functions, variants of the held-back samples included. */
   heldBackFunctions: z.int().min(1).default(120),
   /** Steps between two looks at the held-back functions. */
-  scoreEvery: z.int().min(1).default(50),
+  scoreEvery: z.int().min(1).default(100),
   weightDecay: z.number().min(0).default(0),
   warmup: z.number().min(0).max(1).default(0.1),
   maxGradNorm: z.number().positive().default(1),
