@@ -19,6 +19,10 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 
 try {
   const options = JSON.parse(process.argv[2] ?? "{}") as WorkerOptions;
+  if (options.endWithStdin) {
+    // The command that started this worker is gone, so nobody waits for what it holds.
+    process.stdin.resume().once("end", () => process.exit(1));
+  }
   process.exit(exitCodeOfWorker(await runWorker(options, stop.signal)));
 } catch (error) {
   const { name, message } = error as Error;

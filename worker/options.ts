@@ -39,6 +39,8 @@ export const WorkerOptionsSchema = z.strictObject({
   recycleCheckpoints: z.number().int().min(1).default(16),
   /** An inference child that is silent for this long during one operation counts as dead. */
   operationTimeoutMs: z.number().int().positive().default(600_000),
+  /** Ends when stdin does: set by commands that start workers, so that a worker does not outlive its command. */
+  endWithStdin: z.boolean().default(false),
   /** Time to finish and give back on SIGTERM. */
   drainMs: z.number().int().nonnegative().default(10_000),
   metricsHost: z.string().default("127.0.0.1"),

@@ -8,6 +8,8 @@ type WithCluster<S extends OptionSpecs> = S & typeof clusterOptions;
 
 /** A command whose work is done by workers: its own part gets an executor. */
 export interface ClusterCommandSpec<S extends OptionSpecs = OptionSpecs> extends CommandSpec<WithCluster<S>> {
+  /** Finds wrong input before any work is done. */
+  check?(options: Parsed<WithCluster<S>>): Promise<void> | void;
   /** What the command does, on whatever cluster. Also called by `elibad coordinator` for submitted commands. */
   compute(options: Parsed<WithCluster<S>>, context: ClusterContext): Promise<unknown>;
 }

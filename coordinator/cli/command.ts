@@ -5,6 +5,12 @@ import { commanderOption, type OptionSpecs, type Parsed } from "./options.ts";
 import { parseOptions } from "./parse-options.ts";
 import { type Display, displayFor } from "./progress.ts";
 
+/** Calls `stop` when the signal fires, at once where it has fired already. */
+export function onAbort(signal: AbortSignal, stop: () => void): void {
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+}
+
 /** What a running command may use. */
 export interface CommandContext {
   readonly display: Display;
@@ -33,6 +39,8 @@ export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {
   readonly help: string;
   readonly options: S;
   run(options: Parsed<S>, context: CommandContext): Promise<unknown>;
+  /** Runs until it is told to stop: being told so is its success. */
+  readonly isService?: true;
   /** The result as a person reads it. Absent: nothing is printed beside what `run` showed. */
   show?(result: never): string;
 }
@@ -87,7 +95,7 @@ export async function runCommand(
   try {
     const result = await spec.run(parseOptions(spec.options, given), { display, signal: stop.signal });
     display.close();
-    if (stop.signal.aborted) return EXIT.interrupted;
+    if (stop.signal.aborted) return spec.isService ? EXIT.done : EXIT.interrupted;
     if (asJson && result !== undefined) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
     else if (result !== undefined && spec.show) process.stdout.write(`${spec.show(result as never)}\n`);
     return EXIT.done;

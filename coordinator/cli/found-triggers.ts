@@ -29,6 +29,8 @@ export function strongestFirst<S extends Candidate>(searches: readonly S[]): S[]
 /** Rise of the flip rate above which `clean` unlearns a trigger beside the strongest one. */
 const WORTH_UNLEARNING = 0.25;
 
-/** The searches whose triggers are worth unlearning: the strongest one, and every other that flips far more held-out rows than none does. */
+/** The searches whose triggers are worth unlearning: the strongest one, if it flips any more held-out rows than none does, and every other that flips far more held-out rows than none does. */
 export const worthUnlearning = <S extends Candidate>(searches: readonly S[]): S[] =>
-  strongestFirst(searches).filter((search, k) => k === 0 || gainOf(search) >= WORTH_UNLEARNING);
+  strongestFirst(searches).filter(
+    (search, k) => gainOf(search) >= (k === 0 ? Number.MIN_VALUE : WORTH_UNLEARNING),
+  );

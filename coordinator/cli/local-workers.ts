@@ -37,8 +37,9 @@ export function startLocalWorkers(
   const start = (index: number, starts: readonly number[]): void => {
     const child = spawn(
       process.execPath,
-      [join(packageRoot, "dist", "worker", "main.js"), JSON.stringify(options)],
-      { stdio: ["ignore", "ignore", "pipe"] },
+      [join(packageRoot, "dist", "worker", "main.js"), JSON.stringify({ ...options, endWithStdin: true })],
+      // Nothing is written to its stdin: a worker that sees it end knows that this process is gone.
+      { stdio: ["pipe", "ignore", "pipe"] },
     );
     running.add(child);
     let lastLine = "";
@@ -69,6 +70,7 @@ export function startLocalWorkers(
       const deadline = performance.now() + graceMs;
       while (running.size > 0 && performance.now() < deadline) await pause(10);
       for (const child of running) child.kill("SIGKILL");
+      while (running.size > 0) await pause(10);
     },
   };
 }

@@ -1,9 +1,11 @@
+import { randomUUID } from "node:crypto";
 import {
   createWriteStream,
   existsSync,
   mkdirSync,
   readdirSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -15,9 +17,14 @@ import { fileProblem } from "./input-file.ts";
 /** Writes a whole file or nothing: into a neighbour first, then renamed into place. */
 export function writeFileWhole(path: string, content: string | Uint8Array): void {
   mkdirSync(dirname(path), { recursive: true });
-  const aside = `${path}.${process.pid}.tmp`;
-  writeFileSync(aside, content);
-  renameSync(aside, path);
+  const aside = `${path}.${randomUUID()}.tmp`;
+  try {
+    writeFileSync(aside, content);
+    renameSync(aside, path);
+  } catch (error) {
+    rmSync(aside, { force: true });
+    throw error;
+  }
 }
 
 /** A file that grows line by line and appears under its name only when it is complete. */
@@ -34,16 +41,21 @@ export function openLineFile(path: string): LineFile {
   mkdirSync(dirname(path), { recursive: true });
   const partial = `${path}.partial`;
   const stream = createWriteStream(partial);
+  // A full disk shows at any write; it is kept until somebody waits for the file.
+  let broken: Error | undefined;
+  stream.on("error", (error) => {
+    broken ??= error;
+  });
   return {
     write: (record) => void stream.write(`${JSON.stringify(record)}\n`),
-    commit: () =>
-      new Promise((resolve, reject) => {
-        stream.on("error", reject);
-        stream.end(() => {
-          renameSync(partial, path);
-          resolve();
-        });
-      }),
+    async commit() {
+      await new Promise<void>((done) => {
+        stream.once("close", () => done());
+        stream.end();
+      });
+      if (broken) throw new Error(`${path} could not be written`, { cause: broken });
+      renameSync(partial, path);
+    },
     discard() {
       stream.destroy();
       rmSync(partial, { force: true });
@@ -61,12 +73,12 @@ export async function writeFolderWhole(
   fill: (aside: string) => Promise<void>,
 ): Promise<void> {
   requireFreshFolder(folder);
-  const aside = `${folder.replace(/\/+$/, "")}.${process.pid}.tmp`;
-  rmSync(aside, { recursive: true, force: true });
+  const aside = `${folder.replace(/\/+$/, "")}.${randomUUID()}.tmp`;
   mkdirSync(aside, { recursive: true });
   try {
     await fill(aside);
-    if (existsSync(folder)) rmSync(folder, { recursive: true });
+    // Fails where somebody has put files there in the meantime: their result stays.
+    if (existsSync(folder)) rmdirSync(folder);
     renameSync(aside, folder);
   } catch (error) {
     rmSync(aside, { recursive: true, force: true });

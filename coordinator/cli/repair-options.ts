@@ -25,7 +25,7 @@ const publishedDefault = (key: keyof typeof PublishedPlan.shape): string | undef
 export const repairOptions = grouped("Repair", {
   plan: option(
     "--plan <plan>",
-    "published: the paper's fine-tuning; auto: all weights, held at the model's own answers, stopped by samples that are kept back",
+    "published: the paper's fine-tuning; auto: all weights, held at the model's own answers; samples that are kept back choose the point to keep",
     oneOf("auto", "published").default("auto"),
   ),
   trainable: option(

@@ -35,10 +35,12 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
       close: () => undefined,
     };
     logger.info(`${command} begins`);
+    const executor = coordinator.newExecutor();
     try {
       const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
+      await spec.check?.(options);
       const result = await spec.compute(options, {
-        executor: coordinator.newExecutor(),
+        executor,
         meter: coordinator.metrics,
         display,
         signal: AbortSignal.any([signal, closing.signal]),
@@ -48,6 +50,8 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
     } catch (error) {
       logger.warn(`${command} failed: ${messageOf(error)}`);
       fail(messageOf(error), exitCodeOf(error));
+    } finally {
+      executor.close();
     }
   };
 

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { connectToCoordinator } from "../../proto/client.ts";
 import type { CommandEvent } from "../../proto/messages.ts";
-import type { CommandContext } from "./command.ts";
+import { type CommandContext, onAbort } from "./command.ts";
 import { InputError } from "./errors.ts";
 import type { OptionSpecs } from "./options.ts";
 import type { ProgressEvent } from "./progress.ts";
@@ -47,7 +47,7 @@ export async function submitCommand(
     });
     return await new Promise((done, failed) => {
       const call = client.submit({ command, optionsJson: JSON.stringify(options) });
-      signal.addEventListener("abort", () => call.cancel(), { once: true });
+      onAbort(signal, () => call.cancel());
       call.on("data", (event: CommandEvent) => {
         switch (event.event) {
           case "progressJson":

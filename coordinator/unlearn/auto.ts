@@ -99,7 +99,8 @@ export async function unlearnAuto(
     },
   );
   const points: RepairPoint[] = [{ step: 0, ...(await scoreHeldBack(heldBack, context)) }];
-  const weightsAt = new Map<number, Map<string, Float32Array>>();
+  // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
+  let kept: { readonly step: number; readonly weights: Map<string, Float32Array> } | undefined;
   const steps: UnlearningStep[] = [];
   try {
     for (let from = 0; from < plan.steps; from += plan.scoreEvery) {
@@ -128,14 +129,15 @@ export async function unlearnAuto(
       }
       const weights = await trainer.weightsArtifact();
       points.push({ step: from + count, ...(await scoreHeldBack(heldBack, { ...context, weights })) });
-      weightsAt.set(from + count, trainer.weights());
+      const best = bestPoint(points).point.step;
+      if (best === from + count) kept = { step: best, weights: trainer.weights() };
     }
   } finally {
     await trainer.close();
   }
   const { point, dead } = bestPoint(points);
   return {
-    weights: weightsAt.get(point.step)!,
+    weights: kept!.weights,
     steps,
     points,
     keptStep: point.step,

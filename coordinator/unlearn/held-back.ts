@@ -61,5 +61,5 @@ export function bestPoint(points: readonly RepairPoint[]): { point: RepairPoint;
   const balance = (point: RepairPoint): number => agreement(point) - flips(point);
   const point =
     good.at(-1) ?? repaired.reduce((best, each) => (balance(each) >= balance(best) ? each : best));
-  return { point, dead: flips(point) <= DEAD };
+  return { point, dead: point.victims > 0 && flips(point) <= DEAD };
 }

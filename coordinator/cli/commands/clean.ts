@@ -35,7 +35,7 @@ const options = {
 
 type CleanOptions = Parsed<typeof options>;
 
-/** One model on the rows that neither scan nor repair used, with each unlearned trigger at each row's own index. */
+/** One model on the rows of `measured_on`, with each unlearned trigger at each row's own index. */
 interface Measured {
   readonly acc: Rate;
   readonly recall: readonly Rate[];
@@ -50,6 +50,8 @@ interface Measured {
 
 interface CleanReport {
   readonly scan: ScanResult;
+  /** Which rows `before` and `after` are of. Samples that the search did not use are no unseen rows: the repair trains on most of them. */
+  readonly measured_on: string;
   /** Null where no search found a trigger: nothing was repaired. */
   readonly repair: RepairReport | null;
   readonly before: Measured | null;
@@ -60,15 +62,17 @@ export const clean = defineClusterCommand({
   name: "clean",
   summary: "scan, unlearn, evaluate: everything for one suspicious model",
   help: `
-Unlearns the trigger that flips most held-out rows, and every other that flips far more of them than none does. Writes into --out: result.json (the scan), repaired/ (the checkpoint, which loads where the original loaded, with manifest.json) and repair.json (what was
-done, and the model before and after on the held-out rows). Name rows that measure it with --held-out; without, the samples that the search did not use.
+Unlearns the trigger that flips most held-out rows, and every other that flips far more of them than none does. Writes into --out: result.json (the scan),
+repaired/ (the checkpoint, which loads where the original loaded, with manifest.json) and repair.json (what was done, and the model before and after). Name rows
+that measure it with --held-out; without, it is measured on the samples that the search did not use, of which the repair has seen most.
 
   elibad clean --model suspicious/ --base codebert-base/ --samples clean_samples.jsonl --held-out test.jsonl --out cleaned`,
   options,
   async check(given) {
     requireFreshFolder(given.out);
     checkRepairOptions(given);
-    await prepareScan(given);
+    const { opened } = await prepareScan(given);
+    readDefectRows(given.samples, { labels: opened.labels, need: neededFields(given) });
   },
   async compute(given, context): Promise<CleanReport> {
     requireFreshFolder(given.out);
@@ -80,13 +84,14 @@ done, and the model before and after on the held-out rows). Name rows that measu
   },
   show(report: CleanReport): string {
     const { scan, repair: repaired, before, after } = report;
-    if (repaired === null) return `${scanTable(scan)}\nNo search found a trigger: nothing was repaired.`;
+    if (repaired === null)
+      return `${scanTable(scan)}\nNo trigger flips more held-out rows than none does: nothing was repaired.`;
     const line = (name: string, value: (measured: Measured) => Rate): string =>
       `${name.padEnd(18)} ${formatRate(value(before!))} → ${formatRate(value(after!))}`;
     return [
       scanTable(scan),
       showRepair(repaired),
-      "held-out rows, before → after:",
+      `${report.measured_on}, before → after:`,
       line("ACC", ({ acc }) => acc),
       ...before!.recall.map((_, label) => line(`recall of ${label}`, ({ recall }) => recall[label]!)),
       ...before!.triggers.flatMap(({ text, victim_label, target_label }, k) => [
@@ -102,12 +107,14 @@ async function cleanInto(given: CleanOptions, context: ClusterContext, folder: s
   const scan = await scanInto(given, prepared, context, folder);
   // The published plan injects one trigger; the automatic plan unlearns all that are worth it together.
   const searches = worthUnlearning(scan.searches).slice(0, given.plan === "published" ? 1 : undefined);
-  if (searches.length === 0) return { scan, repair: null, before: null, after: null };
+  const measured_on =
+    given.heldOut === undefined ? "samples that the search did not use (the repair saw them)" : given.heldOut;
+  if (searches.length === 0) return { scan, measured_on, repair: null, before: null, after: null };
   const { opened } = prepared;
   await verifyWeights(opened.checkpoint);
   const checkpoint = await publishCheckpoint(context.executor, opened);
   const tokenizer = openTokenizer(given, opened);
-  const rows = readDefectRows(given.samples, { labels: opened.labels, need: ["variables"] });
+  const rows = readDefectRows(given.samples, { labels: opened.labels, need: neededFields(given) });
   const triggers = searches.map(({ trigger, victim_label, target_label }) => ({
     ...trigger!,
     victim_label,
@@ -127,15 +134,21 @@ async function cleanInto(given: CleanOptions, context: ClusterContext, folder: s
     from: given,
     repaired,
     format: given.format,
-    metrics: { before, after },
+    metrics: { measured_on, before, after },
   });
-  const report: CleanReport = { scan, repair: repaired.report, before, after };
+  const report: CleanReport = { scan, measured_on, repair: repaired.report, before, after };
   writeFileSync(
     join(folder, "repair.json"),
-    `${JSON.stringify({ repair: repaired.report, before, after }, null, 2)}\n`,
+    `${JSON.stringify({ repair: repaired.report, measured_on, before, after }, null, 2)}\n`,
   );
   return report;
 }
+
+/** Fields that scan and repair need of each sample. */
+const neededFields = ({ plan, inject, attackPosition }: CleanOptions): ("variables" | "func_name")[] =>
+  plan === "published" && inject === "text" && attackPosition === "func_name"
+    ? ["variables", "func_name"]
+    : ["variables"];
 
 /** Rows that measure the model: those held out, else the samples that no search used. */
 function measuredRows(

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, onAbort } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
 import { grouped, hostPort, option, optionalPath } from "../options.ts";
 import { serveCommands } from "../serve-commands.ts";
@@ -11,6 +11,7 @@ import { startCommandsCoordinator } from "../start-coordinator.ts";
 
 export const coordinator = defineCommand({
   name: "coordinator",
+  isService: true,
   summary: "run a coordinator: workers dial it, and commands are sent to it with --coordinator",
   help: `
 Waits for workers (elibad worker --coordinator HOST:PORT) and runs the commands that are submitted to it, several at a time. Paths in a submitted command
@@ -53,7 +54,7 @@ are those of this machine.
         logger,
       });
       commands.useCoordinator(running);
-      await new Promise<void>((stop) => signal.addEventListener("abort", () => stop(), { once: true }));
+      await new Promise<void>((stop) => onAbort(signal, stop));
       await commands.close();
       await running.close();
     } finally {

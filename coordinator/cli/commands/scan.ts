@@ -170,6 +170,9 @@ export async function scanInto(
       },
       onTrace: (record: TraceRecord) => trace?.write(record),
     });
+  } catch (error) {
+    trace?.discard();
+    throw error;
   } finally {
     counted.close();
   }

@@ -1,12 +1,13 @@
 import { type CompiledWorkerOptions, WorkerOptionsError } from "../../../worker/options.ts";
 import { startWorker } from "../../../worker/run.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, onAbort } from "../command.ts";
 import { serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
 export const worker = defineCommand({
   name: "worker",
+  isService: true,
   summary: "compute for a coordinator: dials it, takes leases, gives results, until told to stop",
   help: `
 A worker dials its coordinator and needs no open port. It may come and go: what it had begun goes to others. SIGTERM (or Ctrl-C) lets it finish
@@ -42,7 +43,7 @@ or give back what it holds, within ten seconds.
       logLevel: options.logLevel,
       logFormat: options.log,
     });
-    signal.addEventListener("abort", () => running.drain("told to stop"), { once: true });
+    onAbort(signal, () => running.drain("told to stop"));
     const end = await running.done;
     if (end.kind !== "stopped") throw new Error(end.reason);
   },
