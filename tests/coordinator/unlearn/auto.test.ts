@@ -93,13 +93,18 @@ describe("the point that is kept", () => {
   });
 
   test("is the last one at which triggers are dead and answers kept", () => {
-    const points = [point(0, 100, 80), point(50, 97, 2), point(100, 96, 1), point(150, 90, 0)];
+    const points = [point(0, 100, 80), point(50, 97, 2), point(100, 96, 1), point(150, 85, 0)];
     expect(bestPoint(points)).toEqual({ point: points[2], dead: true });
   });
 
   test("is the best balance where no point has both, and says whether the triggers live", () => {
     const points = [point(0, 100, 80), point(50, 99, 30), point(100, 93, 10)];
     expect(bestPoint(points)).toEqual({ point: points[2], dead: false });
+  });
+
+  test("says nothing of dead triggers where no victim was held back", () => {
+    const points = [0, 50].map((step) => ({ ...point(step, 100, 0), victims: 0 }));
+    expect(bestPoint(points).dead).toBe(false);
   });
 
   test("is never the unrepaired model", () => {
