@@ -10,7 +10,7 @@ export const coordinatorOverhead: Scenario = {
       measurements: [
         { name: "zero-compute step, 2 workers", unit: "ms", values, target: { bound: "at most", value: 4 } },
       ],
-      notes: ["coordinator and workers share one process, so the workers' own share is in it"],
+      notes: ["both workers in one process beside the coordinator's"],
     };
   },
 };

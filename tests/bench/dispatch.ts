@@ -1,11 +1,12 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startCoordinator } from "../../coordinator/coordinator.ts";
-import { connectToCoordinator } from "../../proto/client.ts";
-import type { CoordinatorMessage } from "../../proto/messages.ts";
 import type { Operation } from "../../proto/operations.ts";
-import { encodeResultEnvelope } from "../../proto/result-envelope.ts";
+import { packageRoot } from "../../proto/package-root.ts";
+import type { ZeroWorkers } from "./zero-workers.ts";
 
 export interface DispatchBenchOptions {
   readonly steps?: number;
@@ -20,8 +21,8 @@ export interface DispatchBenchOptions {
 }
 
 /**
- * What the coordinator itself costs: milliseconds of each step of score tiles that workers answer without computing,
- * over real gRPC in this process (so the workers' share is in it too): dispatch of all tiles and gathering of all results.
+ * What the coordinator itself costs: milliseconds of each step of score tiles that workers answer without computing, over real
+ * gRPC from another process: dispatch of all tiles and gathering of all results.
  */
 export async function benchDispatch({
   steps = 100,
@@ -33,11 +34,14 @@ export async function benchDispatch({
 }: DispatchBenchOptions = {}): Promise<number[]> {
   const folder = mkdtempSync(join(tmpdir(), "elibad-bench-"));
   const coordinator = await startCoordinator({ artifactFolder: folder, drainMs: 100 });
-  const leaving = Array.from({ length: workers }, (_, i) =>
-    startZeroWorker(coordinator.address, { id: `w${i}`, window, candidates }),
-  );
+  const told: ZeroWorkers = { address: coordinator.address, workers, window, candidates };
+  const child = fork(join(packageRoot, "dist", "tests", "bench", "zero-workers.js"), [JSON.stringify(told)]);
+  const ended = once(child, "exit");
   try {
-    while (coordinator.workers().length < workers) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (coordinator.workers().length < workers) {
+      if (child.exitCode !== null) throw new Error(`the workers' process ended with ${child.exitCode}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
     const times: number[] = [];
     for (let step = 0; step < warmUpSteps + steps; step++) {
       const operations = Array.from({ length: tiles }, (_, sample) => tileOf(step, sample, candidates));
@@ -51,8 +55,9 @@ export async function benchDispatch({
     }
     return times;
   } finally {
-    for (const leave of leaving) leave();
+    if (child.connected) child.disconnect();
     await coordinator.close();
+    await ended;
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -60,62 +65,4 @@ export async function benchDispatch({
 function tileOf(step: number, sample: number, candidates: number): Operation {
   const triggers = Array.from({ length: candidates }, (_, c) => [step, c, 30_000 + sample, 40_000, 50_000]);
   return { kind: "score", checkpoint: "c".repeat(64), samples: "d".repeat(64), sample, triggers };
-}
-
-/** Answers every lease at once with zeros, and keeps its window full. Returns what ends it. */
-function startZeroWorker(
-  address: string,
-  { id, window, candidates }: { readonly id: string; readonly window: number; readonly candidates: number },
-): () => void {
-  const client = connectToCoordinator(address);
-  const stream = client.work();
-  const deviceClass = { provider: "cpu", runtimeVersion: "0", hardware: "none", programForm: "zero" };
-  const tensors = { logits: { shape: [candidates, 1], data: new Float32Array(candidates) } };
-  stream.on("error", () => {});
-  let finished = 0;
-  const answer = (fingerprint: string) => {
-    const resultEnvelope = encodeResultEnvelope({
-      fingerprint,
-      workerId: id,
-      deviceClass,
-      programVersion: "bench",
-      outcome: { kind: "tensors", tensors },
-      forwards: 0,
-      tokens: 0,
-      seconds: 0,
-    });
-    stream.write({ message: "resultEnvelope", resultEnvelope });
-    // As the real worker does, credit comes back once per turn of the event loop.
-    if (finished++ > 0) return;
-    setImmediate(() => {
-      stream.write({ message: "credit", credit: { leases: finished } });
-      finished = 0;
-    });
-  };
-  stream.on("data", (message: CoordinatorMessage) => {
-    if (message.message !== "leases") return;
-    for (const { fingerprint } of message.leases.leases) answer(fingerprint);
-  });
-  stream.write({
-    message: "hello",
-    hello: {
-      workerId: id,
-      programVersion: "bench",
-      deviceClass,
-      memoryBytes: 0,
-      cachedCheckpoints: [],
-      threads: 1,
-    },
-  });
-  stream.write({ message: "credit", credit: { leases: window } });
-  const beating = setInterval(() => {
-    const heartbeat = { leaseIds: [], runningLeaseId: 0, childRssBytes: 0 };
-    stream.write({ message: "heartbeat", heartbeat });
-  }, 1_000);
-  return () => {
-    clearInterval(beating);
-    stream.write({ message: "goodbye", goodbye: { reason: "the bench is over" } });
-    stream.end();
-    client.close();
-  };
 }
