@@ -63,5 +63,8 @@ test("a scan has the same trace, bit for bit, on one and two workers, over strea
     expect(killed).toBeDefined();
     expect(coordinator.workers().map(({ workerId }) => workerId)).toEqual(["w2"]);
     expect(trace).toEqual(expected);
+    const metrics = await coordinator.metrics.registry.metrics();
+    const overNats = Number(/results_total\{[^}]*path="nats"[^}]*\} (\d+)/.exec(metrics)?.[1] ?? 0);
+    if (nats) expect(overNats).toBeGreaterThan(50);
   }
 }, 180_000);
