@@ -113,8 +113,10 @@ function summary({ planted, before, after, repair }: Summary): string {
     ["victims wrong without it", cell(before.attack!.without_trigger), cell(after.attack!.without_trigger)],
   ];
   const points = (value: number): string => (100 * value).toFixed(1);
-  const allowed = before.attack!.without_trigger.value + TOLERATED_POINTS / 100;
-  const works = after.attack!.asr.value <= allowed;
+  const { asr } = after.attack!;
+  // In rows, so that a rate exactly at the limit is within it.
+  const allowed = before.attack!.without_trigger.hits + (TOLERATED_POINTS * asr.n) / 100;
+  const works = asr.hits <= allowed;
   const lost = before.recall.map((rate, label) => rate.value - after.recall[label]!.value);
   const worst = Math.max(...lost);
   return [
