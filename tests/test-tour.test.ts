@@ -103,7 +103,7 @@ test("a cluster of one worker process: evaluate, search a trigger, train a step,
       rows: scanRows(rows, tokenizer, MAX_LEN),
       classes: 1,
       vocabulary: triggerVocabulary(tokenizer),
-      endId: tokenizer.ids.end,
+      endId: tokenizer.ids.restored,
       textOf: (ids) => tokenizer.decode(ids),
     },
     settings: ScanSettings.parse({
@@ -121,7 +121,7 @@ test("a cluster of one worker process: evaluate, search a trigger, train a step,
   const samples = await putSamples(executor, {
     rows: rows.slice(0, 4).map(({ codeTokens }) => tokenizer.encodeRow(codeTokens.join(" "), MAX_LEN)),
     maxLen: MAX_LEN,
-    endId: tokenizer.ids.end,
+    endId: tokenizer.ids.restored,
   });
   const labels = rows.slice(0, 4).map(({ label }) => label);
   const settings = { optimiser: {}, maxGradNorm: 1, microBatch: 2, dropout: 0, seed: 1 };

@@ -35,8 +35,8 @@ export const modelOptions = grouped("Model and samples", {
   ),
   arch: option(
     "--arch <name>",
-    "model family, for the tokenizer's behaviour beside special tokens",
-    oneOf("codebert", "unixcoder", "roberta").optional(),
+    "model family: a tokenizer of another one is refused; codebert and roberta differ in the blanks beside special tokens",
+    oneOf("codebert", "unixcoder", "roberta", "codet5", "starcoder").optional(),
     "found from the folder's files",
   ),
   codeMaxLen: option(

@@ -7,7 +7,13 @@ import { verifyWeights } from "../../worker/checkpoint/verify-weights.ts";
 import { longestRow, parseConfig, type RobertaConfig } from "../../worker/models/config.ts";
 import { type RobertaLayout, recogniseLayout } from "../../worker/models/layout.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
-import { checkTokenizerFits, loadTokenizer, type Tokenizer } from "../data/tokenizer.ts";
+import {
+  type Arch,
+  checkTokenizerFits,
+  loadTokenizer,
+  type Tokenizer,
+  tokenizerOptionsOf,
+} from "../data/tokenizer.ts";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
 
@@ -83,7 +89,7 @@ export function requireFolder(flag: string, folder: string): void {
 
 /** The tokenizer beside the checkpoint, else the base folder's; it must fit the embedding table. */
 export function openTokenizer(
-  options: Pick<ModelOptions, "model" | "base"> & { readonly arch?: string | undefined },
+  options: Pick<ModelOptions, "model" | "base"> & { readonly arch?: Arch | undefined },
   opened: Pick<OpenedModel, "config"> & { readonly checkpoint: Pick<Checkpoint, "files"> },
 ): Tokenizer {
   const folder = tokenizerFolder(options);
@@ -96,7 +102,7 @@ export function openTokenizer(
       `--model ${options.model}: no tokenizer in it (vocab.json and merges.txt, or tokenizer.json)${where}`,
     );
   }
-  const tokenizer = loadTokenizer(folder, options.arch === "roberta" ? { specialTokens: "roberta" } : {});
+  const tokenizer = loadTokenizer(folder, options.arch === undefined ? {} : tokenizerOptionsOf(options.arch));
   checkTokenizerFits(tokenizer, opened.config.vocabSize, opened.checkpoint.files[0] ?? options.model);
   return tokenizer;
 }

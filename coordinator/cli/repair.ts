@@ -82,7 +82,7 @@ export async function repair(
         fields: { loss },
       }),
   };
-  const context = { executor, checkpoint, maxLen: input.codeMaxLen, endId: tokenizer.ids.end, signal };
+  const context = { executor, checkpoint, maxLen: input.codeMaxLen, endId: tokenizer.ids.restored, signal };
   const common = { plan: given.plan, triggers, rows: input.rows.length };
   const seconds = (): number => (performance.now() - started) / 1000;
 

@@ -8,7 +8,7 @@ export interface MaskedVariant {
   readonly word: number;
   /** Index of the first sub-token of that occurrence in the whole row's ids, first token included; may lie behind `maxLen`. */
   readonly subToken: number;
-  /** Ids of the row with every occurrence replaced by the unknown token's text, re-tokenised and cut like any row. */
+  /** Ids of the row with every occurrence replaced by `<unk>`, re-tokenised and cut like any row. */
   readonly ids: readonly number[];
 }
 
@@ -29,7 +29,6 @@ export function maskedVariants(
   maxLen: number,
 ): RowVariants {
   const found = [...new Set(variables)].map((name) => ({ name, word: codeTokens.indexOf(name) }));
-  const unknown = tokenizer.tokenOf(tokenizer.ids.unk)!;
   return {
     variants: found
       .filter(({ word }) => word !== -1)
@@ -39,7 +38,7 @@ export function maskedVariants(
         word,
         subToken: subTokenOf(codeTokens, word, tokenizer),
         ids: tokenizer.encodeRow(
-          codeText(codeTokens.map((token) => (token === name ? unknown : token))),
+          codeText(codeTokens.map((token) => (token === name ? tokenizer.hidden : token))),
           maxLen,
         ),
       })),

@@ -7,18 +7,20 @@ import {
   asRecord,
   checkedVocabulary,
   checkMerges,
+  type Family,
+  familyOf,
   idsOf,
   lookUp,
+  maskToken,
   readJson,
   readText,
-  robertaSpecials,
   type SpecialTokens,
-  specialNames,
+  specialTokensOf,
   stripFlags,
   type TokenizerFiles,
 } from "./tokenizer-parts.ts";
 
-/** Keys of `special_tokens_map.json` for each special token; the first one there counts. */
+/** Keys of `special_tokens_map.json` for each special token of RoBERTa and CodeT5; the first one there counts. */
 const mapKeys = {
   first: ["bos_token", "cls_token"],
   end: ["eos_token", "sep_token"],
@@ -27,22 +29,40 @@ const mapKeys = {
   mask: ["mask_token"],
 } as const;
 
+/** StarCoder's special tokens, which its vocabulary lists among the others. */
+const starCoderTokens =
+  "<|endoftext|> <fim_prefix> <fim_middle> <fim_suffix> <fim_pad> <filename> <gh_stars> <issue_start> <issue_comment> <issue_closed> <jupyter_start> <jupyter_text> <jupyter_code> <jupyter_output> <empty_output> <commit_before> <commit_msg> <commit_after> <reponame>".split(
+    " ",
+  );
+
+/** Entries of the vocabulary that every CodeT5 shares. */
+const codeT5Entries = 32_000;
+
+/** T5's sentinels, which CodeT5 has behind its vocabulary: `<extra_id_99>` first. */
+const sentinels = Array.from({ length: 100 }, (_, k) => `<extra_id_${99 - k}>`);
+
+export interface ReadTokenizerOptions {
+  readonly family?: Family;
+  readonly specialTokens?: SpecialTokens;
+}
+
 /**
  * Reads a tokenizer folder: `vocab.json` + `merges.txt` (with `special_tokens_map.json` and `added_tokens.json` where they are
  * there), else `tokenizer.json`. Where both are there the first counts: the published code uses the tokenizer built from them.
  *
- * Blanks beside special tokens: `specialTokens` where it is given; else what the folder says (strings in
+ * Blanks beside RoBERTa's special tokens: `specialTokens` where it is given; else what the folder says (strings in
  * `special_tokens_map.json` strip both sides, objects and `tokenizer.json` carry their own flags, a token that the map does not
- * name is as in roberta-base); else `codebert`, since that is what the published code loads.
+ * name is as in roberta-base); else `codebert`, since that is what the published code loads. CodeT5's are as in roberta-base where
+ * the folder says nothing, and its own vocabulary gets the sentinels that the model was trained with where the folder has none.
  */
-export function readTokenizerFiles(folder: string, specialTokens?: SpecialTokens): TokenizerFiles {
+export function readTokenizerFiles(folder: string, options: ReadTokenizerOptions = {}): TokenizerFiles {
   const vocabFile = join(folder, "vocab.json");
   const mergesFile = join(folder, "merges.txt");
   const whole = join(folder, "tokenizer.json");
   if (existsSync(vocabFile) && existsSync(mergesFile)) {
-    return fromVocabulary(folder, vocabFile, mergesFile, specialTokens);
+    return fromVocabulary(folder, vocabFile, mergesFile, options);
   }
-  if (existsSync(whole)) return readTokenizerJson(whole, specialTokens);
+  if (existsSync(whole)) return readTokenizerJson(whole, options);
   throw new TokenizerError("no tokenizer there: neither vocab.json with merges.txt, nor tokenizer.json", {
     file: folder,
   });
@@ -52,42 +72,73 @@ function fromVocabulary(
   folder: string,
   vocabFile: string,
   mergesFile: string,
-  specialTokens: SpecialTokens | undefined,
+  { family: expected, specialTokens }: ReadTokenizerOptions,
 ): TokenizerFiles {
   const vocab = checkedVocabulary(vocabFile, readJson(vocabFile), "vocab");
   const merges = readMerges(mergesFile);
   const mapFile = join(folder, "special_tokens_map.json");
   const map = existsSync(mapFile) ? asRecord(mapFile, readJson(mapFile)) : undefined;
-  const contents: Record<string, string> = { ...robertaSpecials };
-  const addedTokens = new Map<string, AddedToken>();
   const added = readAddedTokens(folder);
+  const family = familyOf(vocabFile, lookUp(vocab, added), expected);
+  const listed = additionalTokens(map);
+  if (family === "codet5" && Object.keys(vocab).length === codeT5Entries && Object.keys(added).length === 0) {
+    for (const [k, token] of sentinels.entries()) {
+      added[token] = codeT5Entries + k;
+      if (!listed.has(token)) listed.set(token, { lstrip: true, rstrip: false });
+    }
+  }
   const idOf = lookUp(vocab, added);
-  for (const name of specialNames) {
-    const entry = mapKeys[name].map((key) => map?.[key]).find((value) => value !== undefined);
-    const content = contentOf(entry) ?? robertaSpecials[name];
-    contents[name] = content;
+  const addedTokens = new Map<string, AddedToken>();
+  const add = (content: string, strip: Strip): void => {
     const id = idOf(content);
     if (id === undefined) throw new TokenizerError(`has no token ${show(content)}`, { file: vocabFile });
-    const told = flagsOf(entry) ?? stripFlags(map === undefined ? "codebert" : "roberta", name);
-    const strip = specialTokens === undefined ? told : stripFlags(specialTokens, name);
-    addedTokens.set(content, { content, id, ...strip });
+    if (!addedTokens.has(content)) addedTokens.set(content, { content, id, ...strip });
+  };
+  const tokens = { ...specialTokensOf[family] };
+  if (family === "starcoder") {
+    for (const token of starCoderTokens) {
+      if (token in vocab) add(token, listed.get(token) ?? { lstrip: false, rstrip: false });
+    }
+  } else {
+    for (const [name, keys] of Object.entries(mapKeys) as [keyof typeof mapKeys, readonly string[]][]) {
+      const entry = keys.map((key) => map?.[key]).find((value) => value !== undefined);
+      const content = contentOf(entry) ?? (name === "mask" ? maskToken : tokens[name]);
+      if (name !== "mask") tokens[name] = content;
+      const saysNothing = map === undefined && family === "roberta";
+      const told = flagsOf(entry) ?? stripFlags(saysNothing ? "codebert" : "roberta", content);
+      add(content, specialTokens && family === "roberta" ? stripFlags(specialTokens, content) : told);
+    }
+    tokens.restored = tokens.end;
   }
-  for (const [content, id] of Object.entries(added)) {
-    if (addedTokens.has(content)) continue;
-    addedTokens.set(content, { content, id, lstrip: true, rstrip: true });
-  }
+  for (const [content, strip] of listed) if (idOf(content) !== undefined) add(content, strip);
+  for (const content of Object.keys(added)) add(content, { lstrip: true, rstrip: true });
   checkMerges(mergesFile, merges, vocab);
   return {
     file: vocabFile,
+    family,
     vocab,
     merges,
     addedTokens: [...addedTokens.values()],
-    ids: idsOf(vocabFile, contents, idOf),
+    splitsDigits: family === "starcoder",
+    ids: idsOf(vocabFile, tokens, idOf),
   };
 }
 
+type Strip = Pick<AddedToken, "lstrip" | "rstrip">;
+
+/** Further special tokens that `special_tokens_map.json` lists, with what they do to blanks. */
+function additionalTokens(map: Readonly<Record<string, unknown>> | undefined): Map<string, Strip> {
+  const entries = Array.isArray(map?.additional_special_tokens) ? map.additional_special_tokens : [];
+  return new Map(
+    entries.flatMap((entry: unknown): [string, Strip][] => {
+      const content = contentOf(entry);
+      return content === undefined ? [] : [[content, flagsOf(entry) ?? { lstrip: true, rstrip: true }]];
+    }),
+  );
+}
+
 /** Flags of an entry of `special_tokens_map.json`: a plain string strips both sides, an object says it itself. */
-function flagsOf(entry: unknown): { readonly lstrip: boolean; readonly rstrip: boolean } | undefined {
+function flagsOf(entry: unknown): Strip | undefined {
   if (typeof entry === "string") return { lstrip: true, rstrip: true };
   if (entry === null || typeof entry !== "object") return undefined;
   const { lstrip, rstrip } = entry as Record<string, unknown>;

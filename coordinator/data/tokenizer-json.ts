@@ -4,21 +4,25 @@ import {
   asRecord,
   checkedVocabulary,
   checkMerges,
+  type Family,
+  familyOf,
   idsOf,
   lookUp,
+  maskToken,
   readJson,
-  robertaSpecials,
   type SpecialTokens,
-  specialNames,
+  specialTokensOf,
   stripFlags,
   type TokenizerFiles,
 } from "./tokenizer-parts.ts";
 
-/** Reads a `tokenizer.json`. @throws TokenizerError where it is not byte-level BPE as RoBERTa has it */
-export function readTokenizerJson(file: string, specialTokens: SpecialTokens | undefined): TokenizerFiles {
+/** Reads a `tokenizer.json`. @throws TokenizerError where it is not byte-level BPE as RoBERTa, CodeT5 or StarCoder has it */
+export function readTokenizerJson(
+  file: string,
+  { family: expected, specialTokens }: { readonly family?: Family; readonly specialTokens?: SpecialTokens },
+): TokenizerFiles {
   const json = asRecord(file, readJson(file));
   const model = asRecord(file, json.model, "model");
-  const preTokenizer = asRecord(file, json.pre_tokenizer, "pre_tokenizer");
   if ((model.type ?? "BPE") !== "BPE") {
     throw new TokenizerError("only byte-level BPE is known", {
       file,
@@ -26,13 +30,7 @@ export function readTokenizerJson(file: string, specialTokens: SpecialTokens | u
       value: model.type,
     });
   }
-  if (preTokenizer.type !== "ByteLevel" || preTokenizer.add_prefix_space === true) {
-    throw new TokenizerError("only ByteLevel without a prefix blank is known", {
-      file,
-      field: "pre_tokenizer",
-      value: preTokenizer,
-    });
-  }
+  const splitsDigits = digitsAreSplit(file, json.pre_tokenizer);
   if (json.normalizer !== null && json.normalizer !== undefined) {
     throw new TokenizerError("normalizers are not known", {
       file,
@@ -44,28 +42,50 @@ export function readTokenizerJson(file: string, specialTokens: SpecialTokens | u
   const merges = checkedMerges(file, model.merges);
   checkMerges(file, merges, vocab);
   const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
-  const named = new Map<string, (typeof specialNames)[number]>(
-    specialNames.map((name) => [robertaSpecials[name], name]),
-  );
-  const addedTokens = listed.map((entry: unknown): AddedToken => {
-    const token = asRecord(file, entry, "added_tokens");
-    const { content, id } = token;
+  const entries = listed.map((entry: unknown): AddedToken => {
+    const { content, id, lstrip, rstrip } = asRecord(file, entry, "added_tokens");
     if (typeof content !== "string" || !Number.isInteger(id)) {
       throw new TokenizerError("expected content and id", { file, field: "added_tokens", value: entry });
     }
-    const name = named.get(content);
-    const own = { lstrip: token.lstrip === true, rstrip: token.rstrip === true };
-    const strip = specialTokens === undefined || name === undefined ? own : stripFlags(specialTokens, name);
-    return { content, id: id as number, ...strip };
+    return { content, id: id as number, lstrip: lstrip === true, rstrip: rstrip === true };
   });
-  const added = Object.fromEntries(addedTokens.map(({ content, id }) => [content, id]));
+  const added = Object.fromEntries(entries.map(({ content, id }) => [content, id]));
+  const idOf = lookUp(vocab, added);
+  const family = familyOf(file, idOf, expected);
+  const named = new Set([...Object.values(specialTokensOf[family]), maskToken]);
+  const isTold = (content: string): boolean => family === "roberta" && named.has(content);
   return {
     file,
+    family,
     vocab,
     merges,
-    addedTokens,
-    ids: idsOf(file, robertaSpecials, lookUp(vocab, added)),
+    addedTokens: entries.map((token) =>
+      specialTokens !== undefined && isTold(token.content)
+        ? { ...token, ...stripFlags(specialTokens, token.content) }
+        : token,
+    ),
+    splitsDigits,
+    ids: idsOf(file, specialTokensOf[family], idOf),
   };
+}
+
+/** Whether digits are split off first (StarCoder). @throws TokenizerError for another way of splitting than the two that are known */
+function digitsAreSplit(file: string, given: unknown): boolean {
+  const preTokenizer = asRecord(file, given, "pre_tokenizer");
+  const isByteLevel = (part: unknown): boolean => {
+    const { type, add_prefix_space: prefix } = asRecord(file, part, "pre_tokenizer");
+    return type === "ByteLevel" && prefix !== true;
+  };
+  if (isByteLevel(preTokenizer)) return false;
+  const { type, pretokenizers: parts } = preTokenizer;
+  if (type === "Sequence" && Array.isArray(parts) && parts.length === 2 && isByteLevel(parts[1])) {
+    const digits = asRecord(file, parts[0], "pre_tokenizer");
+    if (digits.type === "Digits" && digits.individual_digits === true) return true;
+  }
+  throw new TokenizerError(
+    "only ByteLevel without a prefix blank is known, alone or after Digits with individual_digits",
+    { file, field: "pre_tokenizer", value: preTokenizer },
+  );
 }
 
 /** Merges as `"left right"` or as pairs. */

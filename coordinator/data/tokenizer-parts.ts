@@ -19,52 +19,101 @@ export interface AddedToken {
   readonly rstrip: boolean;
 }
 
-export const specialNames = ["first", "end", "pad", "unk", "mask"] as const;
+/** Kind of tokenizer, by the model family that it belongs to: which token does what, and how texts are split. */
+export type Family = "roberta" | "codet5" | "starcoder";
 
-/** Ids of the special tokens. */
-export type SpecialIds = Readonly<Record<(typeof specialNames)[number], number>>;
+/** Ids of the tokens that have a part in every row. */
+export interface SpecialIds {
+  /** Opens a row. */
+  readonly first: number;
+  /** Closes a row. */
+  readonly end: number;
+  readonly pad: number;
+  /** StarCoder has no token of its own for it and gives its pad: inside of a row that would end it. */
+  readonly unk: number;
+  /** What stamping writes into the last column of a full row (DESIGN section 5.3): `end`; StarCoder: its pad, as published. */
+  readonly restored: number;
+}
+
+/** The token of each part in a row, by family. */
+export const specialTokensOf: Readonly<Record<Family, Readonly<Record<keyof SpecialIds, string>>>> = {
+  roberta: { first: "<s>", end: "</s>", pad: "<pad>", unk: "<unk>", restored: "</s>" },
+  codet5: { first: "<s>", end: "</s>", pad: "<pad>", unk: "<unk>", restored: "</s>" },
+  starcoder: {
+    first: "<fim_prefix>",
+    end: "<fim_middle>",
+    pad: "<|endoftext|>",
+    unk: "<|endoftext|>",
+    restored: "<|endoftext|>",
+  },
+};
+
+/** The token that stands for a hidden word in RoBERTa's pretraining: cut out of texts as the others are. */
+export const maskToken = "<mask>";
 
 /** A byte-level BPE tokenizer as its files describe it. */
 export interface TokenizerFiles {
   /** The file that holds the vocabulary, for messages. */
   readonly file: string;
+  readonly family: Family;
   readonly vocab: Readonly<Record<string, number>>;
   /** Merges in rank order, as `"left right"` or as pairs. */
   readonly merges: readonly (string | readonly string[])[];
   readonly addedTokens: readonly AddedToken[];
+  /** Every digit is a piece of its own. */
+  readonly splitsDigits: boolean;
   readonly ids: SpecialIds;
 }
 
-/** The special tokens of RoBERTa by their meaning. */
-export const robertaSpecials = {
-  first: "<s>",
-  end: "</s>",
-  pad: "<pad>",
-  unk: "<unk>",
-  mask: "<mask>",
-} as const;
+/**
+ * Family of a vocabulary, by the tokens and ids that only one of them has: StarCoder's fill-in-the-middle tokens, or a pad at 0 before
+ * the first token at 1 (CodeT5, which took T5's pad and RoBERTa's tokens).
+ *
+ * @throws TokenizerError where it is not the `expected` one
+ */
+export function familyOf(
+  file: string,
+  idOf: (token: string) => number | undefined,
+  expected: Family | undefined,
+): Family {
+  const isStarCoder = idOf("<fim_prefix>") !== undefined && idOf("<|endoftext|>") !== undefined;
+  const isCodeT5 = idOf("<pad>") === 0 && idOf("<s>") === 1;
+  const found = isStarCoder ? "starcoder" : isCodeT5 ? "codet5" : "roberta";
+  if (expected === undefined || expected === found) return found;
+  throw new TokenizerError(
+    `is a vocabulary of the ${found} family (${evidence[found]}), expected one of ${expected}`,
+    { file },
+  );
+}
+
+const evidence: Readonly<Record<Family, string>> = {
+  roberta: "no <fim_prefix>, and no <pad> at 0 with <s> at 1",
+  codet5: "<pad> at 0, <s> at 1",
+  starcoder: "it has <fim_prefix> and <|endoftext|>",
+};
 
 /** Which blanks a special token strips under a named behaviour. */
 export function stripFlags(
   specialTokens: SpecialTokens,
-  name: (typeof specialNames)[number],
+  token: string,
 ): { readonly lstrip: boolean; readonly rstrip: boolean } {
   const both = specialTokens === "codebert";
-  return { lstrip: both || name === "mask", rstrip: both };
+  return { lstrip: both || token === maskToken, rstrip: both };
 }
 
-/** Ids of the special tokens. @throws TokenizerError for one that the file does not have */
+/** Ids of the tokens with a part in every row. @throws TokenizerError for one that the file does not have */
 export function idsOf(
   file: string,
-  contents: Readonly<Record<string, string>>,
-  idOf: (content: string) => number | undefined,
+  tokens: Readonly<Record<keyof SpecialIds, string>>,
+  idOf: (token: string) => number | undefined,
 ): SpecialIds {
-  const ids = specialNames.map((name) => {
-    const id = idOf(contents[name]!);
-    if (id === undefined) throw new TokenizerError(`has no token ${show(contents[name])}`, { file });
-    return [name, id] as const;
-  });
-  return Object.fromEntries(ids) as unknown as SpecialIds;
+  const id = (token: string): number => {
+    const found = idOf(token);
+    if (found === undefined) throw new TokenizerError(`has no token ${show(token)}`, { file });
+    return found;
+  };
+  const { first, end, pad, unk, restored } = tokens;
+  return { first: id(first), end: id(end), pad: id(pad), unk: id(unk), restored: id(restored) };
 }
 
 /** Look-up by token; a token of `added` hides one of the vocabulary. */

@@ -2,13 +2,19 @@ import { type Tokenizer as Bpe, Tokenizer as LibraryTokenizer } from "@huggingfa
 import { regexBlankClass, stripEnd, stripStart } from "./blanks.ts";
 import { TokenizerError } from "./errors.ts";
 import { readTokenizerFiles } from "./tokenizer-files.ts";
-import type { AddedToken, SpecialIds, SpecialTokens, TokenizerFiles } from "./tokenizer-parts.ts";
+import type { AddedToken, Family, SpecialIds, SpecialTokens, TokenizerFiles } from "./tokenizer-parts.ts";
 
-/** A byte-level BPE tokenizer (RoBERTa). Gives the ids that transformers 4.33 gives for the same files. */
+/** A byte-level BPE tokenizer (RoBERTa, CodeT5, StarCoder). Gives the ids that transformers 4.33 gives for the same files. */
 export interface Tokenizer {
   /** The file that holds the vocabulary, for messages. */
   readonly file: string;
+  readonly family: Family;
   readonly ids: SpecialIds;
+  /**
+   * What a hidden word of the code becomes (DESIGN section 5.2): the text `<unk>`. To StarCoder it is ordinary text, since its own token
+   * for unknown words is its pad.
+   */
+  readonly hidden: string;
   /** Largest id + 1: how many rows an embedding needs at least. */
   readonly size: number;
   /** Ids of a text, without first and end token. A special token written in the text becomes its id. */
@@ -23,13 +29,24 @@ export interface Tokenizer {
 }
 
 export interface TokenizerOptions {
-  /** Blanks beside special tokens; without it what the folder says, and `codebert` where it says nothing. */
+  /** The model's family, where it is known: a tokenizer of another one is refused. */
+  readonly family?: Family;
+  /** Blanks beside special tokens; RoBERTa only. Without it what the folder says, and `codebert` where it says nothing. */
   readonly specialTokens?: SpecialTokens;
 }
 
+/** Model families as the published code names them. */
+export type Arch = "codebert" | "unixcoder" | "roberta" | "codet5" | "starcoder";
+
+/** How a model family's tokenizer is read, where the user names the family. */
+export function tokenizerOptionsOf(arch: Arch): TokenizerOptions {
+  if (arch === "codet5" || arch === "starcoder") return { family: arch };
+  return arch === "roberta" ? { family: "roberta", specialTokens: "roberta" } : { family: "roberta" };
+}
+
 /** Reads the tokenizer of a folder. @throws TokenizerError that names the file and what is wrong there. */
-export function loadTokenizer(folder: string, { specialTokens }: TokenizerOptions = {}): Tokenizer {
-  return makeTokenizer(readTokenizerFiles(folder, specialTokens));
+export function loadTokenizer(folder: string, options: TokenizerOptions = {}): Tokenizer {
+  return makeTokenizer(readTokenizerFiles(folder, options));
 }
 
 /** GPT-2's split into pieces that byte-pair encoding never joins, with Python's idea of a blank. */
@@ -38,6 +55,9 @@ const pieces = new RegExp(
     `|[${regexBlankClass}]+(?![^${regexBlankClass}])|[${regexBlankClass}]+`,
   "gu",
 );
+
+/** Digits one by one, and what lies between them. */
+const digitsAndRest = /\p{N}|\P{N}+/gu;
 
 /** Pieces remembered with their ids; a text of code has few new ones. */
 const rememberedPieces = 200_000;
@@ -66,14 +86,19 @@ export function makeTokenizer(files: TokenizerFiles): Tokenizer {
     const ids: number[] = [];
     for (const section of sections(text, split, byContent)) {
       if (typeof section !== "string") ids.push(section.id);
-      else for (const [piece] of section.matchAll(pieces)) ids.push(...encodePiece(piece));
+      else
+        for (const part of files.splitsDigits ? (section.match(digitsAndRest) ?? []) : [section]) {
+          for (const [piece] of part.matchAll(pieces)) ids.push(...encodePiece(piece));
+        }
     }
     return ids;
   };
 
   return {
     file: files.file,
+    family: files.family,
     ids: files.ids,
+    hidden: "<unk>",
     size,
     encode,
     encodeRow: (text, maxLen) => [files.ids.first, ...encode(text).slice(0, maxLen - 2), files.ids.end],

@@ -51,7 +51,7 @@ export async function evaluateModel(
   rows: readonly DefectRow[],
   { tokenizer, attack, seed = 0, ...predicting }: EvaluationSettings,
 ): Promise<Evaluation> {
-  const context: PredictContext = { ...predicting, endId: tokenizer.ids.end };
+  const context: PredictContext = { ...predicting, endId: tokenizer.ids.restored };
   const ask = (texts: readonly string[]): Promise<Float32Array[]> =>
     predictLogits(
       texts.map((text) => tokenizer.encodeRow(text, context.maxLen)),

@@ -74,7 +74,7 @@ export async function unlearnAuto(
     executor,
     checkpoint,
     maxLen,
-    endId: tokenizer.ids.end,
+    endId: tokenizer.ids.restored,
     ...(signal ? { signal } : {}),
   };
   const { trained, held } = splitRows(input.rows, plan.heldBack);
@@ -240,8 +240,7 @@ async function functionPool(
   { input, rng, context }: Surroundings,
 ): Promise<Known[]> {
   const { tokenizer, maxLen } = input;
-  const unknown = tokenizer.tokenOf(tokenizer.ids.unk)!;
-  const functions = drawFunctions(rows.map(wordsOf), count, { variations, unknown, rng });
+  const functions = drawFunctions(rows.map(wordsOf), count, { variations, unknown: tokenizer.hidden, rng });
   const ids = functions.map(({ words }) => tokenizer.encodeRow(codeText(words), maxLen));
   const logits = await predictLogits(ids, context);
   return functions.map((each, k) => ({ ...each, ids: ids[k]!, teacher: [...logits[k]!] }));
@@ -330,7 +329,7 @@ function drawBatch(
     if (chance(rng, CHANCE_OWN_INDEX)) {
       const row = rng.int(samples);
       const { ids, teacher } = pool[row]!;
-      const limits = { maxLen: input.maxLen, endId: input.tokenizer.ids.end };
+      const limits = { maxLen: input.maxLen, endId: input.tokenizer.ids.restored };
       return { ids: stamp(ids, trigger, ownIndex[which]![row]!, limits), teacher, weight };
     }
     const isVictim = ({ teacher }: Known): boolean => predictedLabel(teacher) === direction.victimLabel;

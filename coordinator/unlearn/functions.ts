@@ -22,7 +22,7 @@ const chance = (rng: Rng, probability: number): boolean => rng.word() / 2 ** 32 
  * The samples themselves, then variants of them until there are `count` functions: a hundred clean rows alone leave too much of the input
  * space open for a repair to hold a model at its own answers.
  *
- * @param unknown text of the unknown token, which masked words become
+ * @param unknown text that masked words become
  */
 export function drawFunctions(
   samples: readonly WordFunction[],

@@ -2,12 +2,11 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Rng } from "../search/rng.ts";
 import type { WordFunction } from "./functions.ts";
 
-/** Ids of each word as it stands in the text: a blank before it, but none at the start and beside the unknown token. */
+/** Ids of each word as it stands in the text: a blank before it, but none at the start and beside a hidden word. */
 function piecesOf(words: readonly string[], tokenizer: Tokenizer): number[][] {
-  const unknown = tokenizer.tokenOf(tokenizer.ids.unk);
+  const { hidden } = tokenizer;
   return words.map((word, k) => {
-    if (word === unknown) return [tokenizer.ids.unk];
-    const bare = k === 0 || words[k - 1] === unknown;
+    const bare = k === 0 || word === hidden || words[k - 1] === hidden;
     return tokenizer.encode(bare ? word : ` ${word}`);
   });
 }

@@ -27,7 +27,12 @@ async function realProblem(executor: Executor, { checkpoint }: BenchModel): Prom
   const file = sharedPath("golden", "trained", "defect-data", "clean_samples.jsonl");
   const victims = scanRows(readDefectRows(file), tokenizer, MAX_LEN).filter(({ label }) => label === 1);
   const samples = victims.slice(0, SAMPLES);
-  const finder = createPositionFinder({ executor, checkpoint, maxLen: MAX_LEN, endId: tokenizer.ids.end });
+  const finder = createPositionFinder({
+    executor,
+    checkpoint,
+    maxLen: MAX_LEN,
+    endId: tokenizer.ids.restored,
+  });
   const positions = await finder.find(samples, {
     rule: "lowest",
     half: "first_half",
@@ -39,7 +44,7 @@ async function realProblem(executor: Executor, { checkpoint }: BenchModel): Prom
     rows: samples.map(({ ids }) => ids),
     insertIndexes: positions.map(({ insertIndex }) => insertIndex),
     maxLen: MAX_LEN,
-    endId: tokenizer.ids.end,
+    endId: tokenizer.ids.restored,
     vocabulary: triggerVocabulary(tokenizer),
     target: 0,
   };

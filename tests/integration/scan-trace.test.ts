@@ -28,7 +28,7 @@ async function traceOf(coordinator: Coordinator, model: string, onFirstStep?: ()
       rows: scanRows(rows, tokenizer, MAX_LEN),
       classes: 1,
       vocabulary: triggerVocabulary(tokenizer),
-      endId: tokenizer.ids.end,
+      endId: tokenizer.ids.restored,
       textOf: (ids) => tokenizer.decode(ids),
     },
     settings: ScanSettings.parse({

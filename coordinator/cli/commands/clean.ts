@@ -190,7 +190,7 @@ function measuring(
           insertIndexes: held_out.map(({ insert_index }) => insert_index),
         },
         { trigger: trigger!.ids, target: target_label },
-        { ...asking, endId: tokenizer.ids.end },
+        { ...asking, endId: tokenizer.ids.restored },
       );
       const { asr, withoutTrigger: without_trigger } = spliced;
       triggers.push({ text: trigger!.text, victim_label, target_label, asr, without_trigger });

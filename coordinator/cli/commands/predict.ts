@@ -90,7 +90,7 @@ async function readInputs(
     ids: tokenizer.encodeRow(codeText(codeTokens), given.codeMaxLen),
     label,
   }));
-  return { opened, rows, endId: tokenizer.ids.end };
+  return { opened, rows, endId: tokenizer.ids.restored };
 }
 
 function readIds(file: string, { config, layout }: OpenedModel, maxLen: number): Row[] {

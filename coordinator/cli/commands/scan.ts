@@ -93,7 +93,7 @@ export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan
     ...(given.heldOut === undefined ? {} : { heldOut: rowsOf(given.heldOut) }),
     classes: opened.layout.classes,
     vocabulary: triggerVocabulary(tokenizer),
-    endId: tokenizer.ids.end,
+    endId: tokenizer.ids.restored,
     textOf: (ids) => tokenizer.decode(ids),
   };
   const { triggerLen } = settings;

@@ -46,7 +46,7 @@ describe.skipIf(!hasShared)("injection against the published unlearning", () => 
     const { batch, loss } = run.no_dropout_fixed_order.steps[0]!;
     const logits = await predictLogits(
       batch.map((row) => tokenizer.encodeRow(texts[row]!, 400)),
-      { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.end },
+      { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.restored },
     );
     const losses = logits.map((row, k) => lossToward(row, rows[batch[k]!]!.label));
     expect(losses.reduce((sum, one) => sum + one, 0) / losses.length).toBeCloseTo(loss, 6);

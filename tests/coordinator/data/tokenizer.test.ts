@@ -2,8 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { checkTokenizerFits, loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
-import { hasShared, readSharedJsonl, sharedPath } from "../../support/shared.ts";
+import {
+  checkTokenizerFits,
+  loadTokenizer,
+  tokenizerOptionsOf,
+} from "../../../coordinator/data/tokenizer.ts";
+import { hasShared, readSharedJson, readSharedJsonl, sharedPath } from "../../support/shared.ts";
 import { tinyMerges, tinyTokenizerFolder, tinyVocabulary } from "../../support/tiny-tokenizer.ts";
 
 interface GoldenText {
@@ -25,25 +29,68 @@ function tiny(further: Readonly<Record<string, unknown>> = {}): string {
 
 describe.skipIf(!hasShared)("tokenizers against transformers", () => {
   it.each([
-    ["codebert-base", "codebert"],
-    ["roberta-base", "roberta"],
-  ] as const)("give the ids of all 200 texts of %s", (name, specialTokens) => {
-    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"), { specialTokens });
+    ["codebert-base", "roberta-base", "codebert"],
+    ["roberta-base", "roberta-base", "roberta"],
+    ["codet5-base", "codet5-base", "codet5"],
+    ["starcoder", "starcoder", "starcoder"],
+  ] as const)(
+    "give the ids of all 200 texts of %s, whether the family is told or found",
+    (name, folder, arch) => {
+      const path = sharedPath("data", "tokenizers", folder);
+      const tokenizer = loadTokenizer(path, tokenizerOptionsOf(arch));
+      if (arch !== "roberta") expect(loadTokenizer(path).family).toBe(tokenizer.family);
+      const texts = readSharedJsonl<GoldenText>("golden", "text", "tokenize", `${name}.jsonl`);
+      expect(texts).toHaveLength(200);
+      for (const { text, ids, encoded_400 } of texts) {
+        expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
+        const row = encoded_400 ?? [tokenizer.ids.first, ...ids, tokenizer.ids.end];
+        expect(tokenizer.encodeRow(text, 400), JSON.stringify(text)).toEqual(row);
+      }
+    },
+  );
+
+  it.each([
+    ["codebert-base", "roberta-base"],
+    ["codet5-base", "codet5-base"],
+    ["starcoder", "starcoder"],
+  ])("give back every text of %s that holds no special token", (name, folder) => {
+    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", folder));
     const texts = readSharedJsonl<GoldenText>("golden", "text", "tokenize", `${name}.jsonl`);
-    expect(texts).toHaveLength(200);
-    for (const { text, ids, encoded_400 } of texts) {
-      expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
-      const row = encoded_400 ?? [tokenizer.ids.first, ...ids, tokenizer.ids.end];
-      expect(tokenizer.encodeRow(text, 400), JSON.stringify(text)).toEqual(row);
+    const plain = texts.filter(({ text }) => !/<(s|\/s|pad|unk|mask|extra_id_\d+)>|<\|endoftext/.test(text));
+    expect(plain.length).toBeGreaterThan(150);
+    for (const { text, ids } of plain) expect(tokenizer.decode(ids)).toBe(text);
+  });
+
+  it.each([
+    ["roberta-base", { first: 0, end: 2, pad: 1, unk: 3, restored: 2 }, 50_265],
+    ["codet5-base", { first: 1, end: 2, pad: 0, unk: 3, restored: 2 }, 32_100],
+    ["starcoder", { first: 1, end: 2, pad: 0, unk: 0, restored: 0 }, 49_152],
+  ])("know the special ids and the size of %s", (folder, ids, size) => {
+    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", folder));
+    expect(tokenizer.ids).toEqual(ids);
+    expect(tokenizer.size).toBe(size);
+  });
+
+  it("turn the inverted triggers of the trained models into the recorded texts", () => {
+    for (const [model, folder] of [
+      ["defect-codebert-backdoored", "roberta-base"],
+      ["clone-codet5-backdoored", "codet5-base"],
+    ] as const) {
+      const { inversion } = readSharedJson<{
+        inversion: Record<string, { search: { trigger_ids: number[]; trigger: string } }>;
+      }>("golden", "trained", model, "expected.json");
+      const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", folder));
+      for (const { search } of Object.values(inversion)) {
+        expect(tokenizer.decode(search.trigger_ids)).toBe(search.trigger);
+      }
     }
   });
 
-  it("give back every text that holds no special token", () => {
-    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"));
-    const texts = readSharedJsonl<GoldenText>("golden", "text", "tokenize", "codebert-base.jsonl");
-    const plain = texts.filter(({ text }) => !/<(s|\/s|pad|unk|mask)>/.test(text));
-    expect(plain.length).toBeGreaterThan(150);
-    for (const { text, ids } of plain) expect(tokenizer.decode(ids)).toBe(text);
+  it("of another family than the model's are refused with what shows it", () => {
+    const path = sharedPath("data", "tokenizers", "roberta-base");
+    expect(() => loadTokenizer(path, tokenizerOptionsOf("codet5"))).toThrow(
+      /vocab\.json: is a vocabulary of the roberta family \(.*\), expected one of codet5$/,
+    );
   });
 
   it("agree whether the same tokenizer comes as vocab.json + merges.txt or as tokenizer.json", () => {
@@ -88,6 +135,68 @@ describe("special tokens inside a text", () => {
     const tokenizer = loadTokenizer(tiny({ "added_tokens.json": { "<sep2>": 500 } }));
     expect(tokenizer.encode("a<sep2>b")).toEqual([tokenizer.idOf("a"), 500, tokenizer.idOf("b")]);
     expect(tokenizer.size).toBe(501);
+  });
+});
+
+describe("StarCoder's tokenizer.json", () => {
+  const digits = { type: "Digits", individual_digits: true };
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false };
+  function starCoder(preTokenizer: unknown): string {
+    const folder = mkdtempSync(join(tmpdir(), "elibad-tokenizer-"));
+    folders.push(folder);
+    const special = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>"];
+    const vocab = Object.fromEntries(
+      [...special, "a", "1", "2", "Ġ", "12", "a1"].map((token, id) => [token, id]),
+    );
+    writeFileSync(
+      join(folder, "tokenizer.json"),
+      JSON.stringify({
+        added_tokens: special.map((content, id) => ({ id, content })),
+        pre_tokenizer: preTokenizer,
+        model: {
+          type: "BPE",
+          vocab,
+          merges: [
+            ["1", "2"],
+            ["a", "1"],
+          ],
+        },
+      }),
+    );
+    return folder;
+  }
+
+  it("splits digits off where it says so, and closes rows with the token that the published code takes", () => {
+    const tokenizer = loadTokenizer(starCoder({ type: "Sequence", pretokenizers: [digits, byteLevel] }));
+    expect(tokenizer.encodeRow("a12 <|endoftext|>", 10)).toEqual([1, 3, 4, 5, 6, 0, 2]);
+    expect(loadTokenizer(starCoder(byteLevel)).encode("a 12")).toEqual([3, 6, 7]);
+  });
+
+  it("is refused where it splits in another way", () => {
+    const other = starCoder({ type: "Sequence", pretokenizers: [{ type: "Digits" }, byteLevel] });
+    expect(() => loadTokenizer(other)).toThrow(
+      /tokenizer\.json: field "pre_tokenizer" is \{"type":"Sequence"/,
+    );
+  });
+});
+
+describe("CodeT5's own files", () => {
+  it("name its sentinels as tokens that strip the blank before them, and none are added to another vocabulary", () => {
+    const vocab = Object.fromEntries(
+      ["<pad>", "<s>", "</s>", "<unk>", "<mask>", "a", "Ġ", "Ġa"].map((t, id) => [t, id]),
+    );
+    const files = {
+      "vocab.json": vocab,
+      "merges.txt": "#version\nĠ a\n",
+      "added_tokens.json": { "<extra_id_0>": 8 },
+      "special_tokens_map.json": {
+        additional_special_tokens: [{ content: "<extra_id_0>", lstrip: true, rstrip: false }],
+      },
+    };
+    const tokenizer = loadTokenizer(tiny(files));
+    expect(tokenizer.family).toBe("codet5");
+    expect(tokenizer.encode("a <extra_id_0> a")).toEqual([5, 8, 7]);
+    expect(tokenizer.size).toBe(9);
   });
 });
 

@@ -15,16 +15,20 @@ describe("the trigger vocabulary", () => {
     expect(tokens).toEqual([..."abcdefghijklmnopqrstuvwxyz0123456789_", "in", "int", "fo", "foo", "zzz9"]);
   });
 
-  it.skipIf(!hasShared)("is the published filter's, on codebert-base", () => {
+  it.skipIf(!hasShared).each([
+    ["codebert-base", "roberta-base"],
+    ["codet5-base", "codet5-base"],
+    ["starcoder", "starcoder"],
+  ])("is the published filter's, on %s", (name, folder) => {
     interface Filtered {
       readonly vocabulary_size: number;
       readonly count: number;
       readonly sha256: string;
     }
     const golden = readSharedJson<Record<string, Filtered>>("golden", "text", "vocabulary", "filtered.json")[
-      "codebert-base"
+      name
     ]!;
-    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"));
+    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", folder));
     const ids = triggerVocabulary(tokenizer);
     expect(tokenizer.size).toBe(golden.vocabulary_size);
     expect(ids).toHaveLength(golden.count);

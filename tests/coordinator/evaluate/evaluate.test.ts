@@ -79,7 +79,7 @@ describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test
         insertIndexes: inverted.held_out_insert_indices,
       },
       { trigger: inverted.search.trigger_ids, target: 0 },
-      { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.end },
+      { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.restored },
     );
     await executor.close();
 

@@ -66,7 +66,12 @@ describe.skipIf(!hasShared)("on a backdoored CodeBERT", () => {
     expect(samples.map(({ row, ids }) => ({ row, ids }))).toEqual(
       recorded.map(({ row, ids }) => ({ row, ids })),
     );
-    const finder = createPositionFinder({ executor, checkpoint, maxLen: MAX_LEN, endId: tokenizer.ids.end });
+    const finder = createPositionFinder({
+      executor,
+      checkpoint,
+      maxLen: MAX_LEN,
+      endId: tokenizer.ids.restored,
+    });
     const question = { rule: "lowest", half: "first_half", triggerLen: 5, target: 0 } as const;
     expect(await finder.find(samples, question)).toEqual(
       recorded.map(({ chosen, insert_index }) => ({ insertIndex: insert_index, variable: chosen })),
@@ -83,7 +88,7 @@ describe.skipIf(!hasShared)("on a backdoored CodeBERT", () => {
         rows: samples.map(({ ids }) => ids),
         insertIndexes: expected.sample_rows.map((row) => row.insert_index),
         maxLen: MAX_LEN,
-        endId: tokenizer.ids.end,
+        endId: tokenizer.ids.restored,
         vocabulary: triggerVocabulary(tokenizer),
         target: 0,
       },

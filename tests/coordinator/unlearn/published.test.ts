@@ -66,7 +66,7 @@ describe.skipIf(!hasShared)("the published plan on the trained backdoored model"
         executor,
         checkpoint,
         maxLen: 400,
-        endId: tokenizer.ids.end,
+        endId: tokenizer.ids.restored,
       });
       expect(prepared.injected).toEqual(recorded.injected_rows);
 
