@@ -8,6 +8,12 @@ export interface JsonLine {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
+/** A line of a text file, with its number from 1. */
+export interface TextLine {
+  readonly line: number;
+  readonly text: string;
+}
+
 const gzipMagic = [0x1f, 0x8b] as const;
 
 /** Bytes of text that a packed file may unpack to. */
@@ -19,14 +25,18 @@ const largestText = 2 ** 29;
  * @throws SamplesError naming file and line, where it cannot be read, is no text, has no line, or has one that is no JSON object
  */
 export function readJsonLines(file: string): JsonLine[] {
-  const lines = readTextFile(file).split("\n");
-  const rows: JsonLine[] = [];
-  for (const [index, text] of lines.entries()) {
-    if (text.trim() === "") continue;
-    rows.push({ line: index + 1, value: parseLine(file, index + 1, text) });
-  }
+  const rows = readTextLines(file).flatMap(({ line, text }): JsonLine[] =>
+    text.trim() === "" ? [] : [{ line, value: parseLine(file, line, text) }],
+  );
   if (rows.length === 0) throw new SamplesError("is empty: expected one JSON object a line", { file });
   return rows;
+}
+
+/** All lines of a text file, gzipped where its name ends in `.gz`. @throws SamplesError where it cannot be read or is no text */
+export function readTextLines(file: string): TextLine[] {
+  return readTextFile(file)
+    .split("\n")
+    .map((text, index) => ({ line: index + 1, text }));
 }
 
 function parseLine(file: string, line: number, text: string): Readonly<Record<string, unknown>> {
@@ -51,7 +61,7 @@ function parseLine(file: string, line: number, text: string): Readonly<Record<st
 /** Text of a file, unpacked where its name ends in `.gz`. */
 function readTextFile(file: string): string {
   const bytes = unpacked(file, readBytes(file));
-  if (bytes.includes(0)) throw new SamplesError("is a binary file, expected JSON lines", { file });
+  if (bytes.includes(0)) throw new SamplesError("is a binary file, expected text", { file });
   return bytes.toString("utf8").replace(/^\uFEFF/, "");
 }
 

@@ -1,6 +1,8 @@
 import { rmSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { readCloneRows } from "../../../coordinator/data/clone-rows.ts";
 import { maskedVariants } from "../../../coordinator/data/positions.ts";
+import { encodeSnippet } from "../../../coordinator/data/row-ids.ts";
 import { codeText, readDefectRows } from "../../../coordinator/data/samples.ts";
 import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
@@ -49,38 +51,55 @@ describe("masked variants of a row", () => {
     }
   });
 
-  it.skipIf(!hasShared)("equal the reference's on the 30 recorded rows of the trained model", () => {
+  it.skipIf(!hasShared).each([
+    [
+      "defect detection",
+      "defect-codebert-backdoored",
+      "roberta-base",
+      () =>
+        readDefectRows(sharedPath("golden", "trained", "defect-data", "clean_samples.jsonl"), {
+          need: ["variables"],
+        }),
+    ],
+    [
+      "clone detection, where they are the first function's",
+      "clone-codet5-backdoored",
+      "codet5-base",
+      () =>
+        readCloneRows(sharedPath("golden", "trained", "clone-codet5-backdoored", "clean_samples.jsonl"), {
+          need: ["variables1"],
+        }).map(({ first }) => first),
+    ],
+  ] as const)("equal the reference's on the 30 recorded rows of %s", (_, model, folder, readSnippets) => {
     const golden = readSharedJson<{ inversion: Record<string, { sample_rows: GoldenRow[] }> }>(
       "golden",
       "trained",
-      "defect-codebert-backdoored",
+      model,
       "expected.json",
     ).inversion["1->0"]!.sample_rows;
-    const roberta = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"));
-    const rows = readDefectRows(sharedPath("golden", "trained", "defect-data", "clean_samples.jsonl"), {
-      need: ["variables"],
-    });
+    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", folder));
+    const snippets = readSnippets();
     expect(golden).toHaveLength(30);
-    for (const { row: index, ids, variables, missing } of golden) {
-      const row = rows[index]!;
-      expect(roberta.encodeRow(codeText(row.codeTokens), 400)).toEqual(ids);
-      const got = maskedVariants({ codeTokens: row.codeTokens, variables: row.variables! }, roberta, 400);
+    for (const { row, ids, variables, missing } of golden) {
+      const { codeTokens, variables: names } = snippets[row]!;
+      expect(encodeSnippet({ codeTokens }, tokenizer, 400)).toEqual(ids);
+      const got = maskedVariants({ codeTokens, variables: names! }, tokenizer, 400);
       expect(
-        got.variants.map((variant) => ({
-          name: variant.name,
-          word: variant.word,
-          sub_token: variant.subToken,
-          masked_length: variant.ids.length,
-        })),
+        got.variants.map(({ name, word, subToken, ids: masked }) => [name, word, subToken, masked.length]),
       ).toEqual(
-        variables.map(({ name, word, sub_token, masked_length }) => ({
-          name,
-          word,
-          sub_token,
-          masked_length,
-        })),
+        variables.map(({ name, word, sub_token, masked_length }) => [name, word, sub_token, masked_length]),
       );
       expect(got.missing).toEqual(missing);
     }
   });
+
+  it.skipIf(!hasShared)(
+    "hide a variable from StarCoder as ordinary text, since its unknown token would end the row",
+    () => {
+      const starCoder = loadTokenizer(sharedPath("data", "tokenizers", "starcoder"));
+      const [variant] = maskedVariants({ codeTokens, variables: ["x"] }, starCoder, 400).variants;
+      expect(variant!.ids).not.toContain(starCoder.ids.pad);
+      expect(starCoder.decode(variant!.ids.slice(1, -1))).toBe("int f ( int <unk> ) { f ( <unk> ) ; }");
+    },
+  );
 });
