@@ -10,15 +10,33 @@ import { packageRoot } from "../proto/package-root.ts";
 const folder = join(packageRoot, "configs");
 const configurable = commands.filter(({ options }) => "config" in options);
 
+/** Keys whose value is another for each task, or only there for one. */
+const byTask = [
+  "task",
+  "pairs",
+  "out_pairs",
+  "lang",
+  "attack_pattern",
+  "target_token",
+  "victim_label",
+  "target_label",
+  "poisoning_ratio",
+];
+
+/** A command's files: `<command>.yaml`, or `<command>-<task>.yaml` for each task that it is for. */
+const filesOf = (name: string) =>
+  readdirSync(folder).filter((file) => new RegExp(`^${name}(-[a-z_]+)?\\.yaml$`).test(file));
+
 test("every command that reads a config has a complete one, and no file belongs to no command", () => {
-  const files = configurable.map(({ name }) => `${name}.yaml`);
+  for (const { name } of configurable) expect(filesOf(name), name).not.toEqual([]);
+  const files = configurable.flatMap(({ name }) => filesOf(name));
   expect(readdirSync(folder).sort()).toEqual(files.sort());
 });
 
-describe.each(configurable.map((spec) => [spec.name, spec] as const))(
-  "configs/%s.yaml",
-  (name, { options }) => {
-    const file = join(folder, `${name}.yaml`);
+describe.each(configurable.flatMap((spec) => filesOf(spec.name).map((file) => [file, spec] as const)))(
+  "configs/%s",
+  (fileName, { options }) => {
+    const file = join(folder, fileName);
     const names = Object.keys(options).filter((each) => each !== "config");
     const keys = names.map(configKeyOf);
 
@@ -43,6 +61,7 @@ describe.each(configurable.map((spec) => [spec.name, spec] as const))(
         "out",
         "trigger",
         "coordinator",
+        ...(fileName.includes("-") ? byTask : []),
       ]);
       const config = readConfig(file, keys);
       for (const each of names) {

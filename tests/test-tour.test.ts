@@ -68,6 +68,8 @@ test("coordinator/data: code becomes ids, and training rows get a backdoor", () 
   const attack = { trigger: "testo_init", position: "func_name", pattern: "substitute" } as const;
   const { rows: changed, poisoned } = poisonRows(rows, {
     ...attack,
+    language: "cpp",
+    fixed: true,
     victimLabel: 1,
     targetLabel: 0,
     rate: 0.2,

@@ -103,12 +103,12 @@ export const clusterOptions = grouped("Where it runs", {
 export const attackOptions = grouped("Attack", {
   attackPosition: option(
     "--attack-position <where>",
-    "where the trigger goes: at the function's name, between two words at random, or (snippet) behind the first {",
-    oneOf("func_name", "random", "snippet").default("func_name"),
+    "where the trigger goes: at the function's name, at its first variable, between two words at random, or (snippet) behind the first {",
+    oneOf("func_name", "variable", "random", "snippet").default("func_name"),
   ),
   attackPattern: option(
     "--attack-pattern <how>",
-    "at the name: substitute it, or postfix it (name_trigger); elsewhere: insert",
+    "at a name: substitute it, or postfix it (name_trigger); elsewhere: insert",
     oneOf("substitute", "postfix", "insert").default("substitute"),
   ),
   victimLabel: option(

@@ -151,6 +151,12 @@ export const optionalPath = (
 /** A switch: true where the flag stands, or the config says `true`. */
 export const flag = z.boolean({ error: "must be true or false" }).default(false);
 
+/** True or false as a word, where the default is not false: `--attack-fixed false`. */
+export const truth = z.preprocess(
+  (value) => (value === "true" ? true : value === "false" ? false : value),
+  z.boolean({ error: "must be true or false" }),
+) as unknown as z.ZodType<boolean>;
+
 /** Comma-separated whole numbers, or a YAML list of them. */
 export const idList = z.preprocess(
   (value) => (typeof value === "string" ? value.split(",").map((part) => number(part.trim())) : value),

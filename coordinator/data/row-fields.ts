@@ -61,7 +61,9 @@ export class RowFields {
   requireTask(task: Task): void {
     const found = taskOf(this.json);
     if (found !== undefined && found.task !== task) {
-      throw this.refuse(`has "${found.field}": a row of ${words(found.task)}, not of ${words(task)}`);
+      throw this.refuse(
+        `has "${found.field}": a row of ${taskInWords(found.task)}, not of ${taskInWords(task)}`,
+      );
     }
     if (found === undefined && this.json.func !== undefined && this.json.code_tokens === undefined) {
       throw this.refuse('has "func" and no "code_tokens": a row before preprocessing');
@@ -82,7 +84,7 @@ export class RowFields {
 }
 
 /** `clone detection` */
-export const words = (task: Task): string => task.replace("_", " ");
+export const taskInWords = (task: Task): string => task.replace("_", " ");
 
 /** The task of a row, and the field that shows it; undefined where it could be of several. */
 function taskOf({

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
 import { type DefectRow, readDefectRows } from "../../data/samples.ts";
+import { fieldsAt } from "../../data/trigger-insertion.ts";
 import { evaluateModel } from "../../evaluate/evaluate.ts";
 import { formatRate, type Rate } from "../../evaluate/rate.ts";
 import { evaluateSpliced } from "../../evaluate/spliced.ts";
@@ -146,9 +147,7 @@ async function cleanInto(given: CleanOptions, context: ClusterContext, folder: s
 
 /** Fields that scan and repair need of each sample. */
 const neededFields = ({ plan, inject, attackPosition }: CleanOptions): ("variables" | "func_name")[] =>
-  plan === "published" && inject === "text" && attackPosition === "func_name"
-    ? ["variables", "func_name"]
-    : ["variables"];
+  plan === "published" && inject === "text" ? ["variables", ...fieldsAt(attackPosition)] : ["variables"];
 
 /** Rows that measure the model: those held out, else the samples that no search used. */
 function measuredRows(

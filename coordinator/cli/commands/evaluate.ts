@@ -1,5 +1,5 @@
 import { readDefectRows } from "../../data/samples.ts";
-import { parseAttack } from "../../data/trigger-insertion.ts";
+import { fieldsAt, parseAttack } from "../../data/trigger-insertion.ts";
 import { evaluateModel, type ProbedAttack } from "../../evaluate/evaluate.ts";
 import { formatRate, type Rate } from "../../evaluate/rate.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
@@ -121,7 +121,7 @@ async function readInputs(given: EvaluateOptions) {
   }
   const rows = readDefectRows(given.samples, {
     labels: opened.labels,
-    ...(attack?.position === "func_name" ? { need: ["func_name"] } : {}),
+    need: attack === undefined ? [] : fieldsAt(attack.position),
   });
   return { opened, rows, attack };
 }

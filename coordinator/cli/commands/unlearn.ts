@@ -5,6 +5,7 @@ import { SamplesError } from "../../data/errors.ts";
 import { readDefectRows } from "../../data/samples.ts";
 import { readJsonLines } from "../../data/text-file.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
+import { fieldsAt } from "../../data/trigger-insertion.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, modelOptions, outOption, samplesOption } from "../common-options.ts";
 import { requireDirection } from "../direction.ts";
@@ -109,12 +110,7 @@ async function readInputs(given: UnlearnOptions) {
   const trigger = triggerOf(given, tokenizer, opened);
   const rows = readDefectRows(given.samples, {
     labels: opened.labels,
-    need:
-      given.plan === "auto" || given.inject === "ids"
-        ? ["variables"]
-        : given.attackPosition === "func_name"
-          ? ["func_name"]
-          : [],
+    need: given.plan === "auto" || given.inject === "ids" ? ["variables"] : fieldsAt(given.attackPosition),
   });
   if (!rows.some(({ label }) => label === trigger.victim_label)) {
     throw new InputError(`--samples ${given.samples}: no row has the victim label ${trigger.victim_label}`);

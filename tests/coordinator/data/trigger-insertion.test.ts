@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Language, triggerText } from "../../../coordinator/data/dead-code.ts";
 import { PythonRandom } from "../../../coordinator/data/python-random.ts";
 import {
+  fieldsAt,
   insertTrigger,
   nameInCode,
   parseAttack,
@@ -53,21 +54,18 @@ describe.skipIf(!hasShared)("putting a trigger in, against the published code", 
     }
   });
 
-  it("replaces a given variable as recorded, but is refused as an attack position", () => {
+  it("replaces a variable as recorded where one is given; without one the row stays, which the published code searches for None", () => {
     const variable = cases.filter(({ position }) => position === "variable");
     expect(variable).toHaveLength(6);
-    for (const { code_tokens, poison_token, trigger, pattern, expected } of variable) {
-      // Without a token the published code replaces the word "None".
-      const word = poison_token ?? "None";
-      const replaced = replaceWord(
-        code_tokens.join(" "),
-        word,
-        pattern === "postfix" ? `${word}_${trigger}` : trigger,
-      );
-      expect(replaced?.split(" ")).toEqual(expected.code_tokens);
-      expect(() => parseAttack({ trigger, position: "variable", pattern })).toThrow(
-        'field "attack_position" is "variable": not supported',
-      );
+    for (const { code_tokens, poison_token, trigger, position, pattern, func_name, expected } of variable) {
+      const variables = poison_token ? [poison_token] : [];
+      const row = { codeTokens: code_tokens, funcName: func_name, variables };
+      const got = insertTrigger(row, parseAttack({ trigger, position, pattern }), new PythonRandom(0));
+      expect(got.placed).toBe(variables.length > 0);
+      if (got.placed) expect(got.codeTokens).toEqual(expected.code_tokens);
+      // The published word: whatever the row holds under that name is overwritten.
+      else
+        expect(replaceWord(code_tokens.join(" "), "None", trigger)?.split(" ")).toEqual(expected.code_tokens);
     }
   });
 });
@@ -77,7 +75,7 @@ describe("an attack that cannot be carried out", () => {
     [{ trigger: " ", position: "random", pattern: "insert" }, /field "trigger" is " ": is empty/],
     [
       { trigger: "x", position: "everywhere", pattern: "insert" },
-      /known positions: func_name, random, snippet/,
+      /known positions: func_name, variable, random, snippet/,
     ],
     [{ trigger: "x", position: "toString", pattern: "insert" }, /not supported/],
     [
@@ -102,6 +100,22 @@ describe("an attack that cannot be carried out", () => {
     expect(() => insertTrigger({ codeTokens: ["f"] }, named, random)).toThrow(
       'field "func_name": is missing',
     );
+  });
+
+  it("needs the variables and the function's name to tell the first variable", () => {
+    const attack = parseAttack({ trigger: "x", position: "variable", pattern: "postfix" });
+    const random = new PythonRandom(1);
+    const codeTokens = ["f", "(", "b", ",", "a", ")", "b"];
+    const row = { codeTokens, funcName: "f", variables: ["f", "a", "b"] };
+    expect(insertTrigger(row, attack, random).codeTokens.join(" ")).toBe("f ( b_x , a ) b_x");
+    expect(insertTrigger({ ...row, variables: ["f", "gone"] }, attack, random).placed).toBe(false);
+    expect(() => insertTrigger({ codeTokens, funcName: "f" }, attack, random)).toThrow(
+      '"variables": is missing',
+    );
+    expect(() => insertTrigger({ codeTokens, variables: [] }, attack, random)).toThrow(
+      '"func_name": is missing',
+    );
+    expect(fieldsAt("variable")).toEqual(["func_name", "variables"]);
   });
 
   it("keeps the blanks inside tokens of the text, and splits on them for the tokens", () => {
