@@ -93,7 +93,8 @@ export async function runCommand(
   const asJson = given.json === true;
   const display = displayFor(asJson);
   try {
-    const result = await spec.run(parseOptions(spec.options, given), { display, signal: stop.signal });
+    const options = parseOptions(spec.options, given, { command: spec.name, note: display.line });
+    const result = await spec.run(options, { display, signal: stop.signal });
     display.close();
     if (stop.signal.aborted) return spec.isService ? EXIT.done : EXIT.interrupted;
     if (asJson && result !== undefined) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);

@@ -14,7 +14,7 @@ import {
 export const generalOptions = {
   config: optionalPath(
     "--config <file>",
-    "YAML file with options, see configs/: every option has a key there (--trigger-len is trigger_len); the command line wins",
+    "YAML file with options, see configs/: every option has a key there (--trigger-len is trigger_len); also the published code's settings; the command line wins",
   ),
   json: option("--json", "print the result as JSON on stdout, and no progress", flag),
 };

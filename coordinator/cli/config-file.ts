@@ -1,5 +1,5 @@
 import { distance } from "fastest-levenshtein";
-import { isMap, isScalar, LineCounter, parseDocument } from "yaml";
+import { isMap, isScalar, LineCounter, type Pair, parseDocument, type YAMLMap } from "yaml";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
 
@@ -9,6 +9,8 @@ export interface ConfigEntry {
   readonly line: number;
 }
 
+export type ConfigEntries = ReadonlyMap<string, ConfigEntry>;
+
 /** The known word nearest to a misspelt one, for an error's hint; undefined where none is near. */
 export function suggestionFor(word: string, known: readonly string[]): string | undefined {
   const nearest = [...known].sort((a, b) => distance(word, a) - distance(word, b))[0];
@@ -17,12 +19,15 @@ export function suggestionFor(word: string, known: readonly string[]): string | 
     : undefined;
 }
 
-/**
- * Reads a `--config` file: one flat YAML map of option keys.
- *
- * @throws InputError naming file and line where it is no YAML, no map, or has a key that is not in `known`.
- */
-export function readConfig(file: string, known: readonly string[]): ReadonlyMap<string, ConfigEntry> {
+/** What a config file says: its own keys, and those of the maps in it (published settings have one for each task). */
+export interface ConfigFile {
+  readonly file: string;
+  readonly entries: ConfigEntries;
+  readonly sections: ReadonlyMap<string, ConfigEntries>;
+}
+
+/** Reads a `--config` file. @throws InputError naming file and line where it is no YAML or no map */
+export function readConfig(file: string): ConfigFile {
   const text = readInputFile("--config ", file);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
@@ -31,20 +36,34 @@ export function readConfig(file: string, known: readonly string[]): ReadonlyMap<
     throw new InputError(
       `${file} line ${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]}`,
     );
-  const entries = new Map<string, ConfigEntry>();
-  if (document.contents === null) return entries;
-  if (!isMap(document.contents)) throw new InputError(`${file}: must be a YAML map of options`);
-  for (const pair of document.contents.items) {
-    const key = isScalar(pair.key) ? String(pair.key.value) : String(pair.key);
-    const range = isScalar(pair.key) ? pair.key.range : null;
-    const line = range ? lines.linePos(range[0]).line : 1;
-    if (!known.includes(key)) {
-      const suggestion = suggestionFor(key, known);
-      throw new InputError(
-        `${file} line ${line}: unknown key '${key}'${suggestion ? ` (did you mean '${suggestion}'?)` : `; known keys: ${known.join(", ")}`}`,
-      );
-    }
-    entries.set(key, { value: document.toJS()[key], line });
-  }
+  const { contents } = document;
+  if (contents === null) return { file, entries: new Map(), sections: new Map() };
+  if (!isMap(contents)) throw new InputError(`${file}: must be a YAML map of options`);
+  const keyOf = ({ key }: Pair): string => (isScalar(key) ? String(key.value) : String(key));
+  const entriesOf = (map: YAMLMap): ConfigEntries =>
+    new Map(
+      map.items.map((pair) => {
+        const range = isScalar(pair.key) ? pair.key.range : null;
+        const { value } = pair;
+        const plain =
+          value === null ? null : (value as { toJS(of: typeof document): unknown }).toJS(document);
+        return [keyOf(pair), { value: plain, line: range ? lines.linePos(range[0]).line : 1 }];
+      }),
+    );
+  const sections = contents.items.flatMap((pair): [string, ConfigEntries][] =>
+    isMap(pair.value) ? [[keyOf(pair), entriesOf(pair.value)]] : [],
+  );
+  return { file, entries: entriesOf(contents), sections: new Map(sections) };
+}
+
+/** The entries of a file that has only known keys. @throws InputError naming file, line and the first key that is not in `known` */
+export function knownEntries({ file, entries }: ConfigFile, known: readonly string[]): ConfigEntries {
+  for (const [key, { line }] of entries) if (!known.includes(key)) throw unknownKey(file, key, line, known);
   return entries;
+}
+
+export function unknownKey(file: string, key: string, line: number, known: readonly string[]): InputError {
+  const suggestion = suggestionFor(key, known);
+  const hint = suggestion ? ` (did you mean '${suggestion}'?)` : `; known keys: ${known.join(", ")}`;
+  return new InputError(`${file} line ${line}: unknown key '${key}'${hint}`);
 }
