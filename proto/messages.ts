@@ -80,11 +80,11 @@ interface ScoreMessage {
   readonly triggers: readonly IdsMessage[];
 }
 
-interface GradientMessage {
-  readonly samples: Digest;
-  readonly rows: readonly number[];
+interface GradientMessage extends RowsMessage {
   readonly trigger: readonly number[];
-  readonly target: number;
+  readonly label: number;
+  readonly slopes: Uint8Array;
+  readonly encoderOnly: boolean;
 }
 
 interface RankMessage {
@@ -99,11 +99,24 @@ interface RowsMessage {
   readonly rows: readonly number[];
 }
 
+interface EncodeMessage extends RowsMessage {
+  readonly weights: Digest;
+  readonly triggers: readonly IdsMessage[];
+}
+
+interface ScorePairsMessage {
+  readonly codes: Digest;
+  readonly queries: Digest;
+  readonly rows: readonly number[];
+  readonly pairs: readonly number[];
+}
+
 interface TrainStepMessage extends RowsMessage {
   readonly weights: Digest;
   readonly rowWeights: readonly number[];
   readonly labels: readonly number[];
   readonly logits: readonly number[];
+  readonly slopes: readonly number[];
   readonly dropout: number;
   readonly dropoutSeed: number;
 }
@@ -112,7 +125,8 @@ export type OperationMessage = { readonly checkpoint: Digest } & (
   | { readonly kind: "score"; readonly score: ScoreMessage }
   | { readonly kind: "gradient"; readonly gradient: GradientMessage }
   | { readonly kind: "rank"; readonly rank: RankMessage }
-  | { readonly kind: "encode"; readonly encode: RowsMessage }
+  | { readonly kind: "encode"; readonly encode: EncodeMessage }
+  | { readonly kind: "scorePairs"; readonly scorePairs: ScorePairsMessage }
   | { readonly kind: "predict"; readonly predict: RowsMessage & { readonly weights: Digest } }
   | { readonly kind: "trainStep"; readonly trainStep: TrainStepMessage }
 );

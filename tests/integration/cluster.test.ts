@@ -30,8 +30,22 @@ async function batchOn(executor: Executor): Promise<Operation[]> {
     const trigger = triggers[0]!;
     return [
       ...rows.map((sample): Operation => ({ kind: "score", checkpoint, samples, sample, triggers })),
-      { kind: "gradient", checkpoint, samples, rows: rows.slice(0, 3), trigger, target: 0 },
-      { kind: "gradient", checkpoint, samples, rows: rows.slice(3), trigger, target: 0 },
+      {
+        kind: "gradient",
+        checkpoint,
+        samples,
+        rows: rows.slice(0, 3),
+        trigger,
+        objective: { kind: "label", label: 0 },
+      },
+      {
+        kind: "gradient",
+        checkpoint,
+        samples,
+        rows: rows.slice(3),
+        trigger,
+        objective: { kind: "label", label: 0 },
+      },
     ];
   });
 }

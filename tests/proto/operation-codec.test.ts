@@ -33,10 +33,29 @@ const trainStep = fc.integer({ min: 1, max: 4 }).chain((rows) =>
         labels: fc.array(id, { minLength: rows, maxLength: rows }),
       }),
       fc.record({ kind: fc.constant("logits" as const), logits: matrix(finite, rows, 1) }),
+      fc.record({ kind: fc.constant("vectors" as const), slopes: matrix(finite, rows, 1) }),
     ),
     dropout: fc.double({ min: 0, max: 0.5, noNaN: true }),
     dropoutSeed: id,
   }),
+);
+
+const vectorGradient = fc.integer({ min: 1, max: 4 }).chain((rows) =>
+  fc.record(
+    {
+      kind: fc.constant("gradient" as const),
+      ...{ checkpoint: digest, samples: digest, trigger: ids },
+      rows: fc.array(id, { minLength: rows, maxLength: rows }),
+      objective: fc.record({
+        kind: fc.constant("vectors" as const),
+        slopes: matrix(fc.float({ noNaN: true }), rows, 1).map((all) =>
+          all.map((row) => Float32Array.from(row)),
+        ),
+      }),
+      reads: fc.constant("encoder" as const),
+    },
+    { requiredKeys: ["kind", "checkpoint", "samples", "trigger", "rows", "objective"] },
+  ),
 );
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
@@ -53,7 +72,21 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     samples: digest,
     rows: ids,
     trigger: ids,
-    target: id,
+    objective: fc.record({ kind: fc.constant("label" as const), label: id }),
+  }),
+  vectorGradient,
+  fc.record(
+    {
+      kind: fc.constant("encode" as const),
+      ...{ checkpoint: digest, samples: digest, weights: digest, rows: ids },
+      triggers: fc.array(ids, { minLength: 1, maxLength: 4 }),
+    },
+    { requiredKeys: ["kind", "checkpoint", "samples", "rows"] },
+  ),
+  fc.record({
+    kind: fc.constant("score-pairs" as const),
+    ...{ checkpoint: digest, codes: digest, queries: digest, rows: ids },
+    pairs: fc.array(fc.tuple(id, id), { maxLength: 6 }),
   }),
   fc.record({
     kind: fc.constant("rank" as const),

@@ -17,12 +17,12 @@ import { labelCount } from "./gradient.ts";
 /** Logits of a micro-batch at the given weights, and the gradient of its weighted loss by each of them. */
 export async function trainStep(operation: TrainStepOperation, context: OperationContext): Promise<Done> {
   const { model } = context;
-  checkStep(operation, model.layout.classes);
+  const objective = checkStep(operation, model.layout.classes);
   const samples = await context.samples(operation.samples);
   const rows = operation.rows.map((row) => sampleRow(samples, row));
   for (const row of rows) checkRow(row, model.config);
   const weights = fedWeights(await context.weights(operation.weights), model);
-  const session = await trainSession(operation, new Set(Object.keys(weights)), context);
+  const session = await trainSession({ ...operation, objective }, new Set(Object.keys(weights)), context);
 
   const batch = paddedBatch(
     rows.map(({ ids }) => ids),
@@ -33,7 +33,7 @@ export async function trainStep(operation: TrainStepOperation, context: Operatio
     ids: batch.ids,
     positions: batch.positions,
     key_bias: batch.keyBias,
-    targets: targetsOf(operation, model.layout.classes),
+    targets: targetsOf(objective, model.layout.classes),
     row_weights: { shape: [rows.length], data: Float32Array.from(operation.rowWeights) },
     ...dropoutMasks(operation, session, { B: rows.length, T: batch.ids.shape[1]! }),
   };
@@ -52,10 +52,17 @@ export async function trainStep(operation: TrainStepOperation, context: Operatio
   return { tensors: gradients, forwards: rows.length, tokens };
 }
 
-function checkStep({ rows, rowWeights, objective, dropout }: TrainStepOperation, classes: number): void {
+/** Objective of a classifier. */
+type LogitObjective = Exclude<TrainStepOperation["objective"], { readonly kind: "vectors" }>;
+
+function checkStep(
+  { rows, rowWeights, objective, dropout }: TrainStepOperation,
+  classes: number,
+): LogitObjective {
   const fail = (reason: string): never => {
     throw new OperationFailed(`train-step: ${reason}`);
   };
+  if (objective.kind === "vectors") throw new OperationFailed("train-step: a classifier has no vectors");
   if (rows.length === 0) fail("no rows");
   if (!(dropout >= 0 && dropout < 1)) fail(`dropout ${dropout} is not in [0, 1)`);
   const given = objective.kind === "labels" ? objective.labels.length : objective.logits.length;
@@ -69,10 +76,11 @@ function checkStep({ rows, rowWeights, objective, dropout }: TrainStepOperation,
     const odd = objective.logits.find((logits) => logits.length !== classes);
     if (odd !== undefined) fail(`${odd.length} target logits for a head with ${classes}`);
   }
+  return objective;
 }
 
 function trainSession(
-  { objective, dropout }: TrainStepOperation,
+  { objective, dropout }: { readonly objective: LogitObjective; readonly dropout: number },
   trained: ReadonlySet<string>,
   context: OperationContext,
 ): Promise<Session> {
@@ -81,12 +89,12 @@ function trainSession(
   return context.session(purpose, (model) => trainProgram(model, options), { packWeights: false });
 }
 
-function targetsOf({ rows, objective }: TrainStepOperation, classes: number): Tensor<Float32Array> {
+function targetsOf(objective: LogitObjective, classes: number): Tensor<Float32Array> {
   const targets =
     objective.kind === "logits"
       ? objective.logits
       : objective.labels.map((label) => labelTargets(label, classes));
-  return { shape: [rows.length, classes], data: Float32Array.from(targets.flat()) };
+  return { shape: [targets.length, classes], data: Float32Array.from(targets.flat()) };
 }
 
 /** A mask for every dropout input of the program, drawn from the operation's seed and the input's name. */
