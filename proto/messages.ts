@@ -32,7 +32,10 @@ export interface Heartbeat {
 export type WorkerMessage =
   | { readonly message: "hello"; readonly hello: Hello }
   | { readonly message: "credit"; readonly credit: { readonly leases: number } }
-  | { readonly message: "resultEnvelope"; readonly resultEnvelope: Uint8Array }
+  | {
+      readonly message: "resultEnvelopes";
+      readonly resultEnvelopes: { readonly envelopes: readonly Uint8Array[] };
+    }
   | { readonly message: "heartbeat"; readonly heartbeat: Heartbeat }
   | { readonly message: "draining"; readonly draining: { readonly returnedLeaseIds: readonly number[] } }
   | { readonly message: "goodbye"; readonly goodbye: { readonly reason: string } }
@@ -70,14 +73,16 @@ export type CoordinatorMessage =
   | { readonly message: "drain"; readonly drain: { readonly reason: string } }
   | { readonly message: "refused"; readonly refused: { readonly reason: string } };
 
-export interface IdsMessage {
+export interface TriggersMessage {
+  readonly count: number;
   readonly ids: readonly number[];
 }
 
 interface ScoreMessage {
   readonly samples: Digest;
   readonly sample: number;
-  readonly triggers: readonly IdsMessage[];
+  /** Null where the peer left it out. */
+  readonly triggers: TriggersMessage | null;
 }
 
 interface GradientMessage extends RowsMessage {
@@ -101,7 +106,8 @@ interface RowsMessage {
 
 interface EncodeMessage extends RowsMessage {
   readonly weights: Digest;
-  readonly triggers: readonly IdsMessage[];
+  /** Null where the peer left it out. */
+  readonly triggers: TriggersMessage | null;
 }
 
 interface ScorePairsMessage {

@@ -1,5 +1,5 @@
 import { canonicalJson, digestOf } from "./canonical-json.ts";
-import type { OperationMessage } from "./messages.ts";
+import type { OperationMessage, TriggersMessage } from "./messages.ts";
 import type { Digest, Operation, TrainStepOperation } from "./operations.ts";
 
 /**
@@ -15,7 +15,7 @@ export function operationToMessage(operation: Operation): OperationMessage {
   const { checkpoint } = operation;
   switch (operation.kind) {
     case "score":
-      return { checkpoint, kind: "score", score: { ...operation, triggers: operation.triggers.map(toIds) } };
+      return { checkpoint, kind: "score", score: { ...operation, triggers: toTriggers(operation.triggers) } };
     case "gradient": {
       const { samples, rows, trigger, objective, reads } = operation;
       const gradient = {
@@ -38,11 +38,11 @@ export function operationToMessage(operation: Operation): OperationMessage {
         },
       };
     case "encode": {
-      const { samples, rows, weights = "", triggers = [] } = operation;
+      const { samples, rows, weights = "", triggers } = operation;
       return {
         checkpoint,
         kind: "encode",
-        encode: { samples, rows, weights, triggers: triggers.map(toIds) },
+        encode: { samples, rows, weights, triggers: triggers ? toTriggers(triggers) : null },
       };
     }
     case "score-pairs":
@@ -68,7 +68,7 @@ export function operationFromMessage(message: OperationMessage): Operation {
   switch (message.kind) {
     case "score": {
       const { samples, sample, triggers } = message.score;
-      return { kind: "score", checkpoint, samples, sample, triggers: triggers.map(({ ids }) => ids) };
+      return { kind: "score", checkpoint, samples, sample, triggers: fromTriggers(triggers) };
     }
     case "gradient": {
       const { samples, rows, trigger, label, slopes, encoderOnly } = message.gradient;
@@ -98,7 +98,7 @@ export function operationFromMessage(message: OperationMessage): Operation {
         kind: "encode",
         ...{ checkpoint, samples, rows },
         ...(weights === "" ? {} : { weights }),
-        ...(triggers.length === 0 ? {} : { triggers: triggers.map(({ ids }) => ids) }),
+        ...(triggers === null ? {} : { triggers: fromTriggers(triggers) }),
       };
     }
     case "scorePairs": {
@@ -135,7 +135,7 @@ export function operationMessageBytes(message: OperationMessage): number {
   const fixed = 512;
   switch (message.kind) {
     case "score":
-      return message.score.triggers.reduce((bytes, { ids }) => bytes + 16 + 5 * ids.length, fixed);
+      return fixed + 5 * (message.score.triggers?.ids.length ?? 0);
     case "gradient": {
       const { rows, trigger, slopes } = message.gradient;
       return fixed + 5 * (rows.length + trigger.length) + slopes.length;
@@ -144,7 +144,7 @@ export function operationMessageBytes(message: OperationMessage): number {
       return fixed + message.rank.gradient.length;
     case "encode": {
       const { rows, triggers } = message.encode;
-      return triggers.reduce((bytes, { ids }) => bytes + 16 + 5 * ids.length, fixed + 5 * rows.length);
+      return fixed + 5 * (rows.length + (triggers?.ids.length ?? 0));
     }
     case "scorePairs":
       return fixed + 5 * (message.scorePairs.rows.length + message.scorePairs.pairs.length);
@@ -165,7 +165,23 @@ export class MalformedOperationError extends Error {
   }
 }
 
-const toIds = (ids: readonly number[]) => ({ ids });
+function toTriggers(triggers: readonly (readonly number[])[]): TriggersMessage {
+  const length = triggers[0]?.length ?? 0;
+  const odd = triggers.find((trigger) => trigger.length !== length);
+  if (odd) throw new RangeError(`triggers of ${length} and of ${odd.length} tokens in one operation`);
+  const ids: number[] = []; // `flat` takes ten times as long
+  for (const trigger of triggers) ids.push(...trigger);
+  return { count: triggers.length, ids };
+}
+
+function fromTriggers(message: TriggersMessage | null): (readonly number[])[] {
+  const { count, ids } = message ?? { count: 0, ids: [] };
+  if (count === 0 ? ids.length > 0 : ids.length % count !== 0) {
+    throw new MalformedOperationError(`${ids.length} ids are not ${count} triggers of one length`);
+  }
+  const length = ids.length / count;
+  return Array.from({ length: count }, (_, k) => ids.slice(k * length, (k + 1) * length));
+}
 
 function concatenated(rows: readonly Float32Array[]): Uint8Array {
   const width = rows[0]?.length ?? 0;
