@@ -1,13 +1,12 @@
 import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { Tensor, TensorMap, TrainStepOperation } from "../../../proto/operations.ts";
+import { architectureOf } from "../../models/architectures.ts";
 import { MASK_PREFIX } from "../../models/dropout.ts";
-import { embeddingTables } from "../../models/roberta.ts";
 import { dropoutMask } from "../../programs/dropout-mask.ts";
 import { labelTargets } from "../../programs/loss.ts";
 import type { StoredModel } from "../../programs/model.ts";
-import { paddedBatch } from "../../programs/padded-batch.ts";
 import { denseRows, tableGradient } from "../../programs/table-gradient.ts";
-import { EMBEDDED_GRADIENT, gradientName, trainProgram } from "../../programs/train.ts";
+import { gradientName, siteGradientName, trainProgram } from "../../programs/train.ts";
 import { checkRow, sampleRow } from "../rows.ts";
 import type { Session } from "../session.ts";
 import { checkFinite, type Done, type OperationContext } from "./context.ts";
@@ -24,18 +23,16 @@ export async function trainStep(operation: TrainStepOperation, context: Operatio
   const weights = fedWeights(await context.weights(operation.weights), model);
   const session = await trainSession({ ...operation, objective }, new Set(Object.keys(weights)), context);
 
-  const batch = paddedBatch(
+  const batch = architectureOf(model.config).paddedFeeds(
+    model.config,
     rows.map(({ ids }) => ids),
-    model.config.padId,
   );
   const feeds = {
     ...weights,
-    ids: batch.ids,
-    positions: batch.positions,
-    key_bias: batch.keyBias,
+    ...fedTo(session, batch),
     targets: targetsOf(objective, model.layout.classes),
     row_weights: { shape: [rows.length], data: Float32Array.from(operation.rowWeights) },
-    ...dropoutMasks(operation, session, { B: rows.length, T: batch.ids.shape[1]! }),
+    ...dropoutMasks(operation, session, { B: rows.length, T: batch.ids!.shape[1]! }),
   };
   const outputs = session.outputs;
   const results = await session.run(feeds, outputs);
@@ -46,8 +43,7 @@ export async function trainStep(operation: TrainStepOperation, context: Operatio
     const dense = results[gradientName(name)];
     if (dense) gradients[name] = dense;
   }
-  const embedded = results[EMBEDDED_GRADIENT];
-  if (embedded) Object.assign(gradients, tableGradients(model, weights, batch, embedded));
+  Object.assign(gradients, tableGradients(model, weights, batch, results));
   const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0);
   return { tensors: gradients, forwards: rows.length, tokens };
 }
@@ -117,21 +113,23 @@ function dropoutMasks(
 function tableGradients(
   { config, layout }: StoredModel,
   weights: TensorMap,
-  batch: { readonly ids: Tensor<Int32Array>; readonly positions: Tensor<Int32Array> },
-  embedded: Tensor<Float32Array>,
+  batch: TensorMap,
+  results: Readonly<Record<string, Tensor<Float32Array>>>,
 ): Record<string, Tensor> {
-  const { hiddenSize, padId } = config;
-  const names = embeddingTables(layout);
-  const tables = [
-    { name: names.word, indices: batch.ids.data, padding: padId },
-    { name: names.position, indices: batch.positions.data, padding: padId },
-    { name: names.type, indices: new Int32Array(batch.ids.data.length), padding: undefined },
-  ];
+  const all = architectureOf(config).lookups(config, layout);
   const gradients: Record<string, Tensor> = {};
-  for (const { name, indices, padding } of tables) {
+  for (const name of new Set(all.map(({ table }) => table))) {
     const table = weights[name];
     if (table === undefined) continue;
-    const sparse = tableGradient(indices, embedded.data, hiddenSize, padding);
+    const own = all.filter((lookup) => lookup.table === name);
+    const sparse = tableGradient(
+      own.map(({ site, indices, paddingIndex }) => ({
+        indices: batch[indices]!.data as Int32Array,
+        slopes: results[siteGradientName(site)]!.data,
+        paddingIndex,
+      })),
+      table.shape[1]!,
+    );
     const tableRows = table.shape[0]!;
     if (sparse.rows.data.length * 2 < tableRows) {
       gradients[`${name}#rows`] = sparse.rows;
@@ -140,3 +138,7 @@ function tableGradients(
   }
   return gradients;
 }
+
+/** The tensors that a program is fed, out of those that a batch has. */
+const fedTo = ({ inputs }: Session, batch: TensorMap): TensorMap =>
+  Object.fromEntries(inputs.flatMap(({ name }) => (batch[name] ? [[name, batch[name]]] : [])));
