@@ -161,15 +161,9 @@ describe("from the command line", () => {
     expect((await evaluated("unlearned")).acc.n).toBe(100);
   });
 
-  test("clean finds a trigger that works and writes a model on which neither it nor the planted one does", async () => {
+  test("clean finds a trigger that works and writes a model on which it does no more, and the planted one less than half as often", async () => {
     const printed = await elibad(
-      "clean",
-      ...model,
-      ...scanned,
-      "--unlearning-steps",
-      "60",
-      "--out",
-      at("cleaned"),
+      ...["clean", ...model, ...scanned, "--unlearning-steps", "60", "--out", at("cleaned")],
     );
 
     const { searches } = json("cleaned", "result.json");
@@ -195,10 +189,9 @@ describe("from the command line", () => {
       "vocab.json",
     ]);
     expect(await outline(join("cleaned", "repaired"))).toEqual(await outline("model"));
-    const pooler = (await outline("model")).map(({ name }) => name).filter((name) => name.includes("pooler"));
     const changed = await changedTensors("model", join("cleaned", "repaired"));
-    expect(changed).toContain("encoder.embeddings.word_embeddings.weight");
-    expect(changed.filter((name) => pooler.includes(name))).toEqual([]);
+    const same = (await outline("model")).map(({ name }) => name).filter((name) => !changed.includes(name));
+    expect(same).toEqual(["encoder.pooler.dense.weight", "encoder.pooler.dense.bias"]);
     const source = [{ file: "model.bin", sha256: sha256("model", "model.bin") }];
     expect(json("cleaned", "repaired", "manifest.json")).toEqual({
       source,
