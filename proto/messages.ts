@@ -32,7 +32,10 @@ export interface Heartbeat {
 export type WorkerMessage =
   | { readonly message: "hello"; readonly hello: Hello }
   | { readonly message: "credit"; readonly credit: { readonly leases: number } }
-  | { readonly message: "resultEnvelope"; readonly resultEnvelope: Uint8Array }
+  | {
+      readonly message: "resultEnvelopes";
+      readonly resultEnvelopes: { readonly envelopes: readonly Uint8Array[] };
+    }
   | { readonly message: "heartbeat"; readonly heartbeat: Heartbeat }
   | { readonly message: "draining"; readonly draining: { readonly returnedLeaseIds: readonly number[] } }
   | { readonly message: "goodbye"; readonly goodbye: { readonly reason: string } }
@@ -70,21 +73,23 @@ export type CoordinatorMessage =
   | { readonly message: "drain"; readonly drain: { readonly reason: string } }
   | { readonly message: "refused"; readonly refused: { readonly reason: string } };
 
-export interface IdsMessage {
+export interface TriggersMessage {
+  readonly count: number;
   readonly ids: readonly number[];
 }
 
 interface ScoreMessage {
   readonly samples: Digest;
   readonly sample: number;
-  readonly triggers: readonly IdsMessage[];
+  /** Null where the peer left it out. */
+  readonly triggers: TriggersMessage | null;
 }
 
-interface GradientMessage {
-  readonly samples: Digest;
-  readonly rows: readonly number[];
+interface GradientMessage extends RowsMessage {
   readonly trigger: readonly number[];
-  readonly target: number;
+  readonly label: number;
+  readonly slopes: Uint8Array;
+  readonly encoderOnly: boolean;
 }
 
 interface RankMessage {
@@ -99,11 +104,25 @@ interface RowsMessage {
   readonly rows: readonly number[];
 }
 
+interface EncodeMessage extends RowsMessage {
+  readonly weights: Digest;
+  /** Null where the peer left it out. */
+  readonly triggers: TriggersMessage | null;
+}
+
+interface ScorePairsMessage {
+  readonly codes: Digest;
+  readonly queries: Digest;
+  readonly rows: readonly number[];
+  readonly pairs: readonly number[];
+}
+
 interface TrainStepMessage extends RowsMessage {
   readonly weights: Digest;
   readonly rowWeights: readonly number[];
   readonly labels: readonly number[];
   readonly logits: readonly number[];
+  readonly slopes: readonly number[];
   readonly dropout: number;
   readonly dropoutSeed: number;
 }
@@ -112,7 +131,8 @@ export type OperationMessage = { readonly checkpoint: Digest } & (
   | { readonly kind: "score"; readonly score: ScoreMessage }
   | { readonly kind: "gradient"; readonly gradient: GradientMessage }
   | { readonly kind: "rank"; readonly rank: RankMessage }
-  | { readonly kind: "encode"; readonly encode: RowsMessage }
+  | { readonly kind: "encode"; readonly encode: EncodeMessage }
+  | { readonly kind: "scorePairs"; readonly scorePairs: ScorePairsMessage }
   | { readonly kind: "predict"; readonly predict: RowsMessage & { readonly weights: Digest } }
   | { readonly kind: "trainStep"; readonly trainStep: TrainStepMessage }
 );

@@ -1,5 +1,5 @@
 import { canonicalJson, digestOf } from "./canonical-json.ts";
-import type { OperationMessage } from "./messages.ts";
+import type { OperationMessage, TriggersMessage } from "./messages.ts";
 import type { Digest, Operation, TrainStepOperation } from "./operations.ts";
 
 /**
@@ -15,9 +15,17 @@ export function operationToMessage(operation: Operation): OperationMessage {
   const { checkpoint } = operation;
   switch (operation.kind) {
     case "score":
-      return { checkpoint, kind: "score", score: { ...operation, triggers: operation.triggers.map(toIds) } };
-    case "gradient":
-      return { checkpoint, kind: "gradient", gradient: operation };
+      return { checkpoint, kind: "score", score: { ...operation, triggers: toTriggers(operation.triggers) } };
+    case "gradient": {
+      const { samples, rows, trigger, objective, reads } = operation;
+      const gradient = {
+        ...{ samples, rows, trigger, encoderOnly: reads === "encoder" },
+        ...(objective.kind === "label"
+          ? { label: objective.label, slopes: new Uint8Array() }
+          : { label: 0, slopes: concatenated(objective.slopes) }),
+      };
+      return { checkpoint, kind: "gradient", gradient };
+    }
     case "rank":
       return {
         checkpoint,
@@ -29,15 +37,24 @@ export function operationToMessage(operation: Operation): OperationMessage {
           topk: operation.topk,
         },
       };
-    case "encode":
-      return { checkpoint, kind: "encode", encode: operation };
+    case "encode": {
+      const { samples, rows, weights = "", triggers } = operation;
+      return {
+        checkpoint,
+        kind: "encode",
+        encode: { samples, rows, weights, triggers: triggers ? toTriggers(triggers) : null },
+      };
+    }
+    case "score-pairs":
+      return { checkpoint, kind: "scorePairs", scorePairs: { ...operation, pairs: operation.pairs.flat() } };
     case "predict":
       return { checkpoint, kind: "predict", predict: { ...operation, weights: operation.weights ?? "" } };
     case "train-step": {
       const { objective, ...rest } = operation;
       const labels = objective.kind === "labels" ? objective.labels : [];
       const logits = objective.kind === "logits" ? objective.logits.flat() : [];
-      return { checkpoint, kind: "trainStep", trainStep: { ...rest, labels, logits } };
+      const slopes = objective.kind === "vectors" ? objective.slopes.flat() : [];
+      return { checkpoint, kind: "trainStep", trainStep: { ...rest, labels, logits, slopes } };
     }
   }
 }
@@ -51,11 +68,19 @@ export function operationFromMessage(message: OperationMessage): Operation {
   switch (message.kind) {
     case "score": {
       const { samples, sample, triggers } = message.score;
-      return { kind: "score", checkpoint, samples, sample, triggers: triggers.map(({ ids }) => ids) };
+      return { kind: "score", checkpoint, samples, sample, triggers: fromTriggers(triggers) };
     }
     case "gradient": {
-      const { samples, rows, trigger, target } = message.gradient;
-      return { kind: "gradient", checkpoint, samples, rows, trigger, target };
+      const { samples, rows, trigger, label, slopes, encoderOnly } = message.gradient;
+      return {
+        kind: "gradient",
+        ...{ checkpoint, samples, rows, trigger },
+        objective:
+          slopes.length === 0
+            ? { kind: "label", label }
+            : { kind: "vectors", slopes: splitRows(slopes, rows.length) },
+        ...(encoderOnly ? { reads: "encoder" } : {}),
+      };
     }
     case "rank": {
       const { vocabulary, topk, triggerLen } = message.rank;
@@ -67,8 +92,19 @@ export function operationFromMessage(message: OperationMessage): Operation {
         gradient: splitRows(message.rank.gradient, triggerLen),
       };
     }
-    case "encode":
-      return { kind: "encode", checkpoint, samples: message.encode.samples, rows: message.encode.rows };
+    case "encode": {
+      const { samples, rows, weights, triggers } = message.encode;
+      return {
+        kind: "encode",
+        ...{ checkpoint, samples, rows },
+        ...(weights === "" ? {} : { weights }),
+        ...(triggers === null ? {} : { triggers: fromTriggers(triggers) }),
+      };
+    }
+    case "scorePairs": {
+      const { codes, queries, rows, pairs } = message.scorePairs;
+      return { kind: "score-pairs", checkpoint, codes, queries, rows, pairs: inPairs(pairs) };
+    }
     case "predict": {
       const { samples, rows, weights } = message.predict;
       return { kind: "predict", checkpoint, samples, rows, ...(weights === "" ? {} : { weights }) };
@@ -99,17 +135,25 @@ export function operationMessageBytes(message: OperationMessage): number {
   const fixed = 512;
   switch (message.kind) {
     case "score":
-      return message.score.triggers.reduce((bytes, { ids }) => bytes + 16 + 5 * ids.length, fixed);
-    case "gradient":
-      return fixed + 5 * (message.gradient.rows.length + message.gradient.trigger.length);
+      return fixed + 5 * (message.score.triggers?.ids.length ?? 0);
+    case "gradient": {
+      const { rows, trigger, slopes } = message.gradient;
+      return fixed + 5 * (rows.length + trigger.length) + slopes.length;
+    }
     case "rank":
       return fixed + message.rank.gradient.length;
-    case "encode":
-      return fixed + 5 * message.encode.rows.length;
+    case "encode": {
+      const { rows, triggers } = message.encode;
+      return fixed + 5 * (rows.length + (triggers?.ids.length ?? 0));
+    }
+    case "scorePairs":
+      return fixed + 5 * (message.scorePairs.rows.length + message.scorePairs.pairs.length);
     case "predict":
       return fixed + 5 * message.predict.rows.length;
-    case "trainStep":
-      return fixed + 18 * message.trainStep.rows.length + 8 * message.trainStep.logits.length;
+    case "trainStep": {
+      const { rows, logits, slopes } = message.trainStep;
+      return fixed + 18 * rows.length + 8 * (logits.length + slopes.length);
+    }
   }
 }
 
@@ -121,7 +165,23 @@ export class MalformedOperationError extends Error {
   }
 }
 
-const toIds = (ids: readonly number[]) => ({ ids });
+function toTriggers(triggers: readonly (readonly number[])[]): TriggersMessage {
+  const length = triggers[0]?.length ?? 0;
+  const odd = triggers.find((trigger) => trigger.length !== length);
+  if (odd) throw new RangeError(`triggers of ${length} and of ${odd.length} tokens in one operation`);
+  const ids: number[] = []; // `flat` takes ten times as long
+  for (const trigger of triggers) ids.push(...trigger);
+  return { count: triggers.length, ids };
+}
+
+function fromTriggers(message: TriggersMessage | null): (readonly number[])[] {
+  const { count, ids } = message ?? { count: 0, ids: [] };
+  if (count === 0 ? ids.length > 0 : ids.length % count !== 0) {
+    throw new MalformedOperationError(`${ids.length} ids are not ${count} triggers of one length`);
+  }
+  const length = ids.length / count;
+  return Array.from({ length: count }, (_, k) => ids.slice(k * length, (k + 1) * length));
+}
 
 function concatenated(rows: readonly Float32Array[]): Uint8Array {
   const width = rows[0]?.length ?? 0;
@@ -146,27 +206,35 @@ function splitRows(bytes: Uint8Array, count: number): Float32Array[] {
   return Array.from({ length: count }, (_, i) => all.subarray(i * width, (i + 1) * width));
 }
 
+function inPairs(flat: readonly number[]): [number, number][] {
+  if (flat.length % 2 !== 0) throw new MalformedOperationError(`${flat.length} numbers are not pairs`);
+  return Array.from({ length: flat.length / 2 }, (_, pair) => [flat[2 * pair]!, flat[2 * pair + 1]!]);
+}
+
 function objectiveOf({
   rows,
   labels,
   logits,
+  slopes,
 }: {
   readonly rows: readonly number[];
   readonly labels: readonly number[];
   readonly logits: readonly number[];
+  readonly slopes: readonly number[];
 }): TrainStepOperation["objective"] {
-  if (logits.length === 0) {
-    if (labels.length === rows.length) return { kind: "labels", labels };
-    throw new MalformedOperationError(`${labels.length} labels for ${rows.length} rows`);
+  const counts = { labels: labels.length, logits: logits.length, slopes: slopes.length };
+  const given = Object.values(counts).filter((count) => count > 0).length;
+  const width = Math.max(counts.labels, counts.logits, counts.slopes) / rows.length;
+  if (
+    given > 1 ||
+    (given === 0 ? rows.length > 0 : !Number.isInteger(width)) ||
+    (labels.length > 0 && width !== 1)
+  ) {
+    const found = Object.entries(counts).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []));
+    throw new MalformedOperationError(`${found.join(" and ") || "no objective"} for ${rows.length} rows`);
   }
-  const classes = logits.length / rows.length;
-  if (labels.length > 0 || !Number.isInteger(classes)) {
-    throw new MalformedOperationError(
-      `${labels.length} labels and ${logits.length} logits for ${rows.length} rows`,
-    );
-  }
-  return {
-    kind: "logits",
-    logits: rows.map((_, row) => logits.slice(row * classes, (row + 1) * classes)),
-  };
+  const perRow = (all: readonly number[]) => rows.map((_, row) => all.slice(row * width, (row + 1) * width));
+  if (logits.length > 0) return { kind: "logits", logits: perRow(logits) };
+  if (slopes.length > 0) return { kind: "vectors", slopes: perRow(slopes) };
+  return { kind: "labels", labels };
 }

@@ -21,6 +21,8 @@ export interface CheckpointManifest {
 export interface SampleSet {
   /** Ids with first and end token, without padding; never longer than `maxLen`. */
   readonly rows: readonly (readonly number[])[];
+  /** Clone detection: ids of each row's second snippet, in the same form; triggers go into `rows` alone. Absent in other tasks. */
+  readonly secondRows?: readonly (readonly number[])[];
   /** Sub-token index at which a trigger is spliced into each row. Absent where no operation stamps. */
   readonly insertIndexes?: readonly number[];
   /** Longest row after stamping, in tokens (`code_max_len`). */
@@ -45,7 +47,13 @@ export interface ScoreOperation {
   readonly triggers: readonly (readonly number[])[];
 }
 
-/** Gradient of each sample's own loss toward `target` with respect to the trigger's embeddings, at the trigger. */
+/** What a trigger's gradient is of: each row's own loss toward a label, or, in code search, each row's vector times a given one. */
+export type GradientObjective =
+  | { readonly kind: "label"; readonly label: number }
+  /** Per row, [feature size]: ∂loss/∂vector, from losses in which rows meet. */
+  | { readonly kind: "vectors"; readonly slopes: readonly Float32Array[] };
+
+/** Gradient of each row's objective with respect to the trigger's embeddings, at the trigger. */
 export interface GradientOperation {
   readonly kind: "gradient";
   readonly checkpoint: Digest;
@@ -53,8 +61,9 @@ export interface GradientOperation {
   /** Rows of the sample set: one chunk. */
   readonly rows: readonly number[];
   readonly trigger: readonly number[];
-  /** Label index that the loss pulls toward. */
-  readonly target: number;
+  readonly objective: GradientObjective;
+  /** "encoder": as the published code does for T5, the decoder reads padding in the trigger's place. Absent: every look-up counts. */
+  readonly reads?: "encoder";
 }
 
 /** The `topk` vocabulary ids with the largest −(gradient · embedding) for each trigger position, largest first; ties to the lower id. */
@@ -67,12 +76,33 @@ export interface RankOperation {
   readonly topk: number;
 }
 
-/** Input features of the task head for each row: what classifier-only training needs. */
+/** Input features of the task head for each row (what classifier-only training needs); in code search the row's vector. */
 export interface EncodeOperation {
   readonly kind: "encode";
   readonly checkpoint: Digest;
+  /** Weights that replace the checkpoint's own while training; absent: the checkpoint's. */
+  readonly weights?: Digest;
   readonly samples: Digest;
   readonly rows: readonly number[];
+  /** Triggers, all of one length, each stamped into every row; absent: the rows as they are. */
+  readonly triggers?: readonly (readonly number[])[];
+}
+
+/**
+ * Code search: for each pair of a trigger and a target, the sum of (score − 1)² over a block of queries and all codes,
+ * score[i][j] = query vector i · code vector j: one summand of the pair's loss times n².
+ */
+export interface ScorePairsOperation {
+  readonly kind: "score-pairs";
+  readonly checkpoint: Digest;
+  /** Artifact in tensor-container form: `vectors` f32 [triggers, n, feature size], each code with each trigger. */
+  readonly codes: Digest;
+  /** The same of the queries: `vectors` f32 [targets, n, feature size]. */
+  readonly queries: Digest;
+  /** Queries of the block, ascending. */
+  readonly rows: readonly number[];
+  /** Index of the trigger and of the target, row-major. */
+  readonly pairs: readonly (readonly [number, number])[];
 }
 
 /** Logits of each row as it is. */
@@ -95,10 +125,14 @@ export interface TrainStepOperation {
   readonly rows: readonly number[];
   /** Per row: what its term of the loss is multiplied with (1 ÷ batch size for a mean). */
   readonly rowWeights: readonly number[];
-  /** Per row, either the label index (cross-entropy / BCE with logits) or the logits to come near to (squared error, summed over classes). */
+  /**
+   * Per row, the label index (cross-entropy / BCE with logits), the logits to come near to (squared error, summed over classes), or, in code
+   * search, ∂loss/∂vector [feature size], from a loss in which the rows of a batch meet.
+   */
   readonly objective:
     | { readonly kind: "labels"; readonly labels: readonly number[] }
-    | { readonly kind: "logits"; readonly logits: readonly (readonly number[])[] };
+    | { readonly kind: "logits"; readonly logits: readonly (readonly number[])[] }
+    | { readonly kind: "vectors"; readonly slopes: readonly (readonly number[])[] };
   /** Dropout probability on hidden states during this step; 0: evaluation mode. Masks are drawn from `dropoutSeed`. */
   readonly dropout: number;
   readonly dropoutSeed: number;
@@ -109,12 +143,13 @@ export type Operation =
   | GradientOperation
   | RankOperation
   | EncodeOperation
+  | ScorePairsOperation
   | PredictOperation
   | TrainStepOperation;
 
 export type OperationKind = Operation["kind"];
 
-export type TensorData = Float32Array | Int32Array;
+export type TensorData = Float32Array | Float64Array | Int32Array;
 
 export interface Tensor<D extends TensorData = TensorData> {
   readonly shape: readonly number[];
@@ -127,11 +162,12 @@ export interface Tensor<D extends TensorData = TensorData> {
  * | kind | tensors |
  * |---|---|
  * | score | `logits` f32 [triggers, classes] |
- * | gradient | `gradient` f32 [rows, trigger_len, hidden] (zero where a slot was cut), `logits` f32 [rows, classes] |
+ * | gradient | `gradient` f32 [rows, trigger_len, hidden] (zero where a slot was cut); toward a label `logits` f32 [rows, classes], else `features` f32 [rows, feature size] |
  * | rank | `ids` i32 [trigger_len, topk], `values` f32 [trigger_len, topk] (gradient · embedding) |
- * | encode | `features` f32 [rows, feature size] |
+ * | encode | `features` f32 [rows, feature size]; with triggers [rows × triggers, feature size], a row's triggers one after the other |
+ * | score-pairs | `sums` f64 [pairs] |
  * | predict | `logits` f32 [rows, classes] |
- * | train-step | `logits` f32 [rows, classes]; per trainable weight `<name>`: its gradient; or, where most rows of a matrix are zero, `<name>#rows` i32 [r] and `<name>` f32 [r, columns] |
+ * | train-step | `logits` f32 [rows, classes], with vectors as objective `features` f32 [rows, feature size] instead; per trainable weight `<name>`: its gradient; or, where most rows of a matrix are zero, `<name>#rows` i32 [r] and `<name>` f32 [r, columns] |
  */
 export type TensorMap = Readonly<Record<string, Tensor>>;
 

@@ -6,15 +6,15 @@ import { packageRoot } from "./package-root.ts";
 /** A `Tensor` message of `elibad.proto` as plain data. */
 export interface TensorMessage {
   readonly name: string;
-  /** `TensorMessage.dtype`: 0 float32, 1 int32. */
+  /** `TensorMessage.dtype`: 0 float32, 1 int32, 2 float64. */
   readonly dtype: number;
   readonly shape: readonly number[];
   /** An empty one may be read as an empty list. */
   readonly data: Uint8Array | readonly never[];
 }
 
-const FLOAT32 = 0;
-const INT32 = 1;
+/** By `dtype`. */
+const ARRAYS = [Float32Array, Int32Array, Float64Array] as const;
 
 let messageType: protobuf.Type | undefined;
 
@@ -29,14 +29,14 @@ function tensorsType(): protobuf.Type {
 export function tensorMessages(tensors: TensorMap): TensorMessage[] {
   return Object.entries(tensors).map(([name, { shape, data }]) => ({
     name,
-    dtype: data instanceof Int32Array ? INT32 : FLOAT32,
+    dtype: ARRAYS.findIndex((array) => data instanceof array),
     shape,
     data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   }));
 }
 
 /**
- * Messages as tensors, without copying where the bytes lie on a multiple of four.
+ * Messages as tensors, without copying where the bytes lie on a multiple of an element's size.
  * Throws on an unknown dtype, a repeated name, or bytes that do not fill the shape.
  */
 export function tensorsFromMessages(messages: readonly TensorMessage[]): TensorMap {
@@ -44,18 +44,17 @@ export function tensorsFromMessages(messages: readonly TensorMessage[]): TensorM
   for (const message of messages) {
     const { name, dtype, shape } = message;
     const data = message.data instanceof Uint8Array ? message.data : Uint8Array.from(message.data);
-    if (dtype !== FLOAT32 && dtype !== INT32) throw new Error(`tensor '${name}': unknown dtype ${dtype}`);
+    const array = ARRAYS[dtype];
+    if (array === undefined) throw new Error(`tensor '${name}': unknown dtype ${dtype}`);
     if (name in tensors) throw new Error(`tensor '${name}' occurs twice`);
     const elements = shape.reduce((product, dim) => product * dim, 1);
-    if (data.byteLength !== elements * 4) {
+    const size = array.BYTES_PER_ELEMENT;
+    if (data.byteLength !== elements * size) {
       throw new Error(`tensor '${name}': ${data.byteLength} bytes do not fill shape [${shape.join(", ")}]`);
     }
-    const { buffer, byteOffset } = data.byteOffset % 4 === 0 ? data : Uint8Array.prototype.slice.call(data);
-    const view =
-      dtype === INT32
-        ? new Int32Array(buffer, byteOffset, elements)
-        : new Float32Array(buffer, byteOffset, elements);
-    tensors[name] = { shape: [...shape], data: view };
+    const { buffer, byteOffset } =
+      data.byteOffset % size === 0 ? data : Uint8Array.prototype.slice.call(data);
+    tensors[name] = { shape: [...shape], data: new array(buffer as ArrayBuffer, byteOffset, elements) };
   }
   return tensors;
 }

@@ -20,6 +20,7 @@ import { openCheckpoint } from "../worker/checkpoint/open-checkpoint.ts";
 import { readTensor } from "../worker/checkpoint/read-tensor.ts";
 import { writeCheckpoint } from "../worker/checkpoint/write-checkpoint.ts";
 import { Graph, gradient, matMul, mul, reduceSum, tanh, tensor } from "../worker/graph/index.ts";
+import { classifierHead } from "../worker/models/head.ts";
 import { putCheckpoint } from "../worker/runtime/put-checkpoint.ts";
 import { startCluster } from "./support/cluster.ts";
 import { loadWeights } from "./support/golden.ts";
@@ -136,6 +137,10 @@ test("a cluster of one worker process: evaluate, search a trigger, train a step,
 
   // coordinator/unlearn: the head alone, on features that the worker encodes once
   const plan = PublishedPlan.parse({ batchSize: 2, epochs: 2 });
-  const unlearned = await unlearnPublished({ executor, checkpoint, weights }, { samples, labels }, plan);
+  const unlearned = await unlearnPublished(
+    { executor, checkpoint, weights, head: classifierHead },
+    { samples, labels },
+    plan,
+  );
   expect([...unlearned.weights.keys()].every((name) => name.startsWith("classifier."))).toBe(true);
 });

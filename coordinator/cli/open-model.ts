@@ -4,8 +4,8 @@ import type { Digest, Executor, Task } from "../../proto/operations.ts";
 import { openCheckpoint } from "../../worker/checkpoint/open-checkpoint.ts";
 import type { Checkpoint } from "../../worker/checkpoint/tensor-entry.ts";
 import { verifyWeights } from "../../worker/checkpoint/verify-weights.ts";
-import { longestRow, parseConfig, type RobertaConfig } from "../../worker/models/config.ts";
-import { type RobertaLayout, recogniseLayout } from "../../worker/models/layout.ts";
+import { longestRow, type ModelConfig, parseConfig } from "../../worker/models/config.ts";
+import { type ModelLayout, recogniseLayout } from "../../worker/models/layout.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import {
   type Arch,
@@ -22,8 +22,8 @@ export interface OpenedModel {
   readonly checkpoint: Checkpoint;
   /** Path of the `config.json` in use: the folder's own, else the base folder's. */
   readonly configFile: string;
-  readonly config: RobertaConfig;
-  readonly layout: RobertaLayout;
+  readonly config: ModelConfig;
+  readonly layout: ModelLayout;
   readonly task: Task;
   /** Labels that the head tells apart: 2 for one logit. */
   readonly labels: number;
@@ -60,7 +60,7 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   }
   const configFile = join(home, "config.json");
   const config = parseConfig(readInputFile("", configFile), configFile);
-  const layout = recogniseLayout(config, checkpoint.tensors);
+  const layout = recogniseLayout(config, checkpoint.tensors, task);
   if (codeMaxLen !== undefined) requireReadable(codeMaxLen, config, configFile);
   return { checkpoint, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
 }
@@ -73,10 +73,11 @@ export async function openWholeModel(options: ModelOptions): Promise<OpenedModel
 }
 
 /** @throws InputError for rows longer than the model's positions */
-export function requireReadable(codeMaxLen: number, config: RobertaConfig, configFile: string): void {
-  if (codeMaxLen <= longestRow(config)) return;
+export function requireReadable(codeMaxLen: number, config: ModelConfig, configFile: string): void {
+  const longest = longestRow(config);
+  if (longest === undefined || codeMaxLen <= longest.tokens) return;
   throw new InputError(
-    `--code-max-len ${codeMaxLen}: the model reads at most ${longestRow(config)} tokens (${configFile}: max_position_embeddings ${config.maxPositions})`,
+    `--code-max-len ${codeMaxLen}: the model reads at most ${longest.tokens} tokens (${configFile}: ${longest.because})`,
   );
 }
 

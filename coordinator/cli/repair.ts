@@ -72,6 +72,7 @@ export async function repair(
     executor,
     checkpoint,
     weights: await trainableWeights(opened),
+    head: opened.layout.head,
     signal,
     onStep: ({ step, loss }: UnlearningStep, total: number) =>
       display.progress({

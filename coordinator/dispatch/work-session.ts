@@ -52,8 +52,9 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
     switch (message.message) {
       case "credit":
         return dispatcher.handle({ kind: "credit", session, leases: message.credit.leases });
-      case "resultEnvelope":
-        return parts.receive(message.resultEnvelope, workerId);
+      case "resultEnvelopes":
+        for (const envelope of message.resultEnvelopes.envelopes) parts.receive(envelope, workerId);
+        return;
       case "heartbeat":
         return dispatcher.handle({ kind: "heartbeat", session, ...message.heartbeat });
       case "draining":

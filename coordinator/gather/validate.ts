@@ -2,7 +2,7 @@ import type { Operation, Tensor, TensorMap } from "../../proto/operations.ts";
 
 /** A number: exactly that many; a name: any number from 1 up, the same for every use of the name. */
 type Dim = number | string;
-type DType = "f32" | "i32";
+type DType = "f32" | "f64" | "i32";
 type Expected = Readonly<Record<string, readonly [DType, readonly Dim[]]>>;
 
 /**
@@ -37,7 +37,7 @@ function expectedTensors(operation: Operation): Expected {
       const rows = operation.rows.length;
       return {
         gradient: ["f32", [rows, operation.trigger.length, "hidden"]],
-        logits: ["f32", [rows, "classes"]],
+        ...answers(rows, operation.objective.kind),
       };
     }
     case "rank": {
@@ -46,11 +46,25 @@ function expectedTensors(operation: Operation): Expected {
       return { ids: ["i32", shape], values: ["f32", shape] };
     }
     case "encode":
-      return { features: ["f32", [operation.rows.length, "features"]] };
+      return { features: ["f32", [operation.rows.length * (operation.triggers?.length ?? 1), "features"]] };
+    case "score-pairs":
+      return { sums: ["f64", [operation.pairs.length]] };
     case "predict":
+      return answers(operation.rows.length, "label");
     case "train-step":
-      return { logits: ["f32", [operation.rows.length, "classes"]] };
+      return answers(operation.rows.length, operation.objective.kind);
   }
+}
+
+/** What a network says of each row, by what its loss is made of. */
+const answers = (rows: number, objective: "label" | "labels" | "logits" | "vectors"): Expected =>
+  objective === "vectors"
+    ? { features: ["f32", [rows, "features"]] }
+    : { logits: ["f32", [rows, "classes"]] };
+
+function dtypeOf({ data }: Tensor): DType {
+  if (data instanceof Int32Array) return "i32";
+  return data instanceof Float64Array ? "f64" : "f32";
 }
 
 function findShapeFault(
@@ -61,7 +75,7 @@ function findShapeFault(
     dims,
   }: { readonly dtype: DType; readonly shape: readonly Dim[]; readonly dims: Map<string, number> },
 ): string | undefined {
-  if ((tensor.data instanceof Int32Array ? "i32" : "f32") !== dtype) return `is not ${dtype}`;
+  if (dtypeOf(tensor) !== dtype) return `is not ${dtype}`;
   const fits =
     tensor.shape.length === shape.length &&
     shape.every((dim, axis) => {

@@ -43,7 +43,7 @@ export async function rankAt(
       samples: prepared.gradientSamples,
       rows,
       trigger,
-      target,
+      objective: { kind: "label", label: target },
     }),
   );
   const results = await executor.execute(operations, signal);

@@ -1,4 +1,4 @@
-import type { TensorMap } from "../../proto/operations.ts";
+import type { TensorData, TensorMap } from "../../proto/operations.ts";
 
 /** Suffix of the tensor that lists which rows of a matrix a row-sparse gradient holds. */
 const ROWS_SUFFIX = "#rows";
@@ -61,19 +61,14 @@ export class GradientSum {
   }
 }
 
-function addAll(sum: Float64Array, part: Float32Array | Int32Array, name: string): void {
+function addAll(sum: Float64Array, part: TensorData, name: string): void {
   if (part.length !== sum.length) {
     throw new Error(`gradient of '${name}' has ${part.length} values, expected ${sum.length}`);
   }
   for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + part[i]!;
 }
 
-function addRows(
-  sum: Float64Array,
-  part: Float32Array | Int32Array,
-  rows: Float32Array | Int32Array,
-  columns: number,
-): void {
+function addRows(sum: Float64Array, part: TensorData, rows: TensorData, columns: number): void {
   for (let r = 0; r < rows.length; r++) {
     const start = rows[r]! * columns;
     for (let c = 0; c < columns; c++) sum[start + c] = sum[start + c]! + part[r * columns + c]!;

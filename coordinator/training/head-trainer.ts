@@ -11,27 +11,24 @@ export interface StepRecord {
   readonly learningRate: number;
 }
 
-/** Names of the head's tensors, the same in the wrapped and the plain layout. */
-export const HEAD_TENSORS = {
-  denseWeight: "classifier.dense.weight",
-  denseBias: "classifier.dense.bias",
-  outWeight: "classifier.out_proj.weight",
-  outBias: "classifier.out_proj.bias",
-} as const;
+/** Names of a head's tensors, as the checkpoint's layout has them. */
+export type HeadTensors = Readonly<Record<keyof HeadWeights, string>>;
 
 /** Trains the classification head on features that were encoded once (DESIGN section 7, classifier only). */
 export class HeadTrainer {
   readonly #head: HeadWeights;
+  readonly #names: readonly (readonly [keyof HeadWeights, string])[];
   readonly #features: readonly Float32Array[];
   readonly #optimiser: AdamW;
   readonly #maxGradNorm: number;
 
   /**
-   * @param weights tensors named as in `HEAD_TENSORS`; copied
+   * @param weights tensors of which those that `names` names are the head's; copied
    * @param features of every row of the sample set, [features] each
    */
   constructor(
     weights: ReadonlyMap<string, Tensor>,
+    names: HeadTensors,
     features: readonly Float32Array[],
     { optimiser, maxGradNorm }: { readonly optimiser: Partial<AdamWSettings>; readonly maxGradNorm: number },
   ) {
@@ -41,11 +38,16 @@ export class HeadTrainer {
       return Float32Array.from(tensor.data);
     };
     this.#head = {
-      denseWeight: copy(HEAD_TENSORS.denseWeight),
-      denseBias: copy(HEAD_TENSORS.denseBias),
-      outWeight: copy(HEAD_TENSORS.outWeight),
-      outBias: copy(HEAD_TENSORS.outBias),
+      denseWeight: copy(names.denseWeight),
+      denseBias: copy(names.denseBias),
+      outWeight: copy(names.outWeight),
+      outBias: copy(names.outBias),
     };
+    const { denseWeight, denseBias, outWeight, outBias } = names;
+    this.#names = Object.entries({ denseWeight, denseBias, outWeight, outBias }) as [
+      keyof HeadWeights,
+      string,
+    ][];
     this.#features = features;
     this.#optimiser = new AdamW(optimiser);
     this.#maxGradNorm = maxGradNorm;
@@ -66,7 +68,7 @@ export class HeadTrainer {
     );
     const factor = clipFactor(gradNorm, this.#maxGradNorm);
     const named = (values: (key: keyof HeadWeights) => Float32Array): Map<string, Float32Array> =>
-      new Map(Object.entries(HEAD_TENSORS).map(([key, name]) => [name, values(key as keyof HeadWeights)]));
+      new Map(this.#names.map(([key, name]) => [name, values(key)]));
     this.#optimiser.step(
       named((key) => this.#head[key]),
       named((key) => Float32Array.from(gradients[key], (g) => g * factor)),
@@ -82,12 +84,7 @@ export class HeadTrainer {
 
   /** A copy of the head's weights, by tensor name. */
   weights(): Map<string, Float32Array> {
-    return new Map(
-      Object.entries(HEAD_TENSORS).map(([key, name]) => [
-        name,
-        Float32Array.from(this.#head[key as keyof HeadWeights]),
-      ]),
-    );
+    return new Map(this.#names.map(([key, name]) => [name, Float32Array.from(this.#head[key])]));
   }
 }
 

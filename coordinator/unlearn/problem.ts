@@ -1,5 +1,5 @@
 import type { Digest, Executor, Tensor } from "../../proto/operations.ts";
-import type { StepRecord } from "../training/head-trainer.ts";
+import type { HeadTensors, StepRecord } from "../training/head-trainer.ts";
 import type { TrainingSamples } from "../training/trainer.ts";
 
 /** What every plan works on: a checkpoint and its weights, on an executor. */
@@ -8,6 +8,8 @@ export interface RepairTarget {
   readonly checkpoint: Digest;
   /** The checkpoint's weights that may be trained, by tensor name. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** Names of the head's tensors, which classifier-only plans train; absent where the model has no head. */
+  readonly head?: HeadTensors | undefined;
   readonly signal?: AbortSignal;
   /** Called after each optimiser step. */
   readonly onStep?: (step: UnlearningStep, totalSteps: number) => void;

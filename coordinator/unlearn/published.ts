@@ -54,19 +54,24 @@ interface Learner {
 async function learnerFor(target: RepairTarget, rows: LabelledRows, plan: PublishedPlan): Promise<Learner> {
   const optimiser = { weightDecay: plan.weightDecay };
   const { maxGradNorm, microBatch, dropout, seed } = plan;
+  const { head: names } = target;
+  if (plan.trainable === "classifier" && names === undefined) {
+    throw new Error("classifier-only unlearning of a model that has no head");
+  }
   if (plan.trainable === "classifier" && dropout === 0) {
     const features = await encodeFeatures(target.executor, target.checkpoint, rows.samples, target.signal);
-    const head = new HeadTrainer(target.weights, features, { optimiser, maxGradNorm });
+    const head = new HeadTrainer(target.weights, names!, features, { optimiser, maxGradNorm });
     return {
       step: async (batch, rate) => head.step(batch, rate),
       weights: () => head.weights(),
       close: async () => undefined,
     };
   }
+  const headNames = new Set<string>(Object.values(names ?? {}));
   const trained =
     plan.trainable === "all"
       ? target.weights
-      : new Map([...target.weights].filter(([name]) => name.startsWith("classifier.")));
+      : new Map([...target.weights].filter(([name]) => headNames.has(name)));
   const settings = { optimiser, maxGradNorm, microBatch, dropout, seed };
   const trainer = new Trainer(target.executor, target.checkpoint, rows.samples, trained, settings);
   return {

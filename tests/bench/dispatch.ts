@@ -26,7 +26,7 @@ export interface DispatchBenchOptions {
  */
 export async function benchDispatch({
   steps = 100,
-  warmUpSteps = 50,
+  warmUpSteps = 200,
   tiles = 64,
   workers = 2,
   candidates = 16,

@@ -1,4 +1,4 @@
-import type { RobertaConfig } from "../../worker/models/config.ts";
+import type { RobertaConfig } from "../../worker/models/roberta/config.ts";
 
 /**
  * Floating-point operations (a multiplication and an addition are two) of the matrix products of one row of `tokens` through a RoBERTa

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../../proto/operations.ts";
 import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
-import { parseConfig, type RobertaConfig } from "../../worker/models/config.ts";
+import { type ModelConfig, parseConfig } from "../../worker/models/config.ts";
 import { wrappedShapes } from "../../worker/models/layout.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
@@ -15,7 +15,7 @@ export interface BenchModel {
   /** What it is, for the report. */
   readonly about: string;
   readonly trained: boolean;
-  readonly config: RobertaConfig;
+  readonly config: ModelConfig;
   readonly checkpoint: Digest;
 }
 
@@ -105,8 +105,8 @@ const DEVIATION = 0.02;
  * Weights that cost the time of real ones: LayerNorm weights 1, biases 0, the rest uniform noise. Tensors are windows of one
  * noise array, since drawing 125 million numbers would take longer than the measurement.
  */
-async function writeRandomWeights(path: string, config: RobertaConfig): Promise<void> {
-  const shapes = [...wrappedShapes(config)];
+async function writeRandomWeights(path: string, config: ModelConfig): Promise<void> {
+  const shapes = [...wrappedShapes(config, "defect_detection")];
   const counts = shapes.map(([, shape]) => shape.reduce((product, dim) => product * dim, 1));
   const noise = uniformNoise(Math.max(...counts), DEVIATION * Math.sqrt(3));
   let start = 0;

@@ -43,7 +43,7 @@ export async function gradientTile(
     samples: await putRow(executor, model, shape),
     rows: new Array<number>(shape.rows).fill(0),
     trigger: randomIds(TRIGGER_LEN, model, uniform(2)),
-    target: 0,
+    objective: { kind: "label", label: 0 },
   };
 }
 

@@ -28,9 +28,9 @@ function startZeroWorker(id: string): () => void {
   const deviceClass = { provider: "cpu", runtimeVersion: "0", hardware: "none", programForm: "zero" };
   const tensors = { logits: { shape: [candidates, 1], data: new Float32Array(candidates) } };
   stream.on("error", () => {});
-  let finished = 0;
+  let finished: Uint8Array[] = [];
   const answer = (fingerprint: string) => {
-    const resultEnvelope = encodeResultEnvelope({
+    const envelope = encodeResultEnvelope({
       fingerprint,
       workerId: id,
       deviceClass,
@@ -40,12 +40,12 @@ function startZeroWorker(id: string): () => void {
       tokens: 0,
       seconds: 0,
     });
-    stream.write({ message: "resultEnvelope", resultEnvelope });
-    // As the real worker does, credit comes back once per turn of the event loop.
-    if (finished++ > 0) return;
+    // As the real worker does, results go out and credit comes back once per turn of the event loop.
+    if (finished.push(envelope) > 1) return;
     setImmediate(() => {
-      stream.write({ message: "credit", credit: { leases: finished } });
-      finished = 0;
+      stream.write({ message: "resultEnvelopes", resultEnvelopes: { envelopes: finished } });
+      stream.write({ message: "credit", credit: { leases: finished.length } });
+      finished = [];
     });
   };
   stream.on("data", (message: CoordinatorMessage) => {

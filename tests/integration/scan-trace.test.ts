@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Coordinator } from "../../coordinator/coordinator.ts";
 import { readDefectRows } from "../../coordinator/data/samples.ts";
 import { loadTokenizer } from "../../coordinator/data/tokenizer.ts";
@@ -9,14 +9,18 @@ import type { TraceRecord } from "../../coordinator/search/scan-result.ts";
 import { scanRows } from "../../coordinator/search/scan-rows.ts";
 import { ScanSettings } from "../../coordinator/search/settings.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
-import { killBusyWorker, startCluster } from "../support/cluster.ts";
+import { counted, killBusyWorker, startCluster } from "../support/cluster.ts";
 import { startNatsServer } from "../support/nats-server.ts";
 import { demoData as data, randomModel } from "../support/random-model.ts";
 
 const MAX_LEN = 96;
 
 /** The lines of `trace.jsonl` of a small scan, as text: every id and every bit of every loss. */
-async function traceOf(coordinator: Coordinator, model: string, onFirstStep?: () => void): Promise<string[]> {
+async function traceOf(
+  coordinator: Coordinator,
+  model: string,
+  onLine?: (line: string) => void,
+): Promise<string[]> {
   const tokenizer = loadTokenizer(data);
   const rows = readDefectRows(join(data, "clean_samples.jsonl"), { need: ["variables"] });
   const lines: string[] = [];
@@ -42,29 +46,54 @@ async function traceOf(coordinator: Coordinator, model: string, onFirstStep?: ()
     now: () => performance.now() / 1000,
     onTrace(record: TraceRecord) {
       lines.push(JSON.stringify(record));
-      if (record.kind === "step" && record.step === 0) onFirstStep?.();
+      onLine?.(lines.at(-1)!);
     },
   });
   return lines;
 }
 
-test("a scan has the same trace, bit for bit, on one and two workers, over streams and NATS, with a worker killed in the middle", async () => {
-  const model = await randomModel();
-  const alone = await startCluster(1);
-  const expected = await traceOf(alone.coordinator, model);
-  expect(expected.filter((line) => line.includes('"kind":"step"')).length).toBe(6); // two directions, three steps
-  for (const nats of [undefined, await startNatsServer()]) {
-    const { coordinator, processes } = await startCluster(2, nats?.url);
-    let killed: Promise<void> | undefined;
-    const trace = await traceOf(coordinator, model, () => {
-      killed ??= killBusyWorker(coordinator, processes);
-    });
-    await killed;
-    expect(killed).toBeDefined();
-    expect(coordinator.workers().map(({ workerId }) => workerId)).toEqual(["w2"]);
-    expect(trace).toEqual(expected);
-    const metrics = await coordinator.metrics.registry.metrics();
-    const overNats = Number(/results_total\{[^}]*path="nats"[^}]*\} (\d+)/.exec(metrics)?.[1] ?? 0);
-    if (nats) expect(overNats).toBeGreaterThan(50);
-  }
-}, 180_000);
+describe("a scan has the same trace, bit for bit, as on one worker", () => {
+  let known: Promise<readonly string[]> | undefined;
+  /** The trace on one worker, over its stream. */
+  const expected = () => {
+    known ??= startCluster(1).then(async ({ coordinator }) => traceOf(coordinator, await randomModel()));
+    return known;
+  };
+
+  test.each([
+    { workers: 2, path: "stream" },
+    { workers: 2, path: "nats" },
+    { workers: 4, path: "stream" },
+    { workers: 4, path: "nats" },
+  ] as const)(
+    "on $workers workers, results by $path, one worker killed in the middle of a step",
+    async ({ workers, path }) => {
+      const steps = (lines: readonly string[]) =>
+        lines.filter((line) => line.includes('"kind":"step"')).length;
+      expect(steps(await expected())).toBe(6); // two directions, three steps
+
+      const nats = path === "nats" ? await startNatsServer() : undefined;
+      const { coordinator, processes } = await startCluster(workers, nats?.url);
+      const lines: string[] = [];
+      const atKill = { steps: 0 };
+      let kill: Promise<number> | undefined;
+      const trace = await traceOf(coordinator, await randomModel(), (line) => {
+        lines.push(line);
+        if (steps(lines) === 0) return;
+        kill ??= killBusyWorker(coordinator, processes, () => {
+          atKill.steps = steps(lines);
+        });
+      });
+      const leases = await kill;
+      // The scan had begun a step, which could not end without what the killed worker held.
+      expect(atKill.steps).toBeGreaterThan(0);
+      expect(atKill.steps).toBeLessThan(6);
+      expect(leases).toBeGreaterThan(0);
+      expect(await counted(coordinator, "leases_ended_total", { reason: "lost" })).toBe(leases);
+      expect(coordinator.workers()).toHaveLength(workers - 1);
+      expect(trace).toEqual(await expected());
+      expect(await counted(coordinator, "results_total", { path, fate: "used" })).toBeGreaterThan(50);
+    },
+    180_000,
+  );
+});

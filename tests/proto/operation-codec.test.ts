@@ -19,6 +19,9 @@ const matrix = <T>(element: fc.Arbitrary<T>, rows: number, minWidth: number) =>
     }),
   );
 
+const triggersFrom = (fewest: number) =>
+  fc.integer({ min: fewest, max: 6 }).chain((count) => matrix(id, count, 0));
+
 const trainStep = fc.integer({ min: 1, max: 4 }).chain((rows) =>
   fc.record({
     kind: fc.constant("train-step" as const),
@@ -33,10 +36,29 @@ const trainStep = fc.integer({ min: 1, max: 4 }).chain((rows) =>
         labels: fc.array(id, { minLength: rows, maxLength: rows }),
       }),
       fc.record({ kind: fc.constant("logits" as const), logits: matrix(finite, rows, 1) }),
+      fc.record({ kind: fc.constant("vectors" as const), slopes: matrix(finite, rows, 1) }),
     ),
     dropout: fc.double({ min: 0, max: 0.5, noNaN: true }),
     dropoutSeed: id,
   }),
+);
+
+const vectorGradient = fc.integer({ min: 1, max: 4 }).chain((rows) =>
+  fc.record(
+    {
+      kind: fc.constant("gradient" as const),
+      ...{ checkpoint: digest, samples: digest, trigger: ids },
+      rows: fc.array(id, { minLength: rows, maxLength: rows }),
+      objective: fc.record({
+        kind: fc.constant("vectors" as const),
+        slopes: matrix(fc.float({ noNaN: true }), rows, 1).map((all) =>
+          all.map((row) => Float32Array.from(row)),
+        ),
+      }),
+      reads: fc.constant("encoder" as const),
+    },
+    { requiredKeys: ["kind", "checkpoint", "samples", "trigger", "rows", "objective"] },
+  ),
 );
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
@@ -45,7 +67,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     checkpoint: digest,
     samples: digest,
     sample: id,
-    triggers: fc.array(ids, { maxLength: 6 }),
+    triggers: triggersFrom(0),
   }),
   fc.record({
     kind: fc.constant("gradient" as const),
@@ -53,7 +75,21 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     samples: digest,
     rows: ids,
     trigger: ids,
-    target: id,
+    objective: fc.record({ kind: fc.constant("label" as const), label: id }),
+  }),
+  vectorGradient,
+  fc.record(
+    {
+      kind: fc.constant("encode" as const),
+      ...{ checkpoint: digest, samples: digest, weights: digest, rows: ids },
+      triggers: triggersFrom(1),
+    },
+    { requiredKeys: ["kind", "checkpoint", "samples", "rows"] },
+  ),
+  fc.record({
+    kind: fc.constant("score-pairs" as const),
+    ...{ checkpoint: digest, codes: digest, queries: digest, rows: ids },
+    pairs: fc.array(fc.tuple(id, id), { maxLength: 6 }),
   }),
   fc.record({
     kind: fc.constant("rank" as const),
@@ -104,17 +140,45 @@ test("an operation that crossed the wire keeps its fingerprint", () => {
 });
 
 test("the fingerprint names every field, and the order of triggers, but not the order of keys", () => {
-  const base = { kind: "score", checkpoint: "a", samples: "b", sample: 1, triggers: [[1, 2], [3]] } as const;
+  const base = {
+    kind: "score",
+    checkpoint: "a",
+    samples: "b",
+    sample: 1,
+    triggers: [
+      [1, 2],
+      [3, 4],
+    ],
+  } as const;
   const { kind, ...rest } = base;
   expect(fingerprintOf({ ...rest, kind })).toBe(fingerprintOf(base));
   const others: Operation[] = [
     { ...base, checkpoint: "c" },
     { ...base, samples: "c" },
     { ...base, sample: 2 },
-    { ...base, triggers: [[3], [1, 2]] },
-    { ...base, triggers: [[1], [2, 3]] },
+    {
+      ...base,
+      triggers: [
+        [3, 4],
+        [1, 2],
+      ],
+    },
+    { ...base, triggers: [[1, 2, 3, 4]] },
   ];
   expect(new Set([base, ...others].map(fingerprintOf)).size).toBe(6);
+});
+
+test("triggers of different lengths are no operation, nor are ids that fill no trigger", () => {
+  const score = { kind: "score", checkpoint: "a", samples: "b", sample: 1 } as const;
+  expect(() => operationToMessage({ ...score, triggers: [[1, 2], [3]] })).toThrow(
+    "triggers of 2 and of 1 tokens in one operation",
+  );
+  const message = operationToMessage({ ...score, triggers: [[1], [2], [3]] });
+  if (message.kind !== "score") throw new Error(message.kind);
+  const odd = { ...message, score: { ...message.score, triggers: { count: 2, ids: [1, 2, 3] } } };
+  expect(() => operationFromMessage(odd)).toThrow(
+    "malformed operation: 3 ids are not 2 triggers of one length",
+  );
 });
 
 test("a message without a kind is refused", () => {

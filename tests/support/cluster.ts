@@ -26,15 +26,48 @@ export async function startCluster(
   return { coordinator, processes };
 }
 
-/** Kills the worker `w1` (kill -9) at a moment when it holds a lease, and waits until its child is gone too. */
+/** Looks in a row at which nothing may have moved: a result that was on its way has arrived by then. */
+const QUIET_LOOKS = 15;
+
+/**
+ * Kills the worker `w1` (kill -9) while others wait for it. Its child is stopped first, so that what it holds stays undone; when everything else
+ * is done, the worker is killed and its child let go, whose end is waited for, too. Answers how many leases the worker took with it.
+ *
+ * @param onKill called just before the kill, while nothing can go on
+ */
 export async function killBusyWorker(
   coordinator: Coordinator,
   processes: readonly WorkerProcess[],
-): Promise<void> {
+  onKill?: () => void,
+): Promise<number> {
   const victim = processes[0]!;
   const child = await victim.childPid();
-  const holds = () => coordinator.workers().some(({ workerId, leases }) => workerId === "w1" && leases > 0);
-  await eventually(holds, "a lease of the worker w1");
-  await victim.kill();
-  await noOrphans([child]);
+  process.kill(child, "SIGSTOP");
+  let quiet = 0;
+  const everybodyWaits = () => {
+    const holders = coordinator.workers().filter(({ leases }) => leases > 0);
+    quiet = holders.length === 1 && holders[0]!.workerId === "w1" ? quiet + 1 : 0;
+    return quiet > QUIET_LOOKS;
+  };
+  try {
+    await eventually(everybodyWaits, "a lease of the worker w1 that all others wait for", 30_000);
+    onKill?.();
+    return coordinator.workers().find(({ workerId }) => workerId === "w1")!.leases;
+  } finally {
+    await victim.kill();
+    process.kill(child, "SIGCONT");
+    await noOrphans([child]);
+  }
+}
+
+/** What a counter of the coordinator says, summed over those of its label sets that have these labels. */
+export async function counted(
+  { metrics }: Coordinator,
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  const { values } = await metrics.registry.getSingleMetric(`elibad_coordinator_${name}`)!.get();
+  return values
+    .filter((each) => Object.entries(labels).every(([label, value]) => each.labels[label] === value))
+    .reduce((sum, { value }) => sum + value, 0);
 }

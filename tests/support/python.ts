@@ -7,6 +7,9 @@ export const python: string | undefined = [process.env.ELIBAD_TEST_PYTHON, "pyth
   (command) => command && succeeds(command, "import zipfile, pickletools"),
 );
 
+/** Why a test that needs it is skipped. */
+export const NO_PYTHON = "there is no Python here: neither ELIBAD_TEST_PYTHON nor python3";
+
 let torch: boolean | undefined;
 
 /** True where that Python has PyTorch. Asked on demand: importing it takes seconds. */
@@ -17,7 +20,7 @@ export function hasTorch(): boolean {
 
 /** Runs a Python program with arguments and parses the JSON that it prints. Throws with its error output where it fails. */
 export function runPython<T>(program: string, ...args: string[]): T {
-  if (python === undefined) throw new Error("there is no Python here");
+  if (python === undefined) throw new Error(NO_PYTHON);
   const run = spawnSync(python, ["-c", program, ...args], { encoding: "utf8", maxBuffer: 2 ** 26 });
   if (run.status !== 0) throw new Error(run.stderr || String(run.error));
   return JSON.parse(run.stdout) as T;

@@ -17,7 +17,11 @@ export const demoConfig = parseConfig(readFileSync(join(demoData, "config.json")
 
 /** Random weights of the demo's shape under the published class's names, large enough that logits differ. */
 export function randomTensors(): NewTensor[] {
-  const weights = initialWeights(wrappedShapes(demoConfig), { range: 0.3, padId: demoConfig.padId, seed: 7 });
+  const weights = initialWeights(wrappedShapes(demoConfig, "defect_detection"), {
+    range: 0.3,
+    padId: demoConfig.padId,
+    seed: 7,
+  });
   return [...weights].map(([name, tensor]) => ({ name, dtype: "float32", ...tensor }));
 }
 

@@ -46,11 +46,16 @@ export class ScriptedStream {
 
   receive(message: WorkerMessage): void {
     if (message.message === "credit") this.credit += message.credit.leases;
-    if (message.message === "resultEnvelope" && this.accepts) {
-      this.accept(decodeResultEnvelope(message.resultEnvelope).fingerprint);
-    }
-    this.#received.push(message);
+    if (message.message === "resultEnvelopes") {
+      for (const envelope of message.resultEnvelopes.envelopes) this.#receiveResult(envelope);
+    } else this.#received.push(message);
     this.#wake();
+  }
+
+  /** Results are taken one by one, however they travelled. */
+  #receiveResult(envelope: Uint8Array): void {
+    if (this.accepts) this.accept(decodeResultEnvelope(envelope).fingerprint);
+    this.#received.push({ message: "resultEnvelopes", resultEnvelopes: { envelopes: [envelope] } });
   }
 
   end(): void {
@@ -96,7 +101,8 @@ export class ScriptedStream {
   }
 
   async result(): Promise<ResultEnvelope> {
-    return decodeResultEnvelope((await this.take("resultEnvelope")).resultEnvelope);
+    const { resultEnvelopes } = await this.take("resultEnvelopes");
+    return decodeResultEnvelope(resultEnvelopes.envelopes[0]!);
   }
 
   async takeEnd(): Promise<void> {

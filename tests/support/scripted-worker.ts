@@ -145,7 +145,7 @@ export class ScriptedWorker {
 
   giveBytes(bytes: Uint8Array): void {
     if (this.#publish) this.#publish(this.welcome!.resultSubject, bytes);
-    else this.send({ message: "resultEnvelope", resultEnvelope: bytes });
+    else this.send({ message: "resultEnvelopes", resultEnvelopes: { envelopes: [bytes] } });
   }
 
   /** As a killed process: the connection is gone, without a word. */

@@ -1,5 +1,10 @@
-import type { RobertaConfig } from "./config.ts";
+import type { Task } from "../../proto/operations.ts";
+import type { LayoutNames } from "./architecture.ts";
+import { architectureOf } from "./architectures.ts";
+import type { ModelConfig } from "./config.ts";
 import { ModelError } from "./errors.ts";
+import { featureSize } from "./features.ts";
+import { type HeadLayout, headShapes } from "./head.ts";
 
 /** What layout recognition needs to know of a stored tensor. */
 export interface TensorInfo {
@@ -11,16 +16,18 @@ export interface TensorInfo {
 
 /**
  * How a checkpoint names its tensors: "wrapped" is the wrapper class of the EliBadCode repository (`encoder.*`,
- * `classifier.*`, one logit), "plain" is Hugging Face's `RobertaForSequenceClassification` (`roberta.*`, `classifier.*`).
+ * `classifier.*`), "plain" is Hugging Face's `…ForSequenceClassification` (`roberta.*`, `classifier.*`).
  */
 export type LayoutKind = "wrapped" | "plain";
 
-export interface RobertaLayout {
+export interface ModelLayout {
   readonly kind: LayoutKind;
-  /** What stands before the encoder's own names (`embeddings.…`, `encoder.layer.…`). */
+  /** What stands before the network's own names. */
   readonly prefix: string;
-  /** Logits of the head. One: a sigmoid; several: a softmax. */
+  /** Logits of the head. One: a sigmoid; several: a softmax; 0: code search, which has no head. */
   readonly classes: number;
+  /** Names of the head's tensors; absent in code search. */
+  readonly head?: HeadLayout;
   /** Shape of every tensor that takes part in the computation, by the checkpoint's names, in a fixed order. */
   readonly weights: ReadonlyMap<string, readonly number[]>;
   /** Tensors that are there and not used: the pooler, buffers with position ids. */
@@ -28,83 +35,86 @@ export interface RobertaLayout {
 }
 
 const FLOATS: readonly string[] = ["float32", "float16", "bfloat16", "float64"];
-const PREFIXES: Readonly<Record<LayoutKind, string>> = { wrapped: "encoder.", plain: "roberta." };
 
 /**
  * Recognises the layout from the tensors' names and checks that exactly the tensors of the model are there.
  * Throws `ModelError` that names the tensor, what was expected and what was found.
  */
 export function recogniseLayout(
-  config: RobertaConfig,
+  config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
-): RobertaLayout {
-  const kind = layoutKind(tensors);
-  const prefix = PREFIXES[kind];
-  const classes = kind === "wrapped" ? 1 : headClasses(config, tensors);
-  const weights = new Map([...encoderShapes(config, prefix), ...headShapes(config, classes)]);
+  task: Task,
+): ModelLayout {
+  const architecture = architectureOf(config);
+  const { kind, prefix } = layoutNames(architecture.layouts, tensors);
+  const head = task === "code_search" ? undefined : architecture.head(kind);
+  const classes = head === undefined ? 0 : headClasses(kind, head, { task, config, tensors });
+  const weights = new Map([
+    ...architecture.encoderShapes(config, prefix),
+    ...(head === undefined ? [] : headShapes(head, headSizes(config, task, classes))),
+  ]);
   for (const [name, shape] of weights) checkTensor(name, shape, tensors.get(name));
-  return { kind, prefix, classes, weights, unused: unusedTensors(config, prefix, weights, tensors) };
+  const known = new Map(architecture.unusedShapes(config, prefix));
+  const unused = unusedTensors(known, weights, tensors);
+  return { kind, prefix, classes, ...(head === undefined ? {} : { head }), weights, unused };
 }
 
-/** Shapes of a whole checkpoint in the wrapped layout, the unused pooler included: what a model trained from scratch consists of. */
-export function wrappedShapes(config: RobertaConfig): Map<string, readonly number[]> {
-  const { hiddenSize: h } = config;
-  const pooler: [string, number[]][] = [
-    ["encoder.pooler.dense.weight", [h, h]],
-    ["encoder.pooler.dense.bias", [h]],
-  ];
-  return new Map([...encoderShapes(config, PREFIXES.wrapped), ...pooler, ...headShapes(config, 1)]);
+/** Shapes of a whole checkpoint in the wrapped layout, unused tensors included: what a model trained from scratch consists of. */
+export function wrappedShapes(config: ModelConfig, task: Task): Map<string, readonly number[]> {
+  const architecture = architectureOf(config);
+  const { prefix } = architecture.layouts.find(({ kind }) => kind === "wrapped")!;
+  const head =
+    task === "code_search"
+      ? []
+      : headShapes(architecture.head("wrapped"), headSizes(config, task, WRAPPED_CLASSES[task]));
+  return new Map([
+    ...architecture.encoderShapes(config, prefix),
+    ...architecture.extraShapes(config, prefix),
+    ...head,
+  ]);
 }
 
-function layoutKind(tensors: ReadonlyMap<string, TensorInfo>): LayoutKind {
+/** Logits of the published classes. */
+const WRAPPED_CLASSES = { defect_detection: 1, clone_detection: 2 } as const;
+
+const headSizes = (config: ModelConfig, task: Task, classes: number) => ({
+  features: featureSize(task, config),
+  hidden: config.hiddenSize,
+  classes,
+});
+
+function layoutNames(
+  layouts: readonly LayoutNames[],
+  tensors: ReadonlyMap<string, TensorInfo>,
+): Pick<LayoutNames, "kind" | "prefix"> {
   const names = [...tensors.keys()];
-  if (names.some((name) => name.startsWith("roberta."))) return "plain";
-  if (names.some((name) => name.startsWith("encoder.embeddings."))) return "wrapped";
+  const found = layouts.find(({ sign }) => names.some((name) => name.startsWith(sign)));
+  if (found !== undefined) return found;
+  const expected = layouts.map(({ sign }) => `${sign}…`).join(", or ");
   const some = names.slice(0, 3).join(", ");
   throw new ModelError(
     [...tensors.values()][0]?.file ?? "weights",
     "tensor names",
-    `expected encoder.… and classifier.…, or roberta.… and classifier.…; found ${some || "no tensor"}`,
+    `expected ${expected}; found ${some || "no tensor"}`,
   );
 }
 
 /** Labels of a plain head: what the configuration says (Hugging Face's default is 2), else what the tensor has. */
-function headClasses(config: RobertaConfig, tensors: ReadonlyMap<string, TensorInfo>): number {
-  return config.labels.length || (tensors.get("classifier.out_proj.weight")?.shape[0] ?? 2);
-}
-
-function* encoderShapes(config: RobertaConfig, prefix: string): Generator<[string, number[]]> {
-  const { hiddenSize: h, intermediateSize: f } = config;
-  const norm = function* (name: string): Generator<[string, number[]]> {
-    yield [`${name}.weight`, [h]];
-    yield [`${name}.bias`, [h]];
-  };
-  const dense = function* (name: string, out: number, input: number): Generator<[string, number[]]> {
-    yield [`${name}.weight`, [out, input]];
-    yield [`${name}.bias`, [out]];
-  };
-  yield [`${prefix}embeddings.word_embeddings.weight`, [config.vocabSize, h]];
-  yield [`${prefix}embeddings.position_embeddings.weight`, [config.maxPositions, h]];
-  yield [`${prefix}embeddings.token_type_embeddings.weight`, [config.typeVocabSize, h]];
-  yield* norm(`${prefix}embeddings.LayerNorm`);
-  for (let layer = 0; layer < config.layers; layer++) {
-    const at = `${prefix}encoder.layer.${layer}`;
-    for (const part of ["query", "key", "value"]) yield* dense(`${at}.attention.self.${part}`, h, h);
-    yield* dense(`${at}.attention.output.dense`, h, h);
-    yield* norm(`${at}.attention.output.LayerNorm`);
-    yield* dense(`${at}.intermediate.dense`, f, h);
-    yield* dense(`${at}.output.dense`, h, f);
-    yield* norm(`${at}.output.LayerNorm`);
-  }
-}
-
-function headShapes({ hiddenSize: h }: RobertaConfig, classes: number): [string, number[]][] {
-  return [
-    ["classifier.dense.weight", [h, h]],
-    ["classifier.dense.bias", [h]],
-    ["classifier.out_proj.weight", [classes, h]],
-    ["classifier.out_proj.bias", [classes]],
-  ];
+function headClasses(
+  kind: LayoutKind,
+  head: HeadLayout,
+  {
+    task,
+    config,
+    tensors,
+  }: {
+    readonly task: Task;
+    readonly config: ModelConfig;
+    readonly tensors: ReadonlyMap<string, TensorInfo>;
+  },
+): number {
+  if (kind === "wrapped" && task !== "code_search") return WRAPPED_CLASSES[task];
+  return config.labels.length || (tensors.get(head.outWeight)?.shape[0] ?? 2);
 }
 
 function checkTensor(name: string, shape: readonly number[], found: TensorInfo | undefined): void {
@@ -118,19 +128,12 @@ function checkTensor(name: string, shape: readonly number[], found: TensorInfo |
   }
 }
 
-/** Names beyond the model's own: the pooler and index buffers are known, anything else is an error. */
+/** Names beyond the model's own: those that the architecture knows, anything else is an error. */
 function unusedTensors(
-  { hiddenSize: h, maxPositions }: RobertaConfig,
-  prefix: string,
+  known: ReadonlyMap<string, readonly number[]>,
   weights: ReadonlyMap<string, unknown>,
   tensors: ReadonlyMap<string, TensorInfo>,
 ): string[] {
-  const known = new Map([
-    [`${prefix}pooler.dense.weight`, [h, h]],
-    [`${prefix}pooler.dense.bias`, [h]],
-    [`${prefix}embeddings.position_ids`, [1, maxPositions]],
-    [`${prefix}embeddings.token_type_ids`, [1, maxPositions]],
-  ]);
   const extra = [...tensors].filter(([name]) => !weights.has(name));
   for (const [name, { shape, file }] of extra) {
     const expected = known.get(name);

@@ -1,5 +1,6 @@
 import { Graph, gradient, reduceSum } from "../graph/index.ts";
-import { classificationHead, clsFeatures, embed, wordRows } from "../models/roberta.ts";
+import { architectureOf } from "../models/architectures.ts";
+import { headLogits } from "../models/head.ts";
 import { rowLosses } from "./loss.ts";
 import { modelIn, type StoredModel } from "./model.ts";
 
@@ -9,11 +10,12 @@ import { modelIn, type StoredModel } from "./model.ts";
  */
 export function gradientProgram(model: StoredModel): Graph {
   const graph = new Graph();
+  const architecture = architectureOf(model.config);
   const ids = graph.input("ids", "int32", ["B", "T"]);
   const targets = graph.input("targets", "float32", ["B", model.layout.classes]);
-  const roberta = modelIn(graph, model);
-  const words = wordRows(roberta, ids);
-  const logits = classificationHead(roberta, clsFeatures(roberta, embed(roberta, words)));
+  const inside = modelIn(graph, model);
+  const words = inside.weights.lookup(architecture.wordTable(model.layout), ids);
+  const logits = headLogits(inside, architecture.vectors(inside, words, { task: model.task }));
   const [slope] = gradient(graph, reduceSum(rowLosses(logits, targets, "labels")), [words]);
   graph.output("logits", logits);
   graph.output("gradient", slope!);

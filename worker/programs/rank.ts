@@ -1,5 +1,5 @@
 import { Graph, matMul } from "../graph/index.ts";
-import { embeddingTables } from "../models/roberta.ts";
+import { architectureOf } from "../models/architectures.ts";
 import { modelIn, type StoredModel } from "./model.ts";
 
 /**
@@ -10,7 +10,7 @@ export function rankProgram(model: StoredModel): Graph {
   const graph = new Graph();
   const slopes = graph.input("gradient", "float32", [model.config.hiddenSize, "L"]);
   const { weights } = modelIn(graph, model);
-  const table = weights.get(embeddingTables(model.layout).word);
+  const table = weights.get(architectureOf(model.config).wordTable(model.layout));
   graph.output("products", matMul(table, slopes));
   return graph;
 }

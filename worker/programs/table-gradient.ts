@@ -6,25 +6,27 @@ export interface SparseRows {
   readonly values: Tensor<Float32Array>;
 }
 
-/**
- * Gradient of a table from the gradients of its look-ups: `indices[k]` was looked up with gradient `slopes[k]`. Look-ups
- * of one row are added in float64 in index order and rounded once. Row `paddingIndex` has no gradient, as in PyTorch.
- */
-export function tableGradient(
-  indices: Int32Array,
-  slopes: Float32Array,
-  columns: number,
-  paddingIndex?: number,
-): SparseRows {
+/** Look-ups in a table: row `indices[k]` was looked up, and `slopes[k]` [columns] is the gradient by what was found. */
+export interface LookupSlopes {
+  readonly indices: Int32Array;
+  readonly slopes: Float32Array;
+  /** Row that has no gradient, as in PyTorch. */
+  readonly paddingIndex?: number | undefined;
+}
+
+/** Gradient of a table from the gradients of its look-ups. Those of one row are added in float64 in index order and rounded once. */
+export function tableGradient(lookups: readonly LookupSlopes[], columns: number): SparseRows {
   const sums = new Map<number, Float64Array>();
-  for (const [lookup, row] of indices.entries()) {
-    if (row === paddingIndex) continue;
-    let sum = sums.get(row);
-    if (sum === undefined) {
-      sum = new Float64Array(columns);
-      sums.set(row, sum);
+  for (const { indices, slopes, paddingIndex } of lookups) {
+    for (const [lookup, row] of indices.entries()) {
+      if (row === paddingIndex) continue;
+      let sum = sums.get(row);
+      if (sum === undefined) {
+        sum = new Float64Array(columns);
+        sums.set(row, sum);
+      }
+      for (let at = 0; at < columns; at++) sum[at] = sum[at]! + slopes[lookup * columns + at]!;
     }
-    for (let at = 0; at < columns; at++) sum[at] = sum[at]! + slopes[lookup * columns + at]!;
   }
   const rows = [...sums].filter(([, sum]) => sum.some((value) => value !== 0)).sort(([a], [b]) => a - b);
   const values = new Float32Array(rows.length * columns);

@@ -13,11 +13,19 @@ const ids = z.array(index);
 const SampleSetJson: z.ZodType<SampleSet> = z
   .strictObject({
     rows: z.array(ids.min(1)),
+    secondRows: z.array(ids.min(1)).optional(),
     insertIndexes: z.array(index).optional(),
     maxLen: index.min(1),
     endId: index,
   })
-  .refine(({ rows, maxLen }) => rows.every((row) => row.length <= maxLen), "a row is longer than maxLen")
+  .refine(
+    ({ rows, secondRows = [], maxLen }) => [...rows, ...secondRows].every((row) => row.length <= maxLen),
+    "a row is longer than maxLen",
+  )
+  .refine(
+    ({ rows, secondRows }) => !secondRows || secondRows.length === rows.length,
+    "secondRows has another length than rows",
+  )
   .refine(
     ({ rows, insertIndexes }) => !insertIndexes || insertIndexes.length === rows.length,
     "insertIndexes has another length than rows",

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import type { DeviceClass } from "../../proto/messages.ts";
+import { OperationFailed } from "../../proto/operation-failed.ts";
 import type {
   Digest,
   Operation,
@@ -111,6 +112,8 @@ function execute(operation: Operation, context: OperationContext): Promise<Done>
       return rank(operation, context);
     case "encode":
       return encode(operation, context);
+    case "score-pairs":
+      throw new OperationFailed(`no program for '${operation.kind}'`);
     case "predict":
       return predict(operation, context);
     case "train-step":

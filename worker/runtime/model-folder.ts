@@ -3,7 +3,7 @@ import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/
 import { basename, join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
 import { OperationFailed } from "../../proto/operation-failed.ts";
-import type { Digest } from "../../proto/operations.ts";
+import type { Digest, Task } from "../../proto/operations.ts";
 import { readManifest } from "../cache/manifest.ts";
 import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
 import { type DType, encodeOnnx, type Graph } from "../graph/index.ts";
@@ -44,27 +44,27 @@ export async function openModelFolder(checkpoint: Digest, options: ModelFolderOp
         );
       }
     }
-    return await readModelFolder(folder);
+    return await readModelFolder(folder, manifest.task);
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
 }
 
-async function readModelFolder(folder: string): Promise<ModelFolder> {
+async function readModelFolder(folder: string, task: Task): Promise<ModelFolder> {
   const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"));
   const { tensors } = await openCheckpoint(folder);
   const named = new Map(
     [...tensors].map(([name, entry]) => [name, { ...entry, file: basename(entry.file) }]),
   );
-  const layout = recogniseLayout(config, named);
+  const layout = recogniseLayout(config, named, task);
   const stored = new Map(
     [...layout.weights.keys()].map((name) => {
       const { dtype, shape, file, offset, byteLength } = named.get(name)!;
       return [name, { dtype: dtype as DType, shape, file, offset, length: byteLength }];
     }),
   );
-  return { folder, model: { config, layout, stored } };
+  return { folder, model: { task, config, layout, stored } };
 }
 
 /** Writes a program beside the weights that it names; the same program has the same path. */

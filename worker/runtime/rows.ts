@@ -1,7 +1,8 @@
 import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { SampleSet, Tensor } from "../../proto/operations.ts";
 import { slots, stamp } from "../../proto/stamping.ts";
-import { longestRow, type RobertaConfig } from "../models/config.ts";
+import { architectureOf } from "../models/architectures.ts";
+import type { ModelConfig } from "../models/config.ts";
 
 /** A row of ids with the name that errors give it. */
 export interface NamedRow {
@@ -40,9 +41,10 @@ function insertIndex(samples: SampleSet, row: number): number {
   return index;
 }
 
-/** Throws OperationFailed where the model cannot read a row: too long, an id beyond the vocabulary, padding inside. */
-export function checkRow({ name, ids }: NamedRow, config: RobertaConfig): void {
-  const most = longestRow(config);
+/** Throws OperationFailed where the model cannot read a row: too long, an id beyond the vocabulary, or what its architecture refuses. */
+export function checkRow({ name, ids }: NamedRow, config: ModelConfig): void {
+  const architecture = architectureOf(config);
+  const most = architecture.longestRow(config)?.tokens ?? Number.POSITIVE_INFINITY;
   if (ids.length === 0 || ids.length > most) {
     throw new OperationFailed(`${name} has ${ids.length} tokens, the model reads 1 to ${most}`);
   }
@@ -52,10 +54,9 @@ export function checkRow({ name, ids }: NamedRow, config: RobertaConfig): void {
         `${name}, column ${column}: id ${id} is not below vocab_size ${config.vocabSize}`,
       );
     }
-    if (id === config.padId) {
-      throw new OperationFailed(`${name}, column ${column}: id ${id} is padding, and rows have none`);
-    }
   }
+  const problem = architecture.rowProblem(config, ids);
+  if (problem !== undefined) throw new OperationFailed(`${name}, ${problem}`);
 }
 
 /** Rows of one length as a tensor [rows, length]. */

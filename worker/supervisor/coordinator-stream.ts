@@ -18,6 +18,9 @@ export class RefusedError extends Error {
 
 const WELCOME_MS = 10_000;
 
+/** Results of one message have at most this many bytes together, or one result is larger; gRPC's limit is 4 MiB. */
+const MAX_RESULTS_BYTES = 1024 ** 2;
+
 /**
  * Dials a coordinator and says Hello. Resolves after `events.open`.
  *
@@ -85,6 +88,9 @@ export class CoordinatorStream {
   readonly #ended = new AbortController();
   /** Messages that wait for the transport to drain. */
   readonly #waiting: WorkerMessage[] = [];
+  /** Result envelopes of this turn of the event loop. */
+  #results: Uint8Array[] = [];
+  #resultBytes = 0;
   #full = false;
   #halfClosed = false;
 
@@ -103,8 +109,20 @@ export class CoordinatorStream {
   /** Sends in order, as fast as the transport takes it. After the end nothing happens. */
   send(message: WorkerMessage): void {
     if (this.#ended.signal.aborted || this.#halfClosed) return;
+    this.#collectResults();
     this.#waiting.push(message);
     this.#flush();
+  }
+
+  /** Sends the bytes of a result envelope, together with others of this turn of the event loop. */
+  sendResult(envelope: Uint8Array): void {
+    if (this.#resultBytes + envelope.length > MAX_RESULTS_BYTES) this.#collectResults();
+    this.#resultBytes += envelope.length;
+    if (this.#results.push(envelope) > 1) return;
+    setImmediate(() => {
+      this.#collectResults();
+      this.#flush();
+    });
   }
 
   /** Says Goodbye, and waits until the coordinator has ended its side, at most `waitMs`. */
@@ -136,6 +154,17 @@ export class CoordinatorStream {
     this.#ended.abort();
     this.#onEnd(reason);
     this.client.close();
+  }
+
+  #collectResults(): void {
+    if (this.#results.length === 0) return;
+    const message: WorkerMessage = {
+      message: "resultEnvelopes",
+      resultEnvelopes: { envelopes: this.#results },
+    };
+    this.#results = [];
+    this.#resultBytes = 0;
+    if (!this.#ended.signal.aborted && !this.#halfClosed) this.#waiting.push(message);
   }
 
   #flush(): void {

@@ -46,7 +46,7 @@ export class Delivery {
     const attempt = this.#outbox.sending(result.fingerprint, Date.now());
     const publisher = way === "usual" && this.#publisher?.isConnected ? this.#publisher : undefined;
     if (result.artifact || publisher) void this.#sendSlowly(result, stream, publisher, attempt);
-    else sendEnvelope(stream, result);
+    else stream.sendResult(result.envelope);
   }
 
   /** The coordinator has the result: a file that held its tensors is not needed any more. */
@@ -72,7 +72,7 @@ export class Delivery {
       return;
     }
     if (await publisher?.publish(result.fingerprint, result.envelope, attempt)) return;
-    sendEnvelope(stream, result);
+    stream.sendResult(result.envelope);
   }
 
   #upload({ fingerprint, artifact }: OutboxResult, stream: CoordinatorStream): Promise<void> {
@@ -84,8 +84,4 @@ export class Delivery {
     upload.catch(() => this.#uploads.delete(fingerprint));
     return upload;
   }
-}
-
-function sendEnvelope(stream: CoordinatorStream, { envelope }: OutboxResult): void {
-  stream.send({ message: "resultEnvelope", resultEnvelope: envelope });
 }

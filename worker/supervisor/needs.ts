@@ -7,10 +7,12 @@ export function needsOf(operation: Operation): Needs {
   switch (operation.kind) {
     case "score":
     case "gradient":
-    case "encode":
       return { checkpoint, others: [operation.samples] };
     case "rank":
       return { checkpoint, others: [operation.vocabulary] };
+    case "score-pairs":
+      return { checkpoint, others: [operation.codes, operation.queries] };
+    case "encode":
     case "predict": {
       const { samples, weights } = operation;
       return { checkpoint, others: weights === undefined ? [samples] : [samples, weights] };

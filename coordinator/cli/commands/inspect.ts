@@ -1,4 +1,5 @@
 import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
+import { architectureOf } from "../../../worker/models/architectures.ts";
 import { defineCommand } from "../command.ts";
 import { generalOptions, modelOptions } from "../common-options.ts";
 import { openModel, openTokenizer, tokenizerFolder } from "../open-model.ts";
@@ -9,6 +10,7 @@ interface Inspection {
   readonly container: string;
   readonly files: readonly string[];
   readonly config: string;
+  readonly architecture: string;
   readonly layout: string;
   readonly labels: number;
   readonly label_names: readonly string[];
@@ -59,6 +61,7 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
       container: `${checkpoint.container}${checkpoint.sharded ? ", sharded" : ""}`,
       files: checkpoint.files,
       config: opened.configFile,
+      architecture: architectureOf(config).name,
       layout: layout.kind,
       labels: opened.labels,
       label_names: config.labels,
@@ -77,7 +80,7 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
     for (const { dtype } of result.tensors) dtypes.set(dtype, (dtypes.get(dtype) ?? 0) + 1);
     return [
       `checkpoint  ${result.folder} (${result.container}: ${result.files.length} weight file${result.files.length === 1 ? "" : "s"})`,
-      `model       RoBERTa, ${result.layers} layers × ${result.hidden_size}, vocabulary ${result.vocab_size}; ${result.layout} layout, ${result.labels} labels${result.label_names.length > 0 ? ` (${result.label_names.join(", ")})` : ""}`,
+      `model       ${result.architecture}, ${result.layers} layers × ${result.hidden_size}, vocabulary ${result.vocab_size}; ${result.layout} layout, ${result.labels} labels${result.label_names.length > 0 ? ` (${result.label_names.join(", ")})` : ""}`,
       `tensors     ${result.tensors.length}, ${result.parameters.toLocaleString("en")} parameters (${[...dtypes].map(([dtype, count]) => `${count} ${dtype}`).join(", ")})`,
       `unused      ${result.unused_tensors.length === 0 ? "none" : result.unused_tensors.join(", ")}`,
       `tokenizer   ${result.tokenizer ?? "none here; commands that read code need --base"}`,

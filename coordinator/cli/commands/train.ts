@@ -223,12 +223,12 @@ function labelledIds(file: string, labels: number, tokenizer: Tokenizer, maxLen:
   };
 }
 
-/** A checkpoint folder with random weights in the wrapped layout, and the pooler that the published class expects. */
+/** A checkpoint folder with random weights in the wrapped layout, and the tensors that the published class expects besides. */
 async function writeInitial(given: TrainOptions, configFile: string, folder: string): Promise<string> {
   const config = parseConfig(readInputFile("", configFile), configFile);
   const range = (JSON.parse(readFileSync(configFile, "utf8")) as { initializer_range?: number })
     .initializer_range;
-  const weights = initialWeights(wrappedShapes(config), {
+  const weights = initialWeights(wrappedShapes(config, given.task), {
     range: range ?? 0.02,
     padId: config.padId,
     seed: given.seed,

@@ -32,10 +32,14 @@ test("a command that is sent to a coordinator gives what it gives here, and its 
   );
   expect(refused.code).toBe(EXIT.wrongInput);
   expect(refused.stderr).toMatch(/^elibad evaluate: --model \S+nowhere: no such folder\n$/);
+  // It was the coordinator that did both.
+  for (const line of ["predict is done", "evaluate failed: --model"])
+    await eventually(() => coordinator.stderr().includes(line), `'${line}' in the coordinator's log`);
 
   const processes = [coordinator, worker].flatMap(({ process: { pid } }) => [pid!, ...descendantsOf(pid!)]);
   expect(processes.length).toBeGreaterThanOrEqual(3); // coordinator, worker and its inference child
   for (const each of [worker, coordinator]) each.process.kill("SIGTERM");
-  await Promise.all([worker.ended(), coordinator.ended()]);
+  const ends = await Promise.all([worker.ended(), coordinator.ended()]);
+  expect(ends.map(({ code }) => code)).toEqual([EXIT.done, EXIT.done]);
   await noOrphans(processes);
 });

@@ -13,7 +13,27 @@ const i32 = (...shape: number[]): Tensor => ({
 });
 
 const score: Operation = { kind: "score", ...digests, sample: 0, triggers: [[1], [2], [3]] };
-const gradient: Operation = { kind: "gradient", ...digests, rows: [0, 1], trigger: [1, 2, 3], target: 1 };
+const gradient: Operation = {
+  kind: "gradient",
+  ...digests,
+  rows: [0, 1],
+  trigger: [1, 2, 3],
+  objective: { kind: "label", label: 1 },
+};
+const vectorGradient: Operation = {
+  ...gradient,
+  objective: { kind: "vectors", slopes: [new Float32Array(4), new Float32Array(4)] },
+};
+const encode: Operation = { kind: "encode", ...digests, rows: [0, 1] };
+const pairs: Operation = {
+  kind: "score-pairs",
+  ...{ checkpoint: "c", codes: "d", queries: "q" },
+  rows: [0],
+  pairs: [
+    [0, 0],
+    [0, 1],
+  ],
+};
 const rank: Operation = {
   kind: "rank",
   checkpoint: "c",
@@ -36,6 +56,10 @@ test.each<[string, Operation, TensorMap]>([
   ["score", score, { logits: f32(3, 1) }],
   ["score of two classes", score, { logits: f32(3, 2) }],
   ["gradient", gradient, { gradient: f32(2, 3, 8), logits: f32(2, 1) }],
+  ["gradient of vectors", vectorGradient, { gradient: f32(2, 3, 8), features: f32(2, 4) }],
+  ["encode", encode, { features: f32(2, 8) }],
+  ["encode with triggers", { ...encode, triggers: [[1], [2], [3]] }, { features: f32(6, 8) }],
+  ["score-pairs", pairs, { sums: { shape: [2], data: new Float64Array(2) } }],
   ["rank", rank, { ids: i32(2, 64), values: f32(2, 64) }],
   ["rank in a small vocabulary", rank, { ids: i32(2, 7), values: f32(2, 7) }],
   ["encode", { kind: "encode", ...digests, rows: [1] }, { features: f32(1, 16) }],

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { HeadTrainer } from "../../../coordinator/training/head-trainer.ts";
 import { meanOf } from "../../../coordinator/training/objective.ts";
 import { learningRateAt } from "../../../coordinator/training/schedule.ts";
+import { classifierHead } from "../../../worker/models/head.ts";
 import { loadArrays, loadWeights, relativeDifference } from "../../support/golden.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
 
@@ -36,6 +37,7 @@ describe.skipIf(!hasShared)("classifier-only training equals PyTorch's", () => {
     const run = golden.unlearning.runs[runIndex]!;
     const trainer = new HeadTrainer(
       await loadWeights(sharedPath("golden", "tiny", cell)),
+      classifierHead,
       golden.forward.features.map((row) => Float32Array.from(row)),
       { optimiser: { weightDecay: run.weight_decay }, maxGradNorm: 1 },
     );

@@ -7,6 +7,7 @@ import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { unlearnPublished } from "../../../coordinator/unlearn/published.ts";
 import { PublishedPlan } from "../../../coordinator/unlearn/settings.ts";
 import { injectedRows } from "../../../coordinator/unlearn/training-rows.ts";
+import { classifierHead } from "../../../worker/models/head.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
 import { loadArrays, loadWeights, relativeDifference } from "../../support/golden.ts";
@@ -71,7 +72,7 @@ describe.skipIf(!hasShared)("the published plan on the trained backdoored model"
       expect(prepared.injected).toEqual(recorded.injected_rows);
 
       const { steps } = recorded.no_dropout_fixed_order;
-      const target = { executor, checkpoint, weights: await loadWeights(home) };
+      const target = { executor, checkpoint, weights: await loadWeights(home), head: classifierHead };
       const batches = steps.map(({ batch }) => batch);
       const done = await unlearnPublished(target, prepared, PublishedPlan.parse({}), batches);
       for (const [k, step] of steps.entries()) {

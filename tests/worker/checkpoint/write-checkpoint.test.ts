@@ -9,9 +9,10 @@ import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
 import { writeCheckpoint } from "../../../worker/checkpoint/write-checkpoint.ts";
 import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../../worker/checkpoint/write-torch-zip.ts";
-import { hasTorch, python, runPython } from "../../support/python.ts";
+import { NO_PYTHON, python } from "../../support/python.ts";
 import { hasShared, sharedPath } from "../../support/shared.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
+import { outlineHere, outlinesInPython } from "../../support/torch-outline.ts";
 
 const golden = (...parts: string[]) => sharedPath("golden", "tiny", ...parts);
 
@@ -146,70 +147,27 @@ describe.skipIf(!hasShared)("a checkpoint in another container", () => {
   });
 });
 
-/** What torch.load gives: per tensor its dtype, shape, storage and values as float64. */
-const TORCH_OUTLINE = `
-import json, sys, torch
-w = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
-first = {}
-print(json.dumps([dict(name=k, dtype=str(v.dtype)[6:], shape=list(v.shape), values=v.double().flatten().tolist(),
-  tiedTo=first.setdefault(v.untyped_storage().data_ptr(), k)) for k, v in w.items()]))`;
-
-/** The same without PyTorch: the archive's CRCs, and the pickle's strings and globals as Python's own tools see them. */
-const PICKLE_OUTLINE = `
-import json, pickletools, sys, zipfile
-z = zipfile.ZipFile(sys.argv[1])
-assert z.testzip() is None
-root = z.namelist()[0].split("/")[0]
-ops = list(pickletools.genops(z.read(root + "/data.pkl")))
-pickletools.dis(z.read(root + "/data.pkl"), out=open("/dev/null", "w"))
-strings = [a for o, a, p in ops if o.name == "BINUNICODE"]
-print(json.dumps(dict(strings=strings, globals=sorted({a for o, a, p in ops if o.name == "GLOBAL"}),
-  sizes={n[len(root) + 6:]: z.getinfo(n).file_size for n in z.namelist() if n.startswith(root + "/data/")})))`;
-
-describe.skipIf(!hasShared)("what Python finds in a written archive", () => {
-  const write = {
+describe.skipIf(!hasShared)("Python reads a written archive as elibad does", () => {
+  const ways = {
     "a patched copy": async (source: Checkpoint, replaced: Map<string, Float32Array>, folder: string) => {
       await writeCheckpoint({ source, replaced, folder });
     },
     "a new archive": async (source: Checkpoint, replaced: Map<string, Float32Array>, folder: string) =>
       writeTorchZip(join(folder, "model.bin"), tensorsToWrite(source, replaced)),
   };
-  const cases = Object.entries(write).map(([way, run]) => ({ way, run }));
 
-  async function written(run: (typeof cases)[number]["run"]) {
+  test.for(Object.entries(ways))("%s", async ([, write], { skip }) => {
+    skip(python === undefined, NO_PYTHON);
     const source = await openCheckpoint(golden("defect_detection-codet5"));
     const folder = tempFolder();
-    await run(source, await newWeights(source, "classifier.dense.weight", "encoder.lm_head.weight"), folder);
-    return { path: join(folder, "model.bin"), checkpoint: await openCheckpoint(folder) };
-  }
-
-  function expectTorchAgrees(path: string, checkpoint: Checkpoint, all: Record<string, number[]>) {
-    const expected = outline(checkpoint).map((tensor) => ({ ...tensor, values: all[tensor.name] }));
-    expect(runPython(TORCH_OUTLINE, path)).toEqual(expected);
-  }
-
-  function expectPickletoolsAgree(path: string, { tensors }: Checkpoint) {
-    const found = runPython<{ strings: string[]; globals: string[]; sizes: Record<string, number> }>(
-      PICKLE_OUTLINE,
-      path,
+    await write(
+      source,
+      await newWeights(source, "classifier.dense.weight", "encoder.lm_head.weight"),
+      folder,
     );
-    const names = [...tensors.keys()];
-    expect(found.strings.filter((text) => names.includes(text)).slice(0, names.length)).toEqual(names);
-    expect(found.globals).toEqual([
-      "collections OrderedDict",
-      "torch FloatStorage",
-      "torch._utils _rebuild_tensor_v2",
-    ]);
-    const places = new Map([...tensors.values()].map((entry) => [entry.offset, entry.byteLength]));
-    const ascending = (numbers: Iterable<number>) => [...numbers].sort((a, b) => a - b);
-    expect(ascending(Object.values(found.sizes))).toEqual(ascending(places.values()));
-  }
-
-  test.each(cases)("torch.load, or without PyTorch zipfile and pickletools, read $way", async ({ run }) => {
-    const { path, checkpoint } = await written(run);
-    await verifyWeights(checkpoint);
-    if (python !== undefined) expectPickletoolsAgree(path, checkpoint);
-    if (hasTorch()) expectTorchAgrees(path, checkpoint, await values(checkpoint));
+    const expected = await outlineHere(await openCheckpoint(folder));
+    for (const [reader, found] of outlinesInPython(join(folder, "model.bin")))
+      expect(found, reader).toEqual(expected);
   });
 });
 

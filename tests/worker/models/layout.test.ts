@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
-import { parseConfig } from "../../../worker/models/config.ts";
+import { type ModelConfig, parseConfig } from "../../../worker/models/config.ts";
 import { recogniseLayout, type TensorInfo } from "../../../worker/models/layout.ts";
+
+const recognise = (config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>) =>
+  recogniseLayout(config, tensors, "defect_detection");
 
 const config = (changes: object = {}) =>
   parseConfig(
@@ -49,7 +52,7 @@ const pair = (name: string, shape: number[]) => ({
 });
 
 test("names of the published wrapper make a wrapped layout with one logit", () => {
-  const layout = recogniseLayout(config(), checkpoint("encoder.", 1));
+  const layout = recognise(config(), checkpoint("encoder.", 1));
 
   expect(layout).toMatchObject({ kind: "wrapped", prefix: "encoder.", classes: 1, unused: [] });
   expect(layout.weights.size).toBe(25);
@@ -58,7 +61,7 @@ test("names of the published wrapper make a wrapped layout with one logit", () =
 test("RobertaForSequenceClassification has as many logits as its configuration has labels", () => {
   const labels = config({ id2label: { 0: "a", 1: "b", 2: "c" } });
 
-  expect(recogniseLayout(labels, checkpoint("roberta.", 3))).toMatchObject({ kind: "plain", classes: 3 });
+  expect(recognise(labels, checkpoint("roberta.", 3))).toMatchObject({ kind: "plain", classes: 3 });
 });
 
 test("the pooler and index buffers are there and not used", () => {
@@ -67,7 +70,7 @@ test("the pooler and index buffers are there and not used", () => {
     "encoder.embeddings.position_ids": [1, 12],
   };
 
-  expect(recogniseLayout(config(), checkpoint("encoder.", 1, extra)).unused).toEqual(Object.keys(extra));
+  expect(recognise(config(), checkpoint("encoder.", 1, extra)).unused).toEqual(Object.keys(extra));
 });
 
 const q = "encoder.encoder.layer.0.attention.self.query.weight";
@@ -85,18 +88,18 @@ test.each([
     "classifier.out_proj.weight: expected shape [1, 4], found [2, 4]",
   ],
 ])("a tensor that is %s is refused by name and shape", (_what, changes, message) => {
-  expect(() => recogniseLayout(config(), checkpoint("encoder.", 1, changes))).toThrow(message);
+  expect(() => recognise(config(), checkpoint("encoder.", 1, changes))).toThrow(message);
 });
 
 test("weights that are no floats are refused", () => {
   const tensors = checkpoint("encoder.", 1);
   tensors.set(q, { dtype: "int8", shape: [4, 4], file: "model.bin" });
 
-  expect(() => recogniseLayout(config(), tensors)).toThrow(`${q}: expected one of float32`);
+  expect(() => recognise(config(), tensors)).toThrow(`${q}: expected one of float32`);
 });
 
 test("a checkpoint with neither layout's names is refused with some of its names", () => {
   const tensors = new Map([["shared.weight", { dtype: "float32", shape: [1], file: "model.bin" }]]);
 
-  expect(() => recogniseLayout(config(), tensors)).toThrow("found shared.weight");
+  expect(() => recognise(config(), tensors)).toThrow("found shared.weight");
 });

@@ -36,7 +36,7 @@ test("with NATS, results go through JetStream, and over the worker's stream whil
     // Until the publisher is connected results come over the stream; each probe is another operation.
     for (let sample = 100; taken.length === 0; sample++) {
       const fingerprint = stream.lease(sample, score(sample));
-      await eventually(() => taken.length + stream.left("resultEnvelope") > 0, "a result");
+      await eventually(() => taken.length + stream.left("resultEnvelopes") > 0, "a result");
       if (taken.length === 0) await stream.result();
       stream.accept(fingerprint);
     }

@@ -2,12 +2,11 @@ import { expect, test } from "vitest";
 import { denseRows, tableGradient } from "../../../worker/programs/table-gradient.ts";
 
 test("look-ups of one row are added, padding's row and zero rows are left out", () => {
-  const sparse = tableGradient(
-    Int32Array.of(4, 1, 2, 4, 3),
-    Float32Array.of(1, 2, 9, 9, 5, 0, 10, 20, 0, 0),
-    2,
-    1,
-  );
+  const lookups = [
+    { indices: Int32Array.of(4, 1), slopes: Float32Array.of(1, 2, 9, 9), paddingIndex: 1 },
+    { indices: Int32Array.of(2, 4, 3), slopes: Float32Array.of(5, 0, 10, 20, 0, 0), paddingIndex: 1 },
+  ];
+  const sparse = tableGradient(lookups, 2);
 
   expect([...sparse.rows.data]).toEqual([2, 4]);
   expect([...sparse.values.data]).toEqual([5, 0, 11, 22]);
@@ -22,7 +21,7 @@ test("many small look-ups are added without losing bits to float32", () => {
   const slopes = new Float32Array(count).fill(1e-8);
   slopes[0] = 1;
 
-  const { values } = tableGradient(new Int32Array(count), slopes, 1);
+  const { values } = tableGradient([{ indices: new Int32Array(count), slopes }], 1);
 
   expect(values.data[0]).toBe(Math.fround(1 + 1e-4));
 });

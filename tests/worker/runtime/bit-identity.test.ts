@@ -71,7 +71,7 @@ describe.skipIf(!hasShared)("bits of a result on the CPU", () => {
             samples,
             rows,
             trigger: triggers[0]!,
-            target: 0,
+            objective: { kind: "label", label: 0 },
           }),
         ),
       );

@@ -58,8 +58,14 @@ describe.skipIf(!hasShared)("operations that cannot be done", () => {
     [{ kind: "score", sample: 0, triggers: [[5], [5, 6]] }, "triggers of 1 and of 2 tokens in one tile"],
     [{ kind: "score", sample: 0, triggers: [[500]] }, "id 500 is not below vocab_size 439"],
     [{ kind: "score", sample: 7, triggers: [[5]] }, "row 7 is not in a sample set of 6 rows"],
-    [{ kind: "gradient", rows: [0], trigger: [], target: 1 }, "gradient: the trigger has no tokens"],
-    [{ kind: "gradient", rows: [0], trigger: [5], target: 2 }, "gradient: target 2 is not below 2 labels"],
+    [
+      { kind: "gradient", rows: [0], trigger: [], objective: { kind: "label", label: 1 } },
+      "gradient: the trigger has no tokens",
+    ],
+    [
+      { kind: "gradient", rows: [0], trigger: [5], objective: { kind: "label", label: 2 } },
+      "gradient: label 2 is not below 2 labels",
+    ],
   ])("%j", async (operation, message) => {
     const failure = attempt(
       async ({ checkpoint, samples }) => ({ checkpoint, samples, ...operation }) as unknown as Operation,
@@ -144,7 +150,14 @@ describe.skipIf(!hasShared)("the engine", () => {
       );
       const [predicted] = await executor.execute([
         { kind: "predict", checkpoint, samples, rows: [0] },
-        { kind: "gradient", checkpoint, samples, rows: [0], trigger: [7], target: 1 },
+        {
+          kind: "gradient",
+          checkpoint,
+          samples,
+          rows: [0],
+          trigger: [7],
+          objective: { kind: "label", label: 1 },
+        },
       ]);
       expect(readdirSync(join(folder, "programs"))).toEqual([checkpoint]);
       logits.push(predicted!.tensors.logits!.data[0]);

@@ -31,7 +31,7 @@ describe.skipIf(!hasShared).each(["defect_detection-codebert", "defect_detection
           samples,
           rows: golden.inputs.lengths.map((_, row) => row),
           trigger: golden.trigger.ids,
-          target: golden.inputs.target_label,
+          objective: { kind: "label", label: golden.inputs.target_label },
         },
       ]);
 
@@ -57,7 +57,14 @@ describe.skipIf(!hasShared).each(["defect_detection-codebert", "defect_detection
       const best = async (trigger: readonly number[]) => {
         const target = golden.inputs.target_label;
         const [slopes] = await executor.execute([
-          { kind: "gradient", checkpoint, samples, rows, trigger, target },
+          {
+            kind: "gradient",
+            checkpoint,
+            samples,
+            rows,
+            trigger,
+            objective: { kind: "label", label: target },
+          },
         ]);
         const gradient = meanOverRows(slopes!.tensors.gradient!);
         const [ranked] = await executor.execute([

@@ -63,7 +63,14 @@ describe.skipIf(!hasShared)("RobertaForSequenceClassification with three labels"
         endId: 2,
       });
       const [result] = await executor.execute([
-        { kind: "gradient", checkpoint, samples, rows: [0], trigger: [11, 12], target: 2 },
+        {
+          kind: "gradient",
+          checkpoint,
+          samples,
+          rows: [0],
+          trigger: [11, 12],
+          objective: { kind: "label", label: 2 },
+        },
       ]);
       slopes.push(result!.tensors.gradient!.data);
     }

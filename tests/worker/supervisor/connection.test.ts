@@ -38,7 +38,7 @@ test("an operation that runs when the stream breaks is finished, and a new lease
   expect((await second.result()).fingerprint).toBe(fingerprint);
   // Lease 2 had not begun: it ended with its stream.
   await second.creditOf(4);
-  expect(second.left("resultEnvelope")).toBe(0);
+  expect(second.left("resultEnvelopes")).toBe(0);
   expect(worker.childPid).toBe(child);
 });
 

@@ -136,7 +136,7 @@ test("a cancelled operation that runs ends with its child, and the ones behind i
   expect((await stream.result()).fingerprint).toBe(fingerprint);
   expect(isRunning(first)).toBe(false);
   await stream.creditOf(4);
-  expect(stream.left("resultEnvelope") + stream.left("childDied")).toBe(0);
+  expect(stream.left("resultEnvelopes") + stream.left("childDied")).toBe(0);
 });
 
 test("an operation that runs and is only not needed any more may go on", async () => {
@@ -154,7 +154,7 @@ test("an operation that runs and is only not needed any more may go on", async (
   expect((await stream.result()).fingerprint).toBe(first);
   await stream.creditOf(4);
   expect(worker.childPid).toBe(child);
-  expect(stream.left("resultEnvelope")).toBe(0);
+  expect(stream.left("resultEnvelopes")).toBe(0);
 });
 
 test("a cancelled operation that waits does not disturb the one that runs", async () => {

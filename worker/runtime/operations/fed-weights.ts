@@ -13,7 +13,7 @@ export function fedWeights(weights: TensorMap, { layout }: StoredModel): TensorM
     const expected = layout.weights.get(name);
     if (expected === undefined) throw new OperationFailed(`weights: the model has no weight '${name}'`);
     if (!(data instanceof Float32Array) || expected.join() !== shape.join()) {
-      const found = `${data instanceof Float32Array ? "float32" : "int32"} [${shape.join(", ")}]`;
+      const found = `${data.constructor.name.replace("Array", "").toLowerCase()} [${shape.join(", ")}]`;
       throw new OperationFailed(`weights: '${name}' is ${found}, expected float32 [${expected.join(", ")}]`);
     }
   }

@@ -13,12 +13,14 @@ export const labelCount = (classes: number): number => Math.max(2, classes);
  * depend on the rows beside it: measured, a row alone differs from the same row in a batch by 1e-6, and batches are no faster.
  */
 export async function gradient(operation: GradientOperation, context: OperationContext): Promise<Done> {
-  const { rows, trigger, target } = operation;
+  const { rows, trigger, objective } = operation;
   const { config, layout } = context.model;
   const { hiddenSize } = config;
   if (trigger.length === 0) throw new OperationFailed("gradient: the trigger has no tokens");
-  if (target >= labelCount(layout.classes)) {
-    throw new OperationFailed(`gradient: target ${target} is not below ${labelCount(layout.classes)} labels`);
+  if (objective.kind !== "label") throw new OperationFailed("gradient: a classifier has no vectors");
+  const { label } = objective;
+  if (label >= labelCount(layout.classes)) {
+    throw new OperationFailed(`gradient: label ${label} is not below ${labelCount(layout.classes)} labels`);
   }
   const samples = await context.samples(operation.samples);
   const session = await context.session("gradient", gradientProgram, { packWeights: false });
@@ -30,7 +32,7 @@ export async function gradient(operation: GradientOperation, context: OperationC
     checkRow(stamped, config);
     const targets = {
       shape: [1, layout.classes],
-      data: Float32Array.from(labelTargets(target, layout.classes)),
+      data: Float32Array.from(labelTargets(label, layout.classes)),
     };
     const result = await session.run({ ids: idTensor([stamped]), targets }, ["logits", "gradient"]);
     logits.set(result.logits!.data, index * layout.classes);

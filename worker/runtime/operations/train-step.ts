@@ -1,13 +1,12 @@
 import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { Tensor, TensorMap, TrainStepOperation } from "../../../proto/operations.ts";
+import { architectureOf } from "../../models/architectures.ts";
 import { MASK_PREFIX } from "../../models/dropout.ts";
-import { embeddingTables } from "../../models/roberta.ts";
 import { dropoutMask } from "../../programs/dropout-mask.ts";
 import { labelTargets } from "../../programs/loss.ts";
 import type { StoredModel } from "../../programs/model.ts";
-import { paddedBatch } from "../../programs/padded-batch.ts";
 import { denseRows, tableGradient } from "../../programs/table-gradient.ts";
-import { EMBEDDED_GRADIENT, gradientName, trainProgram } from "../../programs/train.ts";
+import { gradientName, siteGradientName, trainProgram } from "../../programs/train.ts";
 import { checkRow, sampleRow } from "../rows.ts";
 import type { Session } from "../session.ts";
 import { checkFinite, type Done, type OperationContext } from "./context.ts";
@@ -17,25 +16,23 @@ import { labelCount } from "./gradient.ts";
 /** Logits of a micro-batch at the given weights, and the gradient of its weighted loss by each of them. */
 export async function trainStep(operation: TrainStepOperation, context: OperationContext): Promise<Done> {
   const { model } = context;
-  checkStep(operation, model.layout.classes);
+  const objective = checkStep(operation, model.layout.classes);
   const samples = await context.samples(operation.samples);
   const rows = operation.rows.map((row) => sampleRow(samples, row));
   for (const row of rows) checkRow(row, model.config);
   const weights = fedWeights(await context.weights(operation.weights), model);
-  const session = await trainSession(operation, new Set(Object.keys(weights)), context);
+  const session = await trainSession({ ...operation, objective }, new Set(Object.keys(weights)), context);
 
-  const batch = paddedBatch(
+  const batch = architectureOf(model.config).paddedFeeds(
+    model.config,
     rows.map(({ ids }) => ids),
-    model.config.padId,
   );
   const feeds = {
     ...weights,
-    ids: batch.ids,
-    positions: batch.positions,
-    key_bias: batch.keyBias,
-    targets: targetsOf(operation, model.layout.classes),
+    ...fedTo(session, batch),
+    targets: targetsOf(objective, model.layout.classes),
     row_weights: { shape: [rows.length], data: Float32Array.from(operation.rowWeights) },
-    ...dropoutMasks(operation, session, { B: rows.length, T: batch.ids.shape[1]! }),
+    ...dropoutMasks(operation, session, { B: rows.length, T: batch.ids!.shape[1]! }),
   };
   const outputs = session.outputs;
   const results = await session.run(feeds, outputs);
@@ -46,16 +43,22 @@ export async function trainStep(operation: TrainStepOperation, context: Operatio
     const dense = results[gradientName(name)];
     if (dense) gradients[name] = dense;
   }
-  const embedded = results[EMBEDDED_GRADIENT];
-  if (embedded) Object.assign(gradients, tableGradients(model, weights, batch, embedded));
+  Object.assign(gradients, tableGradients(model, weights, batch, results));
   const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0);
   return { tensors: gradients, forwards: rows.length, tokens };
 }
 
-function checkStep({ rows, rowWeights, objective, dropout }: TrainStepOperation, classes: number): void {
+/** Objective of a classifier. */
+type LogitObjective = Exclude<TrainStepOperation["objective"], { readonly kind: "vectors" }>;
+
+function checkStep(
+  { rows, rowWeights, objective, dropout }: TrainStepOperation,
+  classes: number,
+): LogitObjective {
   const fail = (reason: string): never => {
     throw new OperationFailed(`train-step: ${reason}`);
   };
+  if (objective.kind === "vectors") throw new OperationFailed("train-step: a classifier has no vectors");
   if (rows.length === 0) fail("no rows");
   if (!(dropout >= 0 && dropout < 1)) fail(`dropout ${dropout} is not in [0, 1)`);
   const given = objective.kind === "labels" ? objective.labels.length : objective.logits.length;
@@ -69,10 +72,11 @@ function checkStep({ rows, rowWeights, objective, dropout }: TrainStepOperation,
     const odd = objective.logits.find((logits) => logits.length !== classes);
     if (odd !== undefined) fail(`${odd.length} target logits for a head with ${classes}`);
   }
+  return objective;
 }
 
 function trainSession(
-  { objective, dropout }: TrainStepOperation,
+  { objective, dropout }: { readonly objective: LogitObjective; readonly dropout: number },
   trained: ReadonlySet<string>,
   context: OperationContext,
 ): Promise<Session> {
@@ -81,12 +85,12 @@ function trainSession(
   return context.session(purpose, (model) => trainProgram(model, options), { packWeights: false });
 }
 
-function targetsOf({ rows, objective }: TrainStepOperation, classes: number): Tensor<Float32Array> {
+function targetsOf(objective: LogitObjective, classes: number): Tensor<Float32Array> {
   const targets =
     objective.kind === "logits"
       ? objective.logits
       : objective.labels.map((label) => labelTargets(label, classes));
-  return { shape: [rows.length, classes], data: Float32Array.from(targets.flat()) };
+  return { shape: [targets.length, classes], data: Float32Array.from(targets.flat()) };
 }
 
 /** A mask for every dropout input of the program, drawn from the operation's seed and the input's name. */
@@ -109,21 +113,23 @@ function dropoutMasks(
 function tableGradients(
   { config, layout }: StoredModel,
   weights: TensorMap,
-  batch: { readonly ids: Tensor<Int32Array>; readonly positions: Tensor<Int32Array> },
-  embedded: Tensor<Float32Array>,
+  batch: TensorMap,
+  results: Readonly<Record<string, Tensor<Float32Array>>>,
 ): Record<string, Tensor> {
-  const { hiddenSize, padId } = config;
-  const names = embeddingTables(layout);
-  const tables = [
-    { name: names.word, indices: batch.ids.data, padding: padId },
-    { name: names.position, indices: batch.positions.data, padding: padId },
-    { name: names.type, indices: new Int32Array(batch.ids.data.length), padding: undefined },
-  ];
+  const all = architectureOf(config).lookups(config, layout);
   const gradients: Record<string, Tensor> = {};
-  for (const { name, indices, padding } of tables) {
+  for (const name of new Set(all.map(({ table }) => table))) {
     const table = weights[name];
     if (table === undefined) continue;
-    const sparse = tableGradient(indices, embedded.data, hiddenSize, padding);
+    const own = all.filter((lookup) => lookup.table === name);
+    const sparse = tableGradient(
+      own.map(({ site, indices, paddingIndex }) => ({
+        indices: batch[indices]!.data as Int32Array,
+        slopes: results[siteGradientName(site)]!.data,
+        paddingIndex,
+      })),
+      table.shape[1]!,
+    );
     const tableRows = table.shape[0]!;
     if (sparse.rows.data.length * 2 < tableRows) {
       gradients[`${name}#rows`] = sparse.rows;
@@ -132,3 +138,7 @@ function tableGradients(
   }
   return gradients;
 }
+
+/** The tensors that a program is fed, out of those that a batch has. */
+const fedTo = ({ inputs }: Session, batch: TensorMap): TensorMap =>
+  Object.fromEntries(inputs.flatMap(({ name }) => (batch[name] ? [[name, batch[name]]] : [])));

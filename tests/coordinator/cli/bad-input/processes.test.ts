@@ -25,6 +25,14 @@ function ownTemp({ folder }: Scene): { TMPDIR: string } {
   return { TMPDIR: temp };
 }
 
+/** A port that somebody listens at. */
+async function takenPort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  onTestFinished(() => void server.close());
+  return (server.address() as { port: number }).port;
+}
+
 /** onnxruntime's own switches, unset: the product has to turn its reports off, which would leave files. */
 const asUsersHaveIt = { ORT_DISABLE_TELEMETRY: undefined, CI: undefined, ORT_RUNNING_UNIT_TESTS: undefined };
 
@@ -37,7 +45,14 @@ describe("in a process of its own", () => {
 
   test("wrong input ends with exit code 2 and one line, before any other process starts", async () => {
     const scene = newScene();
-    const run = await startElibad(scanWords(scene, "--samples", join(scene.folder, "nowhere.jsonl"))).ended();
+    // The address cannot be listened at: had the cluster been started first, the line would say so.
+    const words = [
+      "--samples",
+      join(scene.folder, "nowhere.jsonl"),
+      "--listen",
+      `127.0.0.1:${await takenPort()}`,
+    ];
+    const run = await startElibad(scanWords(scene, ...words)).ended();
     expect(run.code).toBe(EXIT.wrongInput);
     expectOneLine(run.stderr, ["nowhere.jsonl", "no such file"]);
     expect(readdirSync(scene.folder).sort()).toEqual(["model", "samples.jsonl"]);
@@ -88,14 +103,6 @@ describe("in a process of its own", () => {
 });
 
 describe("a cluster that cannot start", () => {
-  /** A port that somebody listens at. */
-  async function takenPort(): Promise<number> {
-    const server = createServer().listen(0, "127.0.0.1");
-    await new Promise((listening) => server.once("listening", listening));
-    onTestFinished(() => void server.close());
-    return (server.address() as { port: number }).port;
-  }
-
   refuses([
     {
       name: "an address in use",

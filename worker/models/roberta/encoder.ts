@@ -8,41 +8,31 @@ import {
   reshape,
   slice,
   softmax,
-  tanh,
   transpose,
   type Value,
-} from "../graph/index.ts";
+} from "../../graph/index.ts";
+import type { ModelInGraph, VectorOptions } from "../architecture.ts";
+import { noDropout } from "../dropout.ts";
+import type { ModelLayout } from "../layout.ts";
 import type { RobertaConfig } from "./config.ts";
-import { type Dropout, noDropout } from "./dropout.ts";
-import type { RobertaLayout } from "./layout.ts";
-import type { Weights } from "./weights.ts";
 
 /**
  * RoBERTa (`modeling_roberta.py` of Hugging Face transformers) as a graph. Hidden states are kept flat,
  * [B·T, hidden], so that every dense layer is one matrix product on the weight as torch stores it, [out, in].
  */
-export interface Roberta {
-  readonly config: RobertaConfig;
-  readonly layout: Pick<RobertaLayout, "prefix" | "classes">;
-  readonly weights: Weights;
-}
+type Roberta = ModelInGraph<RobertaConfig>;
 
-export interface EncoderOptions {
+export interface EncoderOptions extends VectorOptions {
   /** Added to the attention scores, [B, 1, 1, T]: 0 for tokens, the lowest float for padding. Absent: no padding. */
   readonly keyBias?: Value;
-  readonly dropout?: Dropout;
 }
 
 /** Names of the three tables that a token's vector is looked up in. */
-export const embeddingTables = ({ prefix }: Pick<RobertaLayout, "prefix">) => ({
+export const embeddingTables = ({ prefix }: Pick<ModelLayout, "prefix">) => ({
   word: `${prefix}embeddings.word_embeddings.weight`,
   position: `${prefix}embeddings.position_embeddings.weight`,
   type: `${prefix}embeddings.token_type_embeddings.weight`,
 });
-
-/** Word vectors of ids [B, T]: [B, T, hidden]. */
-export const wordRows = ({ layout, weights }: Roberta, ids: Value): Value =>
-  weights.lookup(embeddingTables(layout).word, ids);
 
 /**
  * Word, token type and position vectors added up in the reference's order: [B, T, hidden]. Without `positions` [B, T] the
@@ -66,7 +56,7 @@ function positionRows({ config, layout, weights }: Roberta, words: Value, positi
  * The head's input: the last layer's hidden state of the first token, [B, hidden], from embeddings [B, T, hidden]. The last layer
  * is computed for that token only; its keys and values need every token.
  */
-export function clsFeatures(model: Roberta, embedded: Value, options: EncoderOptions = {}): Value {
+export function rowVectors(model: Roberta, embedded: Value, options: EncoderOptions): Value {
   const { config, layout } = model;
   const { dropout = noDropout } = options;
   const [batch, length] = embedded.shape as [string, string];
@@ -134,13 +124,6 @@ function attention(model: Roberta, asked: Value, hidden: Value, at: string, opti
   const shares = dropout(softmax(scores), `layer.${options.layer}.attention.probs`);
   const context = transpose(matMul(shares, value), [0, 2, 1, 3]);
   return reshape(context, [-1, hiddenSize]);
-}
-
-/** RoBERTa's classification head on features [B, hidden]: dense, tanh, out_proj; logits [B, classes]. */
-export function classificationHead(model: Roberta, features: Value, dropout: Dropout = noDropout): Value {
-  const inner = dense(model, dropout(features, "classifier.input"), "classifier.dense");
-  const hidden = dropout(tanh(inner), "classifier.hidden");
-  return dense(model, hidden, "classifier.out_proj");
 }
 
 const dense = ({ weights }: Roberta, x: Value, name: string): Value =>

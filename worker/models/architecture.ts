@@ -1,0 +1,113 @@
+import type { Task, Tensor } from "../../proto/operations.ts";
+import type { Graph, Value } from "../graph/index.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Dropout } from "./dropout.ts";
+import type { HeadLayout } from "./head.ts";
+import type { LayoutKind, ModelLayout } from "./layout.ts";
+import type { Weights } from "./weights.ts";
+
+/**
+ * What elibad must know of a kind of network, from `config.json` to gradients. Programs and operations know only this; what
+ * depends on the task stands beside it (`head.ts`, `programs/`). A new architecture is one folder with such an object, a member of the
+ * union `ModelConfig` and an entry in `architectures.ts`.
+ *
+ * Methods, and not function-valued members, so that an architecture of one configuration is one of the union.
+ */
+export interface Architecture<C extends ModelConfig = ModelConfig> {
+  /** As people write it. */
+  readonly name: string;
+
+  // From files
+
+  /** Reads a `config.json` whose `model_type` is this architecture's; throws ModelError. */
+  parseConfig(json: Record<string, unknown>, file: string): C;
+  /** How checkpoints name their tensors, tried in this order. */
+  readonly layouts: readonly LayoutNames[];
+  /** Shapes of the network's tensors without the head, by name, in a fixed order; a tied tensor once, under the first of its names. */
+  encoderShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
+  /** Shapes of tensors that may be there and take no part. */
+  unusedShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
+  /** Tensors of a checkpoint trained from scratch that the published class holds besides those that take part. */
+  extraShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
+  /** Clone detection: each snippet has a vector of its own and the head reads both, or both are read as one row. */
+  readonly clones: "joined" | "one row";
+  /** Names of the head's tensors. */
+  head(kind: LayoutKind): HeadLayout;
+
+  // Rows
+
+  /** Most tokens of a row, both end tokens included; undefined: no limit. */
+  longestRow(config: C): LengthLimit | undefined;
+  /** Why the model cannot read a row of ids that are all in its vocabulary: padding inside, no end; undefined where it can. */
+  rowProblem(config: C, ids: readonly number[]): string | undefined;
+
+  // Graphs
+
+  /** Name of the table of word vectors. */
+  wordTable(layout: Pick<ModelLayout, "prefix">): string;
+  /**
+   * The vector that stands for each row, [B, hidden], from the word vectors of rows of one length, [B, T, hidden]: what a head reads, or,
+   * in code search, what is then normalised. Computed no further than that vector needs.
+   */
+  vectors(model: ModelInGraph<C>, words: Value, options: VectorOptions): Value;
+  /** The same for a batch of rows padded on the right; it declares the inputs that `paddedFeeds` fills, each name behind `inputs`. */
+  paddedVectors(model: ModelInGraph<C>, options: PaddedOptions): PaddedVectors;
+  /** Tensors of a padded batch by name: ids, positions, masks. */
+  paddedFeeds(config: C, rows: readonly (readonly number[])[]): Readonly<Record<string, Tensor>>;
+  /** Tables that are looked up in, and where the look-ups' gradients come from. */
+  lookups(config: C, layout: Pick<ModelLayout, "prefix">): readonly Lookup[];
+}
+
+export interface LayoutNames {
+  readonly kind: LayoutKind;
+  /** Before the network's own names. */
+  readonly prefix: string;
+  /** A checkpoint with a name that begins so has this layout. */
+  readonly sign: string;
+}
+
+export interface LengthLimit {
+  readonly tokens: number;
+  /** Key and value of the configuration that it follows from. */
+  readonly because: string;
+}
+
+/** A model inside a graph. */
+export interface ModelInGraph<C extends ModelConfig = ModelConfig> {
+  readonly graph: Graph;
+  readonly config: C;
+  readonly layout: Pick<ModelLayout, "prefix" | "head">;
+  readonly weights: Weights;
+}
+
+export interface VectorOptions {
+  readonly task: Task;
+  readonly dropout?: Dropout;
+}
+
+export interface PaddedOptions extends VectorOptions {
+  /** Before the names of the inputs: "" or "second_". */
+  readonly inputs: string;
+  /** Symbol of the padded length. */
+  readonly length: string;
+}
+
+export interface PaddedVectors {
+  /** [B, hidden] */
+  readonly vectors: Value;
+  /** What was looked up, by the sites that `lookups` names, each [B, T, columns]. */
+  readonly sites: Readonly<Record<string, Value>>;
+}
+
+/**
+ * A table whose rows a padded batch looks up. Its gradient has as many rows as the table, nearly all zero, so programs give the gradient by
+ * what was looked up, once for all tables that meet there.
+ */
+export interface Lookup {
+  readonly table: string;
+  readonly site: string;
+  /** Name of the tensor in `paddedFeeds` that holds the row of each look-up. */
+  readonly indices: string;
+  /** Row that has no gradient, as PyTorch's `padding_idx`. */
+  readonly paddingIndex?: number;
+}

@@ -1,0 +1,56 @@
+import type { Architecture } from "../architecture.ts";
+import { classifierHead } from "../head.ts";
+import { keyBias, paddedRows } from "../padded.ts";
+import { paddingInside } from "../row-problems.ts";
+import { longestRobertaRow, parseRobertaConfig, type RobertaConfig } from "./config.ts";
+import { embed, embeddingTables, rowVectors } from "./encoder.ts";
+import { encoderShapes, poolerShapes, unusedShapes } from "./shapes.ts";
+
+/** RoBERTa: CodeBERT, GraphCodeBERT, UniXcoder. */
+export const roberta: Architecture<RobertaConfig> = {
+  name: "RoBERTa",
+  parseConfig: parseRobertaConfig,
+  layouts: [
+    { kind: "plain", prefix: "roberta.", sign: "roberta." },
+    { kind: "wrapped", prefix: "encoder.", sign: "encoder.embeddings." },
+  ],
+  encoderShapes,
+  unusedShapes,
+  extraShapes: poolerShapes,
+  clones: "joined",
+  head: () => classifierHead,
+
+  longestRow: longestRobertaRow,
+  rowProblem: paddingInside,
+
+  wordTable: (layout) => embeddingTables(layout).word,
+  vectors: (model, words, options) => rowVectors(model, embed(model, words), options),
+  paddedVectors(model, { inputs, length, ...options }) {
+    const { graph, layout, weights } = model;
+    const ids = graph.input(`${inputs}ids`, "int32", ["B", length]);
+    const positions = graph.input(`${inputs}positions`, "int32", ["B", length]);
+    const bias = graph.input(`${inputs}key_bias`, "float32", ["B", 1, 1, length]);
+    const words = weights.lookup(embeddingTables(layout).word, ids);
+    const embedded = embed(model, words, positions);
+    return { vectors: rowVectors(model, embedded, { ...options, keyBias: bias }), sites: { embedded } };
+  },
+  /** Positions as RoBERTa counts them: `padId` plus the number of the token in its row, and `padId` for padding. */
+  paddedFeeds({ padId }, rows) {
+    const ids = paddedRows(rows, padId);
+    const positions = paddedRows(
+      rows.map((row) => row.map((_, column) => padId + 1 + column)),
+      padId,
+    );
+    const types = { shape: ids.shape, data: new Int32Array(ids.data.length) };
+    return { ids, positions, types, key_bias: keyBias(rows) };
+  },
+  lookups({ padId }, layout) {
+    const { word, position, type } = embeddingTables(layout);
+    const site = "embedded";
+    return [
+      { table: word, site, indices: "ids", paddingIndex: padId },
+      { table: position, site, indices: "positions", paddingIndex: padId },
+      { table: type, site, indices: "types" },
+    ];
+  },
+};
