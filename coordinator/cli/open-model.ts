@@ -10,6 +10,7 @@ import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import {
   type Arch,
   checkTokenizerFits,
+  familyOfModel,
   loadTokenizer,
   type Tokenizer,
   tokenizerOptionsOf,
@@ -88,7 +89,11 @@ export function requireFolder(flag: string, folder: string): void {
   }
 }
 
-/** The tokenizer beside the checkpoint, else the base folder's; it must fit the embedding table. */
+/**
+ * The tokenizer beside the checkpoint, else the base folder's; it must be of the model's family and fit the embedding table.
+ *
+ * @throws InputError for an `--arch` that is not the model's; TokenizerError
+ */
 export function openTokenizer(
   options: Pick<ModelOptions, "model" | "base"> & { readonly arch?: Arch | undefined },
   opened: Pick<OpenedModel, "config"> & { readonly checkpoint: Pick<Checkpoint, "files"> },
@@ -103,8 +108,14 @@ export function openTokenizer(
       `--model ${options.model}: no tokenizer in it (vocab.json and merges.txt, or tokenizer.json)${where}`,
     );
   }
-  const tokenizer = loadTokenizer(folder, options.arch === undefined ? {} : tokenizerOptionsOf(options.arch));
-  checkTokenizerFits(tokenizer, opened.config.vocabSize, opened.checkpoint.files[0] ?? options.model);
+  const { modelType, vocabSize } = opened.config;
+  const family = familyOfModel[modelType];
+  const asked = options.arch === undefined ? {} : tokenizerOptionsOf(options.arch);
+  if (asked.family !== undefined && asked.family !== family) {
+    throw new InputError(`--arch ${options.arch}: the model's config.json has model_type "${modelType}"`);
+  }
+  const tokenizer = loadTokenizer(folder, { ...(family && { family }), ...asked });
+  checkTokenizerFits(tokenizer, vocabSize, opened.checkpoint.files[0] ?? options.model);
   return tokenizer;
 }
 

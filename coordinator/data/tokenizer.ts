@@ -38,6 +38,13 @@ export interface TokenizerOptions {
 /** Model families as the published code names them. */
 export type Arch = "codebert" | "unixcoder" | "roberta" | "codet5" | "starcoder";
 
+/** Family of the tokenizer by `model_type` of a model's `config.json`. */
+export const familyOfModel: Readonly<Record<string, Family>> = {
+  roberta: "roberta",
+  t5: "codet5",
+  gpt_bigcode: "starcoder",
+};
+
 /** How a model family's tokenizer is read, where the user names the family. */
 export function tokenizerOptionsOf(arch: Arch): TokenizerOptions {
   if (arch === "codet5" || arch === "starcoder") return { family: arch };

@@ -35,6 +35,11 @@ describe("words that nobody knows", () => {
       words: (scene) => scanWords(scene, "suspicious/"),
       says: ["too many arguments"],
     },
+    {
+      name: "an architecture that is not the model's",
+      words: (scene) => scanWords(scene, "--arch", "codet5"),
+      says: ["--arch codet5", "config.json", 'model_type "roberta"'],
+    },
     { name: "no model", words: () => ["scan", "--samples", "x"], says: ["--model is missing"] },
     { name: "no samples", words: ({ model }) => ["scan", "--model", model], says: ["--samples is missing"] },
     {
