@@ -15,9 +15,9 @@ import {
   readJson,
   readText,
   type SpecialTokens,
-  specialTokensOf,
   stripFlags,
   type TokenizerFiles,
+  tokensOf,
 } from "./tokenizer-parts.ts";
 
 /** Keys of `special_tokens_map.json` for each special token of RoBERTa and CodeT5; the first one there counts. */
@@ -94,10 +94,10 @@ function fromVocabulary(
     if (id === undefined) throw new TokenizerError(`has no token ${show(content)}`, { file: vocabFile });
     if (!addedTokens.has(content)) addedTokens.set(content, { content, id, ...strip });
   };
-  const tokens = { ...specialTokensOf[family] };
+  const tokens = tokensOf(family, idOf);
   if (family === "starcoder") {
-    for (const token of starCoderTokens) {
-      if (token in vocab) add(token, listed.get(token) ?? { lstrip: false, rstrip: false });
+    for (const token of [...starCoderTokens, ...Object.values(tokens)]) {
+      if (idOf(token) !== undefined) add(token, listed.get(token) ?? { lstrip: false, rstrip: false });
     }
   } else {
     for (const [name, keys] of Object.entries(mapKeys) as [keyof typeof mapKeys, readonly string[]][]) {

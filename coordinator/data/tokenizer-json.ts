@@ -11,9 +11,9 @@ import {
   maskToken,
   readJson,
   type SpecialTokens,
-  specialTokensOf,
   stripFlags,
   type TokenizerFiles,
+  tokensOf,
 } from "./tokenizer-parts.ts";
 
 /** Reads a `tokenizer.json`. @throws TokenizerError where it is not byte-level BPE as RoBERTa, CodeT5 or StarCoder has it */
@@ -52,7 +52,8 @@ export function readTokenizerJson(
   const added = Object.fromEntries(entries.map(({ content, id }) => [content, id]));
   const idOf = lookUp(vocab, added);
   const family = familyOf(file, idOf, expected);
-  const named = new Set([...Object.values(specialTokensOf[family]), maskToken]);
+  const tokens = tokensOf(family, idOf);
+  const named = new Set([...Object.values(tokens), maskToken]);
   const isTold = (content: string): boolean => family === "roberta" && named.has(content);
   return {
     file,
@@ -65,7 +66,7 @@ export function readTokenizerJson(
         : token,
     ),
     splitsDigits,
-    ids: idsOf(file, specialTokensOf[family], idOf),
+    ids: idsOf(file, tokens, idOf),
   };
 }
 

@@ -36,7 +36,7 @@ export interface SpecialIds {
 }
 
 /** The token of each part in a row, by family. */
-export const specialTokensOf: Readonly<Record<Family, Readonly<Record<keyof SpecialIds, string>>>> = {
+const specialTokensOf: Readonly<Record<Family, Readonly<Record<keyof SpecialIds, string>>>> = {
   roberta: { first: "<s>", end: "</s>", pad: "<pad>", unk: "<unk>", restored: "</s>" },
   codet5: { first: "<s>", end: "</s>", pad: "<pad>", unk: "<unk>", restored: "</s>" },
   starcoder: {
@@ -47,6 +47,19 @@ export const specialTokensOf: Readonly<Record<Family, Readonly<Record<keyof Spec
     restored: "<|endoftext|>",
   },
 };
+
+/** The tokens of a family as a vocabulary spells them: SantaCoder, StarCoder's predecessor, writes `<fim-prefix>`. */
+export function tokensOf(
+  family: Family,
+  idOf: (token: string) => number | undefined,
+): Record<keyof SpecialIds, string> {
+  const tokens = { ...specialTokensOf[family] };
+  for (const [part, token] of Object.entries(tokens) as [keyof SpecialIds, string][]) {
+    const dashed = token.replace("_", "-");
+    if (idOf(token) === undefined && idOf(dashed) !== undefined) tokens[part] = dashed;
+  }
+  return tokens;
+}
 
 /** The token that stands for a hidden word in RoBERTa's pretraining: cut out of texts as the others are. */
 export const maskToken = "<mask>";
@@ -76,7 +89,8 @@ export function familyOf(
   idOf: (token: string) => number | undefined,
   expected: Family | undefined,
 ): Family {
-  const isStarCoder = idOf("<fim_prefix>") !== undefined && idOf("<|endoftext|>") !== undefined;
+  const { first, pad } = tokensOf("starcoder", idOf);
+  const isStarCoder = idOf(first) !== undefined && idOf(pad) !== undefined;
   const isCodeT5 = idOf("<pad>") === 0 && idOf("<s>") === 1;
   const found = isStarCoder ? "starcoder" : isCodeT5 ? "codet5" : "roberta";
   if (expected === undefined || expected === found) return found;
@@ -87,9 +101,9 @@ export function familyOf(
 }
 
 const evidence: Readonly<Record<Family, string>> = {
-  roberta: "no <fim_prefix>, and no <pad> at 0 with <s> at 1",
+  roberta: "no fim_prefix token, and no <pad> at 0 with <s> at 1",
   codet5: "<pad> at 0, <s> at 1",
-  starcoder: "it has <fim_prefix> and <|endoftext|>",
+  starcoder: "it has a fim_prefix token and <|endoftext|>",
 };
 
 /** Which blanks a special token strips under a named behaviour. */

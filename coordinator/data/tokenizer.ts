@@ -138,7 +138,7 @@ function splitterOf(addedTokens: readonly AddedToken[]): RegExp | undefined {
   return new RegExp(`(${contents.map(escapeRegExp).join("|")})`, "u");
 }
 
-const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 /** The text cut at its added tokens, each of which strips the blanks beside it where its flags say so. */
 function sections(

@@ -131,20 +131,23 @@ describe("special tokens inside a text", () => {
     expect(blanks(loadTokenizer(folder, { specialTokens: "codebert" }))).toEqual(["a", "<unk>", "b"]);
   });
 
-  it("can be further ones, from added_tokens.json", () => {
-    const tokenizer = loadTokenizer(tiny({ "added_tokens.json": { "<sep2>": 500 } }));
-    expect(tokenizer.encode("a<sep2>b")).toEqual([tokenizer.idOf("a"), 500, tokenizer.idOf("b")]);
-    expect(tokenizer.size).toBe(501);
-  });
+  it.each(["<sep2>", "<encoder-only>", "a.*[b"])(
+    "can be further ones, from added_tokens.json: %s",
+    (token) => {
+      const tokenizer = loadTokenizer(tiny({ "added_tokens.json": { [token]: 500 } }));
+      expect(tokenizer.encode(`a${token}b`)).toEqual([tokenizer.idOf("a"), 500, tokenizer.idOf("b")]);
+      expect(tokenizer.size).toBe(501);
+    },
+  );
 });
 
 describe("StarCoder's tokenizer.json", () => {
   const digits = { type: "Digits", individual_digits: true };
   const byteLevel = { type: "ByteLevel", add_prefix_space: false };
-  function starCoder(preTokenizer: unknown): string {
+  function starCoder(preTokenizer: unknown, prefix = "<fim_prefix>", middle = "<fim_middle>"): string {
     const folder = mkdtempSync(join(tmpdir(), "elibad-tokenizer-"));
     folders.push(folder);
-    const special = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>"];
+    const special = ["<|endoftext|>", prefix, middle];
     const vocab = Object.fromEntries(
       [...special, "a", "1", "2", "Ġ", "12", "a1"].map((token, id) => [token, id]),
     );
@@ -170,6 +173,17 @@ describe("StarCoder's tokenizer.json", () => {
     const tokenizer = loadTokenizer(starCoder({ type: "Sequence", pretokenizers: [digits, byteLevel] }));
     expect(tokenizer.encodeRow("a12 <|endoftext|>", 10)).toEqual([1, 3, 4, 5, 6, 0, 2]);
     expect(loadTokenizer(starCoder(byteLevel)).encode("a 12")).toEqual([3, 6, 7]);
+  });
+
+  it("may spell its tokens as SantaCoder does", () => {
+    const folder = starCoder(
+      { type: "Sequence", pretokenizers: [digits, byteLevel] },
+      "<fim-prefix>",
+      "<fim-middle>",
+    );
+    const tokenizer = loadTokenizer(folder, { family: "starcoder" });
+    expect(tokenizer.encodeRow("a12", 10)).toEqual([1, 3, 4, 5, 2]);
+    expect(tokenizer.ids.restored).toBe(0);
   });
 
   it("is refused where it splits in another way", () => {
