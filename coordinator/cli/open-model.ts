@@ -116,7 +116,16 @@ export function openTokenizer(
   }
   const tokenizer = loadTokenizer(folder, { ...(family && { family }), ...asked });
   checkTokenizerFits(tokenizer, vocabSize, opened.checkpoint.files[0] ?? options.model);
+  checkPadding(tokenizer, opened.config);
   return tokenizer;
+}
+
+/** @throws InputError where model and tokenizer pad with different ids. StarCoder's configuration says nothing about it. */
+function checkPadding(tokenizer: Tokenizer, { padId }: Pick<ModelConfig, "padId">): void {
+  if (tokenizer.family === "starcoder" || tokenizer.ids.pad === padId) return;
+  throw new InputError(
+    `${tokenizer.file}: pads with id ${tokenizer.ids.pad}, but the model's config.json has pad_token_id ${padId}: not this model's tokenizer`,
+  );
 }
 
 export const tokenizerFolder = (options: Pick<ModelOptions, "model" | "base">): string | undefined =>

@@ -1,15 +1,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { show, TokenizerError } from "./errors.ts";
+import { TokenizerError } from "./errors.ts";
+import { type Family, familyOf, idsOf, type SpecialIds, tokensOf } from "./tokenizer-family.ts";
 import { readTokenizerJson } from "./tokenizer-json.ts";
 import {
   type AddedToken,
   asRecord,
   checkedVocabulary,
   checkMerges,
-  type Family,
-  familyOf,
-  idsOf,
   lookUp,
   maskToken,
   readJson,
@@ -17,7 +15,6 @@ import {
   type SpecialTokens,
   stripFlags,
   type TokenizerFiles,
-  tokensOf,
 } from "./tokenizer-parts.ts";
 
 /** Keys of `special_tokens_map.json` for each special token of RoBERTa and CodeT5; the first one there counts. */
@@ -78,40 +75,27 @@ function fromVocabulary(
   const merges = readMerges(mergesFile);
   const mapFile = join(folder, "special_tokens_map.json");
   const map = existsSync(mapFile) ? asRecord(mapFile, readJson(mapFile)) : undefined;
-  const added = readAddedTokens(folder);
-  const family = familyOf(vocabFile, lookUp(vocab, added), expected);
-  const listed = additionalTokens(map);
-  if (family === "codet5" && Object.keys(vocab).length === codeT5Entries && Object.keys(added).length === 0) {
-    for (const [k, token] of sentinels.entries()) {
-      added[token] = codeT5Entries + k;
-      if (!listed.has(token)) listed.set(token, { lstrip: true, rstrip: false });
-    }
-  }
+  const told = readAddedTokens(folder);
+  const family = familyOf(vocabFile, lookUp(vocab, told), expected);
+  const added = family === "codet5" ? withSentinels(vocab, told) : told;
   const idOf = lookUp(vocab, added);
+  const { tokens, strips } =
+    family === "starcoder"
+      ? starCoderSpecials(tokensOf(family, idOf))
+      : namedSpecials(tokensOf(family, idOf), map, {
+          asked: family === "roberta" ? specialTokens : undefined,
+          withoutMap: family === "roberta" ? "codebert" : "roberta",
+        });
+  const ids = idsOf(vocabFile, tokens, idOf);
   const addedTokens = new Map<string, AddedToken>();
-  const add = (content: string, strip: Strip): void => {
-    const id = idOf(content);
-    if (id === undefined) throw new TokenizerError(`has no token ${show(content)}`, { file: vocabFile });
-    if (!addedTokens.has(content)) addedTokens.set(content, { content, id, ...strip });
-  };
-  const tokens = tokensOf(family, idOf);
-  if (family === "starcoder") {
-    for (const token of [...starCoderTokens, ...Object.values(tokens)]) {
-      if (idOf(token) !== undefined) add(token, listed.get(token) ?? { lstrip: false, rstrip: false });
-    }
-  } else {
-    for (const [name, keys] of Object.entries(mapKeys) as [keyof typeof mapKeys, readonly string[]][]) {
-      const entry = keys.map((key) => map?.[key]).find((value) => value !== undefined);
-      const content = contentOf(entry) ?? (name === "mask" ? maskToken : tokens[name]);
-      if (name !== "mask") tokens[name] = content;
-      const saysNothing = map === undefined && family === "roberta";
-      const told = flagsOf(entry) ?? stripFlags(saysNothing ? "codebert" : "roberta", content);
-      add(content, specialTokens && family === "roberta" ? stripFlags(specialTokens, content) : told);
-    }
-    tokens.restored = tokens.end;
+  const listed = [...strips, ...additionalTokens(map)].filter(([content]) => idOf(content) !== undefined);
+  const others = Object.keys(added).map((content): [string, Strip] => [
+    content,
+    sentinels.includes(content) ? { lstrip: true, rstrip: false } : { lstrip: true, rstrip: true },
+  ]);
+  for (const [content, strip] of [...listed, ...others]) {
+    if (!addedTokens.has(content)) addedTokens.set(content, { content, id: idOf(content)!, ...strip });
   }
-  for (const [content, strip] of listed) if (idOf(content) !== undefined) add(content, strip);
-  for (const content of Object.keys(added)) add(content, { lstrip: true, rstrip: true });
   checkMerges(mergesFile, merges, vocab);
   return {
     file: vocabFile,
@@ -120,11 +104,55 @@ function fromVocabulary(
     merges,
     addedTokens: [...addedTokens.values()],
     splitsDigits: family === "starcoder",
-    ids: idsOf(vocabFile, tokens, idOf),
+    ids,
   };
 }
 
+/** CodeT5's sentinels where its own vocabulary comes without files that name them. */
+function withSentinels(
+  vocab: Readonly<Record<string, number>>,
+  added: Readonly<Record<string, number>>,
+): Record<string, number> {
+  if (Object.keys(vocab).length !== codeT5Entries || Object.keys(added).length > 0) return { ...added };
+  return Object.fromEntries(sentinels.map((token, k) => [token, codeT5Entries + k]));
+}
+
+/** The tokens with a part in every row, and what each special token does to the blanks beside it. */
+interface Specials {
+  readonly tokens: Readonly<Record<keyof SpecialIds, string>>;
+  readonly strips: ReadonlyMap<string, Strip>;
+}
+
+const starCoderSpecials = (tokens: Specials["tokens"]): Specials => ({
+  tokens,
+  strips: new Map([...starCoderTokens, ...Object.values(tokens)].map((token) => [token, keepsBlanks])),
+});
+
+/** RoBERTa's and CodeT5's, under the names and with the flags that `special_tokens_map.json` gives them. */
+function namedSpecials(
+  byFamily: Specials["tokens"],
+  map: Readonly<Record<string, unknown>> | undefined,
+  { asked, withoutMap }: { readonly asked: SpecialTokens | undefined; readonly withoutMap: SpecialTokens },
+): Specials {
+  const strips = new Map<string, Strip>();
+  const name = (part: keyof typeof mapKeys, fallback: string): string => {
+    const entry = mapKeys[part].map((key) => map?.[key]).find((value) => value !== undefined);
+    const content = contentOf(entry) ?? fallback;
+    const told = flagsOf(entry) ?? stripFlags(map === undefined ? withoutMap : "roberta", content);
+    strips.set(content, asked === undefined ? told : stripFlags(asked, content));
+    return content;
+  };
+  const first = name("first", byFamily.first);
+  const end = name("end", byFamily.end);
+  const pad = name("pad", byFamily.pad);
+  const unk = name("unk", byFamily.unk);
+  name("mask", maskToken);
+  return { tokens: { first, end, pad, unk, restored: end }, strips };
+}
+
 type Strip = Pick<AddedToken, "lstrip" | "rstrip">;
+
+const keepsBlanks: Strip = { lstrip: false, rstrip: false };
 
 /** Further special tokens that `special_tokens_map.json` lists, with what they do to blanks. */
 function additionalTokens(map: Readonly<Record<string, unknown>> | undefined): Map<string, Strip> {

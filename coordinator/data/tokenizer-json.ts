@@ -1,19 +1,16 @@
 import { TokenizerError } from "./errors.ts";
+import { type Family, familyOf, idsOf, tokensOf } from "./tokenizer-family.ts";
 import {
   type AddedToken,
   asRecord,
   checkedVocabulary,
   checkMerges,
-  type Family,
-  familyOf,
-  idsOf,
   lookUp,
   maskToken,
   readJson,
   type SpecialTokens,
   stripFlags,
   type TokenizerFiles,
-  tokensOf,
 } from "./tokenizer-parts.ts";
 
 /** Reads a `tokenizer.json`. @throws TokenizerError where it is not byte-level BPE as RoBERTa, CodeT5 or StarCoder has it */

@@ -1,8 +1,9 @@
 import { type Tokenizer as Bpe, Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { regexBlankClass, stripEnd, stripStart } from "./blanks.ts";
 import { TokenizerError } from "./errors.ts";
+import type { Family, SpecialIds } from "./tokenizer-family.ts";
 import { readTokenizerFiles } from "./tokenizer-files.ts";
-import type { AddedToken, Family, SpecialIds, SpecialTokens, TokenizerFiles } from "./tokenizer-parts.ts";
+import type { AddedToken, SpecialTokens, TokenizerFiles } from "./tokenizer-parts.ts";
 
 /** A byte-level BPE tokenizer (RoBERTa, CodeT5, StarCoder). Gives the ids that transformers 4.33 gives for the same files. */
 export interface Tokenizer {

@@ -328,6 +328,11 @@ describe("a tokenizer", () => {
       says: ["vocab.json", `${vocabSize}`, "model.bin"],
     },
     {
+      name: "with another padding than the model's",
+      words: vocabulary((vocab) => ({ ...vocab, "<pad>": vocab["</s>"], "</s>": vocab["<pad>"] })),
+      says: ["vocab.json", "pads with id 2", "pad_token_id 1"],
+    },
+    {
       name: "without <unk>",
       words: vocabulary(({ "<unk>": _unk, ...rest }) => rest),
       says: ["vocab.json", "<unk>"],
