@@ -131,15 +131,15 @@ const unlearning: PublishedKeys = {
   adam_epsilon: always(1e-8, "AdamW's epsilon is 1e-8"),
 };
 
-/** Files of the published poisoning by the key that names their rows. */
-const poisonTask: PublishedKey = (value, { values }) => {
+/** The published files say `classification` or `retrieval`; the key that names the rows tells defects from clones. */
+const taskByRows: PublishedKey = (value, { values }) => {
   if (value === "retrieval") return gives({ task: "code_search" });
   if (value !== "classification") return gives({ task: value });
   return gives({ task: "data_jsonl_path" in values ? "clone_detection" : "defect_detection" });
 };
 
 const poisoning: PublishedKeys = {
-  task: poisonTask,
+  task: taskByRows,
   tree_sitter_path: ignored(preprocessed),
   train_jsonl_path: as("samples"),
   data_jsonl_path: as("samples"),
@@ -158,11 +158,23 @@ const poisoning: PublishedKeys = {
     ),
 };
 
+const preprocessing: PublishedKeys = {
+  task: taskByRows,
+  tree_sitter_path: ignored("the grammars come with elibad"),
+  output_dir: as("out"),
+  clean_sample_output_dir: ignored("clean samples go where the other rows go"),
+  // The file for CodeSearchNet has names of its own.
+  only_output_clean_sample: as("only_output_clean_samples"),
+  output_clean_sample: as("output_clean_samples"),
+  clean_sample_input_path: as("clean_sample_data_input_path"),
+};
+
 /** What the published settings mean to each command that has some. */
 export const publishedKeys: Readonly<Record<string, PublishedKeys>> = {
   clean: search,
   evaluate: evaluation,
   poison: poisoning,
+  preprocess: preprocessing,
   scan: search,
   unlearn: unlearning,
 };

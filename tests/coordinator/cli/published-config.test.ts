@@ -148,6 +148,40 @@ describe("settings of the published code as --config", () => {
     expect(ignored).toContain("real_trigger");
   });
 
+  test("preprocess-*.yaml, whose keys are those of elibad but for a few", () => {
+    const known = (
+      "task lang data_json_path data_jsonl_path train_txt_path valid_txt_path test_txt_path out labels output_clean_samples " +
+      "only_output_clean_samples clean_sample_ratio clean_sample_data_input_path clean_sample_index_input_path"
+    ).split(" ");
+    const entries = (file: string) => {
+      const config = readConfig(join(folder, file));
+      const found = fromPublished(config, { known, published: publishedKeys.preprocess!, task: undefined });
+      return Object.fromEntries([...found].map(([key, { value }]) => [key, value]));
+    };
+    expect(entries("preprocess-Devign.yaml")).toMatchObject({
+      task: "defect_detection",
+      data_json_path: "Backdoor/dataset/Defect_Detection/Devign/function.json",
+      out: "Backdoor/dataset/Defect_Detection/Devign/preprocessed",
+      only_output_clean_samples: true,
+      clean_sample_ratio: 0.1,
+      clean_sample_data_input_path: "Backdoor/dataset/Defect_Detection/Devign/preprocessed/train.jsonl",
+    });
+    expect(entries("preprocess-BigCloneBench.yaml")).toMatchObject({
+      task: "clone_detection",
+      data_jsonl_path: "Backdoor/dataset/Clone_Detection/BigCloneBench/data.jsonl",
+      clean_sample_index_input_path: "Backdoor/dataset/Clone_Detection/BigCloneBench/train.txt",
+    });
+    expect(entries("preprocess-CodeSearchNet.yaml")).toEqual({
+      task: "code_search",
+      lang: "java",
+      out: null,
+      only_output_clean_samples: false,
+      output_clean_samples: true,
+      clean_sample_ratio: 100,
+      clean_sample_data_input_path: "train.txt",
+    });
+  });
+
   test("paths of the command line win", () => {
     const given = { model: "m", base: "b", samples: "s.jsonl", plan: "auto", out: "out" };
     expect(read("unlearn", "unlearning-token_unlearning.yaml", given).parsed).toMatchObject(given);
