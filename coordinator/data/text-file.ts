@@ -32,13 +32,6 @@ export function readJsonLines(file: string): JsonLine[] {
   return rows;
 }
 
-/** All lines of a text file, gzipped where its name ends in `.gz`. @throws SamplesError where it cannot be read or is no text */
-export function readTextLines(file: string): TextLine[] {
-  return readTextFile(file)
-    .split("\n")
-    .map((text, index) => ({ line: index + 1, text }));
-}
-
 function parseLine(file: string, line: number, text: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
@@ -56,6 +49,13 @@ function parseLine(file: string, line: number, text: string): Readonly<Record<st
     throw new SamplesError(`expected a JSON object, found ${show(value)}`, { file, line });
   }
   return value as Record<string, unknown>;
+}
+
+/** All lines of a text file, gzipped where its name ends in `.gz`. @throws SamplesError where it cannot be read or is no text */
+export function readTextLines(file: string): TextLine[] {
+  return readTextFile(file)
+    .split("\n")
+    .map((text, index) => ({ line: index + 1, text }));
 }
 
 /** Text of a file, unpacked where its name ends in `.gz`. */
