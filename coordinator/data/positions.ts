@@ -19,7 +19,12 @@ export interface RowVariants {
   readonly missing: readonly string[];
 }
 
-/** All rows that the choice of a trigger's position looks at. `maxLen`: longest row in tokens, both end tokens included. */
+/**
+ * All rows that the choice of a trigger's position looks at. In a clone pair they are the first function's, beside the second as it is; in
+ * code search the function's, beside its query.
+ *
+ * @param maxLen longest row in tokens, both end tokens included
+ */
 export function maskedVariants(
   {
     codeTokens,
