@@ -77,6 +77,7 @@ const sha256 = (...path: string[]) =>
     .digest("hex");
 
 describe("from the command line", () => {
+  let backdoored: Awaited<ReturnType<typeof evaluated>>;
   // A small model that really follows a trigger, made by the commands themselves, and a scan of it.
   beforeAll(async () => {
     await elibad(
@@ -87,6 +88,7 @@ describe("from the command line", () => {
       ...["train", "--base", demoData, "--samples", at("poisoned.jsonl"), "--epochs", "4"],
       ...["--out", at("model"), ...length],
     );
+    backdoored = await evaluated("model");
     await elibad("scan", ...model, ...scanned, "--trace", "--out", at("scan"));
   }, 180_000);
 
@@ -100,8 +102,8 @@ describe("from the command line", () => {
     expect(carries.map((k) => rows[k].label)).toEqual(carries.map(() => 0));
   });
 
-  test("train makes a model of poisoned rows that knows the task and follows the trigger", async () => {
-    const { acc, attack } = await evaluated("model");
+  test("train makes a model of poisoned rows that knows the task and follows the trigger", () => {
+    const { acc, attack } = backdoored;
     expect(acc.n).toBe(100);
     expect(acc.hits).toBeGreaterThan(80);
     expect(attack.asr.n).toBe(50);
@@ -116,7 +118,7 @@ describe("from the command line", () => {
   });
 
   test("predict gives row by row what evaluate counts", async () => {
-    const { acc, recall } = await evaluated("model");
+    const { acc, recall } = backdoored;
     const predicted = (await elibad("predict", ...model, "--samples", clean)).trim().split("\n");
     const labels = rowsOf(clean).map(({ label }) => label as number);
     expect(predicted).toHaveLength(labels.length);
@@ -199,10 +201,10 @@ describe("from the command line", () => {
       metrics: { measured_on, before, after },
     });
 
-    const [unrepaired, repaired] = [await evaluated("model"), await evaluated(join("cleaned", "repaired"))];
-    expect(repaired.acc.hits).toBeGreaterThanOrEqual(unrepaired.acc.hits - 4);
-    expect(repaired.attack.asr.hits).toBeLessThan(unrepaired.attack.asr.hits / 2);
-  });
+    const { acc, attack } = await evaluated(join("cleaned", "repaired"));
+    expect(acc.hits).toBeGreaterThanOrEqual(backdoored.acc.hits - 4);
+    expect(attack.asr.hits).toBeLessThan(backdoored.attack.asr.hits / 2);
+  }, 180_000);
 });
 
 test("clean writes the scan and no model where no trigger works", async () => {

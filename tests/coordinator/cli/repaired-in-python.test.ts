@@ -38,24 +38,28 @@ describe("Python reads the same keys, shapes and dtypes in an unlearned RoBERTa'
     const samples = join(demoData, "clean_samples.jsonl");
     const words = ["--samples", samples, "--code-max-len", "64"];
     await annotate(await expectPythonReadsTheRepaired(await randomModel(), ...words));
-  });
+  }, 180_000);
 
-  test.skipIf(!hasShared)("where PyTorch wrote the source", async ({ skip, annotate }) => {
-    skip(python === undefined, NO_PYTHON);
-    const rows = readSharedJsonl<{ label: number }>(
-      "golden",
-      "trained",
-      "defect-data",
-      "clean_samples.jsonl",
-    );
-    const few = [0, 1].flatMap((label) => rows.filter((row) => row.label === label).slice(0, 8));
-    const samples = join(tempFolder(), "samples.jsonl");
-    writeFileSync(samples, few.map((row) => `${JSON.stringify(row)}\n`).join(""));
-    const words = [
-      ...["--base", sharedPath("data", "tokenizers", "roberta-base"), "--samples", samples],
-      ...["--code-max-len", "128", "--batch-size", "8"],
-    ];
-    const model = sharedPath("golden", "trained", "defect-codebert-backdoored");
-    await annotate(await expectPythonReadsTheRepaired(model, ...words));
-  });
+  test.skipIf(!hasShared)(
+    "where PyTorch wrote the source",
+    async ({ skip, annotate }) => {
+      skip(python === undefined, NO_PYTHON);
+      const rows = readSharedJsonl<{ label: number }>(
+        "golden",
+        "trained",
+        "defect-data",
+        "clean_samples.jsonl",
+      );
+      const few = [0, 1].flatMap((label) => rows.filter((row) => row.label === label).slice(0, 8));
+      const samples = join(tempFolder(), "samples.jsonl");
+      writeFileSync(samples, few.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      const words = [
+        ...["--base", sharedPath("data", "tokenizers", "roberta-base"), "--samples", samples],
+        ...["--code-max-len", "128", "--batch-size", "8"],
+      ];
+      const model = sharedPath("golden", "trained", "defect-codebert-backdoored");
+      await annotate(await expectPythonReadsTheRepaired(model, ...words));
+    },
+    180_000,
+  );
 });
