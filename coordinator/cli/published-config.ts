@@ -81,9 +81,8 @@ export function fromPublished(
     }
     for (const [name, given] of Object.entries(meaning.options)) {
       if (!known.includes(name)) {
-        throw new InputError(
-          `${file} line ${line}: ${key} is '${name}' here, and this command has no such option`,
-        );
+        const named = name === key ? "" : ` (elsewhere '${name}')`;
+        throw new InputError(`${file} line ${line}: ${key}${named} is no option of this command`);
       }
       if (!found.has(name)) found.set(name, { value: given, line });
     }

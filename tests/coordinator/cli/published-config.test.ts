@@ -236,6 +236,24 @@ describe("published settings that elibad cannot follow are refused with file, li
     expect(() => read(command, file, { out: "out" })).toThrow(message);
   });
 
+  test("a setting that the command has no option for, under both names", () => {
+    const config = readConfig(join(folder, "evaluation-attack.yaml"));
+    const published = publishedKeys.evaluate!;
+    const known = [
+      "task",
+      "arch",
+      "model",
+      "victim_label",
+      "target_label",
+      "trigger",
+      "attack_position",
+      "attack_pattern",
+    ];
+    expect(() => fromPublished(config, { known, published, task: undefined })).toThrow(
+      /line 5: model_name_or_path \(elsewhere 'base'\) is no option of this command/,
+    );
+  });
+
   test.each([
     [
       "scan",
