@@ -148,6 +148,12 @@ export const optionalPath = (
   isPath: true,
 });
 
+/** Paths separated by commas, or a YAML list of them. */
+export const pathList = z.preprocess(
+  (value) => (typeof value === "string" ? value.split(",").map((part) => part.trim()) : value),
+  z.array(text).min(1, "must not be empty"),
+) as unknown as z.ZodType<readonly string[]>;
+
 /** A switch: true where the flag stands, or the config says `true`. */
 export const flag = z.boolean({ error: "must be true or false" }).default(false);
 

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import {
   createWriteStream,
   existsSync,
@@ -30,6 +31,8 @@ export function writeFileWhole(path: string, content: string | Uint8Array): void
 /** A file that grows line by line and appears under its name only when it is complete. */
 export interface LineFile {
   write(record: unknown): void;
+  /** Resolves when the disk has kept up: what writes a lot waits for it now and then. */
+  ready(): Promise<void>;
   /** Puts the file in place. */
   commit(): Promise<void>;
   /** Removes what was written. */
@@ -48,6 +51,10 @@ export function openLineFile(path: string): LineFile {
   });
   return {
     write: (record) => void stream.write(`${JSON.stringify(record)}\n`),
+    async ready() {
+      // Where the disk fails, `commit` says so.
+      if (!broken && stream.writableNeedDrain) await once(stream, "drain").catch(() => undefined);
+    },
     async commit() {
       await new Promise<void>((done) => {
         stream.once("close", () => done());

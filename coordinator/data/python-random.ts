@@ -48,6 +48,27 @@ export class PythonRandom {
     return items[this.below(items.length)]!;
   }
 
+  /** `sample(range(count), size)`: that many distinct integers below `count`, in the order in which they are drawn. */
+  sample(count: number, size: number): number[] {
+    if (size > count) throw new RangeError(`cannot draw ${size} of ${count}`);
+    // CPython shuffles a list where that is smaller than a set of what was drawn.
+    const setSize = 21 + (size > 5 ? 4 ** Math.ceil(Math.log(size * 3) / Math.log(4)) : 0);
+    if (count > setSize) return this.#distinctBelow(count, size);
+    const pool = Array.from({ length: count }, (_, index) => index);
+    return Array.from({ length: size }, (_, drawn) => {
+      const place = this.below(count - drawn);
+      const value = pool[place]!;
+      pool[place] = pool[count - drawn - 1]!;
+      return value;
+    });
+  }
+
+  #distinctBelow(count: number, size: number): number[] {
+    const drawn = new Set<number>();
+    while (drawn.size < size) drawn.add(this.below(count));
+    return [...drawn];
+  }
+
   /** `init_by_array`. */
   #seedFrom(key: readonly number[]): void {
     const state = this.#state;

@@ -32,7 +32,8 @@ export function readJsonLines(file: string): JsonLine[] {
   return rows;
 }
 
-function parseLine(file: string, line: number, text: string): Readonly<Record<string, unknown>> {
+/** The object on a line. @throws SamplesError naming file and line where there is none */
+export function parseLine(file: string, line: number, text: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -70,10 +71,15 @@ function readBytes(file: string): Buffer {
     if (statSync(file).isDirectory()) throw new Error("it is a folder");
     return readFileSync(file);
   } catch (cause) {
-    const reason =
-      (cause as NodeJS.ErrnoException).code === "ENOENT" ? "no such file" : (cause as Error).message;
-    throw new SamplesError(`cannot be read: ${reason}`, { file }, { cause });
+    throw cannotBeRead(file, cause);
   }
+}
+
+/** The error for a file that the system does not give. */
+export function cannotBeRead(file: string, cause: unknown): SamplesError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const reasons: Readonly<Record<string, string>> = { ENOENT: "no such file", EISDIR: "it is a folder" };
+  return new SamplesError(`cannot be read: ${reasons[code ?? ""] ?? message}`, { file }, { cause });
 }
 
 function unpacked(file: string, bytes: Buffer): Buffer {

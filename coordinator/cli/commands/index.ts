@@ -4,12 +4,14 @@ import { coordinator } from "./coordinator.ts";
 import { demo } from "./demo.ts";
 import { inspect } from "./inspect.ts";
 import { poison } from "./poison.ts";
+import { preprocess } from "./preprocess.ts";
 import { worker } from "./worker.ts";
 
 /** Every command of `elibad`, in the order of `--help`. */
 export const commands = [
   demo,
   inspect,
+  preprocess,
   poison,
   ...clusterCommands,
   coordinator,

@@ -29,6 +29,19 @@ describe("PythonRandom draws what CPython draws", () => {
     expect(new PythonRandom(2 ** 40 + 7).bits(32)).toBe(2635837658);
   });
 
+  it.each([
+    [10, 3, [1, 0, 4]], // a list is shuffled
+    [85, 6, [81, 14, 3, 35, 31, 28]],
+    [86, 6, [81, 14, 3, 35, 31, 28]], // a set of what was drawn, from here on
+    [1000, 12, [654, 114, 25, 759, 281, 250, 228, 142, 754, 104, 692, 758]],
+  ])("as a sample without repeats of %i, %i drawn", (count, size, drawn) => {
+    expect(new PythonRandom(42).sample(count, size)).toEqual(drawn);
+    expect(new PythonRandom(42).sample(count, count).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: count }, (_, index) => index),
+    );
+    expect(() => new PythonRandom(42).sample(count, count + 1)).toThrow(RangeError);
+  });
+
   it("refuses a seed or an end that Python's counterpart here cannot take", () => {
     expect(() => new PythonRandom(-1)).toThrow(RangeError);
     expect(() => new PythonRandom(0.5)).toThrow(RangeError);
