@@ -21,9 +21,11 @@ const byTask = [
   "victim_label",
   "target_label",
   "poisoning_ratio",
+  "label",
+  "output_clean_samples",
 ];
 
-/** A command's files: `<command>.yaml`, or `<command>-<task>.yaml` for each task that it is for. */
+/** A command's files: `<command>.yaml`, or `<command>-<task>.yaml` (or the task's data set) for each task that it is for. */
 const filesOf = (name: string) =>
   readdirSync(folder).filter((file) => new RegExp(`^${name}(-[a-z_]+)?\\.yaml$`).test(file));
 
@@ -61,6 +63,12 @@ describe.each(configurable.flatMap((spec) => filesOf(spec.name).map((file) => [f
         "out",
         "trigger",
         "coordinator",
+        "data_json_path",
+        "data_jsonl_path",
+        "source_path",
+        "train_txt_path",
+        "valid_txt_path",
+        "test_txt_path",
         ...(fileName.includes("-") ? byTask : []),
       ]);
       const config = readConfig(file).entries;

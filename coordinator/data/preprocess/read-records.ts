@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { closeSync, createReadStream, openSync, readSync } from "node:fs";
 import { PassThrough, pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { JSONParser } from "@streamparser/json";
@@ -104,20 +104,8 @@ async function* listItems(file: string, pieces: AsyncGenerator<string>): AsyncGe
 
 /** Text of a file in pieces, unpacked where its name ends in `.gz`. */
 async function* textOf(file: string, onBytes: OnBytes = () => undefined): AsyncGenerator<string> {
-  const isPacked = file.endsWith(".gz");
+  const isPacked = requirePackedAsNamed(file);
   const source = createReadStream(file);
-  source.once("data", (bytes) => {
-    const looksPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    if (looksPacked === isPacked) return;
-    source.destroy(
-      new SamplesError(
-        isPacked
-          ? "is not gzipped, but its name ends in .gz"
-          : "is gzipped, but its name does not end in .gz",
-        { file },
-      ),
-    );
-  });
   const bytes = pipeline(source, isPacked ? createGunzip() : new PassThrough(), () => undefined);
   const decoder = new TextDecoder();
   try {
@@ -136,5 +124,30 @@ async function* textOf(file: string, onBytes: OnBytes = () => undefined): AsyncG
     throw cannotBeRead(file, cause);
   } finally {
     source.destroy();
+  }
+}
+
+/** Whether a file is gzipped, which its name has to say too. */
+function requirePackedAsNamed(file: string): boolean {
+  const isPacked = firstBytes(file).equals(gzipMagic);
+  if (isPacked === file.endsWith(".gz")) return isPacked;
+  const problem = isPacked
+    ? "is gzipped, but its name does not end in .gz"
+    : "is not gzipped, but its name ends in .gz";
+  throw new SamplesError(problem, { file });
+}
+
+const gzipMagic = Buffer.of(0x1f, 0x8b);
+
+function firstBytes(file: string): Buffer {
+  const bytes = Buffer.alloc(gzipMagic.length);
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(file, "r");
+    return bytes.subarray(0, readSync(descriptor, bytes));
+  } catch (cause) {
+    throw cannotBeRead(file, cause);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
