@@ -33,8 +33,8 @@ const variableParents: Readonly<Record<Language, ReadonlySet<string>>> = {
 /**
  * Tokens, name and variables of a function, as the published `extract_token` gives them.
  *
- * tree-sitter weighs the text that it skips over by its bytes, and its WASM build reads UTF-16: where code has syntax errors, the tree
- * differs now and then (in 22 of 2,732 functions of Devign) from that of the published code, which reads UTF-8.
+ * Where code has syntax errors, the tree differs now and then from the published code's: in 18 of Devign's 2,732 functions because tree-sitter
+ * weighs the text that it skips over by its bytes, and its WASM build reads UTF-16; in 4 more because the C++ grammar here is a newer one.
  *
  * @throws UnusableCodeError where the published code raises: no parenthesis, half a surrogate pair, or what Python's `tokenize` refuses
  */

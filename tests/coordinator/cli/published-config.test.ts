@@ -149,36 +149,31 @@ describe("settings of the published code as --config", () => {
   });
 
   test("preprocess-*.yaml, whose keys are those of elibad but for a few", () => {
-    const known = (
-      "task lang data_json_path data_jsonl_path train_txt_path valid_txt_path test_txt_path out labels output_clean_samples " +
-      "only_output_clean_samples clean_sample_ratio clean_sample_data_input_path clean_sample_index_input_path"
-    ).split(" ");
-    const entries = (file: string) => {
-      const config = readConfig(join(folder, file));
-      const found = fromPublished(config, { known, published: publishedKeys.preprocess!, task: undefined });
-      return Object.fromEntries([...found].map(([key, { value }]) => [key, value]));
-    };
-    expect(entries("preprocess-Devign.yaml")).toMatchObject({
+    const { parsed, ignored } = read("preprocess", "preprocess-Devign.yaml");
+    expect(parsed).toMatchObject({
       task: "defect_detection",
-      data_json_path: "Backdoor/dataset/Defect_Detection/Devign/function.json",
+      lang: "cpp",
+      dataJsonPath: "Backdoor/dataset/Defect_Detection/Devign/function.json",
       out: "Backdoor/dataset/Defect_Detection/Devign/preprocessed",
-      only_output_clean_samples: true,
-      clean_sample_ratio: 0.1,
-      clean_sample_data_input_path: "Backdoor/dataset/Defect_Detection/Devign/preprocessed/train.jsonl",
+      onlyOutputCleanSamples: true,
+      cleanSampleRatio: 0.1,
+      cleanSampleDataInputPath: "Backdoor/dataset/Defect_Detection/Devign/preprocessed/train.jsonl",
+      seed: 42,
     });
-    expect(entries("preprocess-BigCloneBench.yaml")).toMatchObject({
+    expect(ignored).toEqual(["tree_sitter_path", "clean_sample_output_dir"]);
+    expect(read("preprocess", "preprocess-BigCloneBench.yaml").parsed).toMatchObject({
       task: "clone_detection",
-      data_jsonl_path: "Backdoor/dataset/Clone_Detection/BigCloneBench/data.jsonl",
-      clean_sample_index_input_path: "Backdoor/dataset/Clone_Detection/BigCloneBench/train.txt",
+      dataJsonlPath: ["Backdoor/dataset/Clone_Detection/BigCloneBench/data.jsonl"],
+      cleanSampleIndexInputPath: "Backdoor/dataset/Clone_Detection/BigCloneBench/train.txt",
     });
-    expect(entries("preprocess-CodeSearchNet.yaml")).toEqual({
+    expect(read("preprocess", "preprocess-CodeSearchNet.yaml", { out: "out" }).parsed).toMatchObject({
       task: "code_search",
       lang: "java",
-      out: null,
-      only_output_clean_samples: false,
-      output_clean_samples: true,
-      clean_sample_ratio: 100,
-      clean_sample_data_input_path: "train.txt",
+      out: "out",
+      onlyOutputCleanSamples: false,
+      outputCleanSamples: true,
+      cleanSampleRatio: 100,
+      cleanSampleDataInputPath: "train.txt",
     });
   });
 
