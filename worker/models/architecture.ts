@@ -25,6 +25,8 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   readonly layouts: readonly LayoutNames[];
   /** Shapes of the network's tensors without the head, by name, in a fixed order; a tied tensor once, under the first of its names. */
   encoderShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
+  /** Further names that a tensor of `encoderShapes` may have in a checkpoint, and its name there. */
+  tiedNames(config: C, prefix: string): Iterable<readonly [string, string]>;
   /** Shapes of tensors that may be there and take no part. */
   unusedShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
   /** Tensors of a checkpoint trained from scratch that the published class holds besides those that take part. */
@@ -43,6 +45,8 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
 
   // Graphs
 
+  /** Whether a second network (a decoder) reads the row too, so that `decoderWords` has a meaning. */
+  readonly twoReaders: boolean;
   /** Name of the table of word vectors. */
   wordTable(layout: Pick<ModelLayout, "prefix">): string;
   /**
@@ -83,6 +87,8 @@ export interface ModelInGraph<C extends ModelConfig = ModelConfig> {
 export interface VectorOptions {
   readonly task: Task;
   readonly dropout?: Dropout;
+  /** Word vectors [B, T, hidden] that the decoder reads (before it shifts them right) in place of the row's own. */
+  readonly decoderWords?: Value;
 }
 
 export interface PaddedOptions extends VectorOptions {

@@ -30,6 +30,8 @@ export interface ModelLayout {
   readonly head?: HeadLayout;
   /** Shape of every tensor that takes part in the computation, by the checkpoint's names, in a fixed order. */
   readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** Further names that the checkpoint has for some of `weights`, with the name there. */
+  readonly tied: ReadonlyMap<string, string>;
   /** Tensors that are there and not used: the pooler, buffers with position ids. */
   readonly unused: readonly string[];
 }
@@ -54,9 +56,11 @@ export function recogniseLayout(
     ...(head === undefined ? [] : headShapes(head, headSizes(config, task, classes))),
   ]);
   for (const [name, shape] of weights) checkTensor(name, shape, tensors.get(name));
+  const tied = new Map([...architecture.tiedNames(config, prefix)].filter(([name]) => tensors.has(name)));
+  for (const [name, first] of tied) checkTensor(name, weights.get(first)!, tensors.get(name));
   const known = new Map(architecture.unusedShapes(config, prefix));
-  const unused = unusedTensors(known, weights, tensors);
-  return { kind, prefix, classes, ...(head === undefined ? {} : { head }), weights, unused };
+  const unused = unusedTensors(known, [weights, tied], tensors);
+  return { kind, prefix, classes, ...(head === undefined ? {} : { head }), weights, tied, unused };
 }
 
 /** Shapes of a whole checkpoint in the wrapped layout, unused tensors included: what a model trained from scratch consists of. */
@@ -131,10 +135,10 @@ function checkTensor(name: string, shape: readonly number[], found: TensorInfo |
 /** Names beyond the model's own: those that the architecture knows, anything else is an error. */
 function unusedTensors(
   known: ReadonlyMap<string, readonly number[]>,
-  weights: ReadonlyMap<string, unknown>,
+  used: readonly ReadonlyMap<string, unknown>[],
   tensors: ReadonlyMap<string, TensorInfo>,
 ): string[] {
-  const extra = [...tensors].filter(([name]) => !weights.has(name));
+  const extra = [...tensors].filter(([name]) => !used.some((names) => names.has(name)));
   for (const [name, { shape, file }] of extra) {
     const expected = known.get(name);
     if (expected === undefined) {

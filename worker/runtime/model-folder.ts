@@ -2,7 +2,6 @@ import { constants } from "node:fs";
 import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
-import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { Digest, Task } from "../../proto/operations.ts";
 import { readManifest } from "../cache/manifest.ts";
 import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
@@ -30,9 +29,6 @@ export interface ModelFolderOptions {
  */
 export async function openModelFolder(checkpoint: Digest, options: ModelFolderOptions): Promise<ModelFolder> {
   const manifest = await readManifest(await options.resolveArtifact(checkpoint), checkpoint);
-  if (manifest.task !== "defect_detection") {
-    throw new OperationFailed(`checkpoint ${checkpoint}: task '${manifest.task}' is not supported yet`);
-  }
   const folder = join(options.programFolder, checkpoint);
   try {
     await mkdir(folder, { recursive: true });
