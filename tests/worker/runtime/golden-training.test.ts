@@ -3,24 +3,10 @@ import type { TensorMap, TrainStepOperation } from "../../../proto/operations.ts
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { loadArrays, loadWeights, relativeDifference } from "../../support/golden.ts";
 import { classifierCells, type OpenCell, openCell } from "../../support/golden-cell.ts";
+import { denseGradient, trains } from "../../support/gradients.ts";
 import { hasShared } from "../../support/shared.ts";
 
 const NAME = "encoder.embeddings.word_embeddings.weight";
-
-/** A gradient with all its rows, whichever way it was sent. */
-function dense(tensors: TensorMap, name: string, shape: readonly number[]): Float32Array {
-  const rows = tensors[`${name}#rows`];
-  if (rows === undefined) return tensors[name]!.data as Float32Array;
-  const columns = shape[1]!;
-  const data = new Float32Array(shape[0]! * columns);
-  for (const [index, row] of rows.data.entries()) {
-    data.set(tensors[name]!.data.subarray(index * columns, (index + 1) * columns), row * columns);
-  }
-  return data;
-}
-
-/** Whether a tensor takes part, and is not a further name of one that does. */
-const trains = (name: string): boolean => !/pooler|embed_tokens|lm_head/.test(name);
 
 /** The cell's first training batch at its initial weights, changed by the test. */
 async function firstStep(
@@ -56,11 +42,11 @@ describe.skipIf(!hasShared).each(classifierCells)("%s", (name) => {
 
     const arrays = await loadArrays("golden", "tiny", name, "arrays.safetensors");
     for (const [weight, { $array }] of Object.entries(cell.golden.training.first_gradients)) {
-      const own = dense(tensors, weight, weights[weight]!.shape);
+      const own = denseGradient(tensors, weight, weights[weight]!.shape);
       expect(relativeDifference(own, arrays.get($array)!.data), weight).toBeLessThan(5e-5);
     }
     const squares = Object.keys(weights).flatMap((weight) =>
-      Array.from(dense(tensors, weight, weights[weight]!.shape), (value) => value * value),
+      Array.from(denseGradient(tensors, weight, weights[weight]!.shape), (value) => value * value),
     );
     const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
     expect(norm / cell.golden.training.steps[0]!.grad_norm).toBeCloseTo(1, 5);
