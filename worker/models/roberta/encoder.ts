@@ -1,11 +1,14 @@
 import {
   add,
+  cast,
+  div,
+  full,
   gelu,
   gemm,
   layerNormalization,
+  lengthOf,
   matMul,
   mul,
-  reduceMean,
   reshape,
   slice,
   softmax,
@@ -74,8 +77,14 @@ export function rowVectors(model: Roberta, embedded: Value, options: EncoderOpti
   }
   if (options.task !== "code_search") return hidden;
   const byRow = reshape(hidden, [batch, length, config.hiddenSize]);
-  if (options.tokenShares === undefined) return reduceMean(byRow, [1]);
-  return reshape(matMul(options.tokenShares, byRow), [-1, config.hiddenSize]);
+  return reshape(meanOfTokens(byRow, options.tokenShares), [-1, config.hiddenSize]);
+}
+
+/** Mean over axis 1 as a product, since onnxruntime reduces one row by other sums than several rows: [B, 1, hidden]. */
+function meanOfTokens(states: Value, tokenShares?: Value): Value {
+  if (tokenShares !== undefined) return matMul(tokenShares, states);
+  const ones = full(states.graph, [1, 1, states.shape[1]!], 1, "float32");
+  return div(matMul(ones, states), cast(lengthOf(states, 1), "float32"));
 }
 
 interface LayerOptions extends EncoderOptions {
