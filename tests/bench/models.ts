@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../../proto/operations.ts";
 import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
-import { wrappedShapes } from "../../worker/models/layout.ts";
+import { scratchTensors } from "../../worker/models/layout.ts";
 import { parseRobertaConfig, type RobertaConfig } from "../../worker/models/roberta/config.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
@@ -112,11 +112,11 @@ const DEVIATION = 0.02;
  * noise array, since drawing 125 million numbers would take longer than the measurement.
  */
 async function writeRandomWeights(path: string, config: RobertaConfig): Promise<void> {
-  const shapes = [...wrappedShapes(config, "defect_detection")];
-  const counts = shapes.map(([, shape]) => shape.reduce((product, dim) => product * dim, 1));
+  const shapes = scratchTensors(config, "defect_detection");
+  const counts = shapes.map(({ shape }) => shape.reduce((product, dim) => product * dim, 1));
   const noise = uniformNoise(Math.max(...counts), DEVIATION * Math.sqrt(3));
   let start = 0;
-  const tensors = shapes.map(([name, shape], k) => {
+  const tensors = shapes.map(({ name, shape }, k) => {
     const count = counts[k]!;
     if (start + count > noise.length) start = 0;
     const window = noise.subarray(start, start + count);

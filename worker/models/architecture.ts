@@ -29,8 +29,10 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   tiedNames(config: C, prefix: string): Iterable<readonly [string, string]>;
   /** Shapes of tensors that may be there and take no part. */
   unusedShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
-  /** Tensors of a checkpoint trained from scratch that the published class holds besides those that take part. */
+  /** The unused tensors that the published class holds all the same: what a checkpoint trained from scratch has besides. */
   extraShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
+  /** How a tensor begins that is trained from scratch, the head's included. */
+  initial(config: C, name: string, shape: readonly number[]): Initial;
   /** Clone detection: each snippet has a vector of its own and the head reads both, or both are read as one row. */
   readonly clones: "joined" | "one row";
   /** Names of the head's tensors. */
@@ -69,6 +71,16 @@ export interface LayoutNames {
   /** A checkpoint with a name that begins so has this layout. */
   readonly sign: string;
 }
+
+/** Values before training: one number, or normal draws around 0. */
+export type Initial =
+  | { readonly kind: "constant"; readonly value: number }
+  | {
+      readonly kind: "normal";
+      readonly deviation: number;
+      /** Row that is 0 all the same: that of padding. */
+      readonly zeroRow?: number;
+    };
 
 export interface LengthLimit {
   readonly tokens: number;

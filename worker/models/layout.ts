@@ -1,5 +1,5 @@
 import type { Task } from "../../proto/operations.ts";
-import type { LayoutNames } from "./architecture.ts";
+import type { Initial, LayoutNames } from "./architecture.ts";
 import { architectureOf } from "./architectures.ts";
 import type { ModelConfig } from "./config.ts";
 import { ModelError } from "./errors.ts";
@@ -63,19 +63,40 @@ export function recogniseLayout(
   return { kind, prefix, classes, ...(head === undefined ? {} : { head }), weights, tied, unused };
 }
 
-/** Shapes of a whole checkpoint in the wrapped layout, unused tensors included: what a model trained from scratch consists of. */
-export function wrappedShapes(config: ModelConfig, task: Task): Map<string, readonly number[]> {
+/** A tensor of a checkpoint that is trained from scratch. */
+export interface ScratchTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly initial: Initial;
+  /** An earlier tensor that this is a further name of. */
+  readonly tiedTo?: string;
+}
+
+/** The tensors of a whole checkpoint in the wrapped layout, unused ones included. */
+export function scratchTensors(config: ModelConfig, task: Task): ScratchTensor[] {
   const architecture = architectureOf(config);
   const { prefix } = architecture.layouts.find(({ kind }) => kind === "wrapped")!;
   const head =
     task === "code_search"
       ? []
       : headShapes(architecture.head("wrapped"), headSizes(config, task, WRAPPED_CLASSES[task]));
-  return new Map([
+  const shapes = new Map<string, readonly number[]>([
     ...architecture.encoderShapes(config, prefix),
     ...architecture.extraShapes(config, prefix),
     ...head,
   ]);
+  const tensorOf = (name: string, shape: readonly number[]): ScratchTensor => ({
+    name,
+    shape,
+    initial: architecture.initial(config, name, shape),
+  });
+  return [
+    ...[...shapes].map(([name, shape]) => tensorOf(name, shape)),
+    ...[...architecture.tiedNames(config, prefix)].map(([name, tiedTo]) => ({
+      ...tensorOf(name, shapes.get(tiedTo)!),
+      tiedTo,
+    })),
+  ];
 }
 
 /** Logits of the published classes. */

@@ -5,6 +5,7 @@ import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest, Task } from "../../proto/operations.ts";
 import { readManifest } from "../cache/manifest.ts";
 import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
+import { checkTiedNames } from "../checkpoint/tied-names.ts";
 import { type DType, encodeOnnx, type Graph } from "../graph/index.ts";
 import { parseConfig } from "../models/config.ts";
 import { recogniseLayout } from "../models/layout.ts";
@@ -54,6 +55,7 @@ async function readModelFolder(folder: string, task: Task): Promise<ModelFolder>
     [...tensors].map(([name, entry]) => [name, { ...entry, file: basename(entry.file) }]),
   );
   const layout = recogniseLayout(config, named, task);
+  await checkTiedNames(tensors, layout.tied);
   const stored = new Map(
     [...layout.weights.keys()].map((name) => {
       const { dtype, shape, file, offset, byteLength } = named.get(name)!;

@@ -4,6 +4,7 @@ import { keyBias, paddedRows, tokenShares } from "../padded.ts";
 import { paddingInside } from "../row-problems.ts";
 import { longestRobertaRow, parseRobertaConfig, type RobertaConfig } from "./config.ts";
 import { embed, embeddingTables, rowVectors } from "./encoder.ts";
+import { initialRoberta } from "./initial.ts";
 import { encoderShapes, poolerShapes, unusedShapes } from "./shapes.ts";
 
 /** RoBERTa: CodeBERT, GraphCodeBERT, UniXcoder. */
@@ -18,6 +19,7 @@ export const roberta: Architecture<RobertaConfig> = {
   unusedShapes,
   tiedNames: () => [],
   extraShapes: poolerShapes,
+  initial: initialRoberta,
   clones: "joined",
   head: () => classifierHead,
 

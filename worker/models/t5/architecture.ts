@@ -4,6 +4,7 @@ import { classifierHead } from "../head.ts";
 import { keyBias, paddedRows, rowEnds } from "../padded.ts";
 import { paddingInside } from "../row-problems.ts";
 import { parseT5Config, type T5Config } from "./config.ts";
+import { initialT5 } from "./initial.ts";
 import { encoderShapes, tiedNames, unusedShapes, wordTable } from "./shapes.ts";
 import { endStates, shiftedRight } from "./stacks.ts";
 
@@ -18,9 +19,8 @@ export const t5: Architecture<T5Config> = {
   encoderShapes,
   unusedShapes,
   tiedNames,
-  extraShapes: function* (config, prefix) {
-    yield* unusedShapes(config, prefix);
-  },
+  extraShapes: unusedShapes,
+  initial: initialT5,
   clones: "joined",
   head: () => classifierHead,
 

@@ -3,6 +3,7 @@ import {
   type CommonConfig,
   checkPadId,
   commonKeys,
+  deviation,
   labelNames,
   must,
   readKeys,
@@ -34,6 +35,8 @@ export interface T5Config extends CommonConfig {
   readonly startId: number;
   /** Whether the output projection, which is not used here, is the table of word vectors. */
   readonly tiedOutput: boolean;
+  /** Multiplies the deviations of weights before training. */
+  readonly initializerFactor: number;
 }
 
 const id = z.number().int().min(0);
@@ -58,6 +61,7 @@ const T5Json = z.object({
   pad_token_id: id.default(0),
   eos_token_id: id.default(1),
   decoder_start_token_id: id.nullish(),
+  initializer_factor: deviation.default(1),
   tie_word_embeddings: z.boolean().default(true),
   is_decoder: must(z.literal(false)),
   is_encoder_decoder: must(z.literal(true)),
@@ -105,6 +109,7 @@ export function parseT5Config(object: Record<string, unknown>, file: string): T5
     endId: json.eos_token_id,
     startId,
     tiedOutput: json.tie_word_embeddings,
+    initializerFactor: json.initializer_factor,
     labels: labelNames(json, file),
   };
 }
