@@ -51,15 +51,15 @@ export function recogniseLayout(
   const { kind, prefix } = layoutNames(architecture.layouts, tensors);
   const head = task === "code_search" ? undefined : architecture.head(kind);
   const classes = head === undefined ? 0 : headClasses(kind, head, { task, config, tensors });
-  const weights = new Map([
-    ...architecture.encoderShapes(config, prefix),
-    ...(head === undefined ? [] : headShapes(head, headSizes(config, task, classes))),
-  ]);
-  for (const [name, shape] of weights) checkTensor(name, shape, tensors.get(name));
+  const encoder = new Map(architecture.encoderShapes(config, prefix));
+  const ofHead = head === undefined ? [] : headShapes(head, headSizes(config, task, classes));
+  for (const [name, shape] of encoder) checkTensor(name, shape, tensors.get(name));
+  for (const [name, shape] of ofHead) checkTensor(name, shape, tensors.get(name), ` for ${task}`);
+  const weights = new Map<string, readonly number[]>([...encoder, ...ofHead]);
   const tied = new Map([...architecture.tiedNames(config, prefix)].filter(([name]) => tensors.has(name)));
   for (const [name, first] of tied) checkTensor(name, weights.get(first)!, tensors.get(name));
   const known = new Map(architecture.unusedShapes(config, prefix));
-  const unused = unusedTensors(known, [weights, tied], tensors);
+  const unused = unusedTensors(known, { used: [weights, tied], tensors, task });
   return { kind, prefix, classes, ...(head === undefined ? {} : { head }), weights, tied, unused };
 }
 
@@ -142,8 +142,14 @@ function headClasses(
   return config.labels.length || (tensors.get(head.outWeight)?.shape[0] ?? 2);
 }
 
-function checkTensor(name: string, shape: readonly number[], found: TensorInfo | undefined): void {
-  const expected = `expected shape [${shape.join(", ")}]`;
+/** `purpose` says in the message what the shape is expected for. */
+function checkTensor(
+  name: string,
+  shape: readonly number[],
+  found: TensorInfo | undefined,
+  purpose = "",
+): void {
+  const expected = `expected shape [${shape.join(", ")}]${purpose}`;
   if (found === undefined) throw new ModelError("weights", name, `${expected}, but there is no such tensor`);
   if (found.shape.length !== shape.length || found.shape.some((dim, axis) => dim !== shape[axis])) {
     throw new ModelError(found.file, name, `${expected}, found [${found.shape.join(", ")}]`);
@@ -156,14 +162,25 @@ function checkTensor(name: string, shape: readonly number[], found: TensorInfo |
 /** Names beyond the model's own: those that the architecture knows, anything else is an error. */
 function unusedTensors(
   known: ReadonlyMap<string, readonly number[]>,
-  used: readonly ReadonlyMap<string, unknown>[],
-  tensors: ReadonlyMap<string, TensorInfo>,
+  {
+    used,
+    tensors,
+    task,
+  }: {
+    readonly used: readonly ReadonlyMap<string, unknown>[];
+    readonly tensors: ReadonlyMap<string, TensorInfo>;
+    readonly task: Task;
+  },
 ): string[] {
   const extra = [...tensors].filter(([name]) => !used.some((names) => names.has(name)));
   for (const [name, { shape, file }] of extra) {
     const expected = known.get(name);
     if (expected === undefined) {
-      throw new ModelError(file, name, `the model has no such tensor (shape [${shape.join(", ")}])`);
+      throw new ModelError(
+        file,
+        name,
+        `a model for ${task} has no such tensor (shape [${shape.join(", ")}])`,
+      );
     }
     if (expected.join() !== shape.join()) {
       const found = `expected shape [${expected.join(", ")}], found [${shape.join(", ")}]`;
