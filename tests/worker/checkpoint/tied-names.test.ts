@@ -1,8 +1,11 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { withTiedNames } from "../../../coordinator/cli/write-model.ts";
 import { initialWeights } from "../../../coordinator/training/initial.ts";
 import { openCheckpoint } from "../../../worker/checkpoint/open-checkpoint.ts";
+import { readTensor } from "../../../worker/checkpoint/read-tensor.ts";
 import { checkTiedNames } from "../../../worker/checkpoint/tied-names.ts";
+import { writeCheckpoint } from "../../../worker/checkpoint/write-checkpoint.ts";
 import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../../worker/checkpoint/write-torch-zip.ts";
 import { parseConfig } from "../../../worker/models/config.ts";
@@ -38,7 +41,7 @@ async function written(
   if (container === "torch") await writeTorchZip(join(folder, "model.bin"), tensors);
   else await writeSafetensors(join(folder, "model.safetensors"), tensors);
   const { tensors: entries } = await openCheckpoint(folder);
-  return { entries, layout: recogniseLayout(config, entries, "defect_detection") };
+  return { folder, entries, layout: recogniseLayout(config, entries, "defect_detection") };
 }
 
 describe("the four names of T5's table of word vectors", () => {
@@ -72,6 +75,29 @@ describe("the four names of T5's table of word vectors", () => {
     );
   });
 });
+
+test.each(["torch", "safetensors"] as const)(
+  "new values go under all names of a %s file that the source has",
+  async (container) => {
+    const { folder, layout } = await written(container);
+    const source = await openCheckpoint(folder);
+    const values = new Float32Array(20 * 8).fill(0.25);
+    const target = tempFolder();
+
+    await writeCheckpoint({
+      source,
+      replaced: withTiedNames({ layout }, new Map([["encoder.shared.weight", values]])),
+      folder: target,
+    });
+
+    const { tensors } = await openCheckpoint(target);
+    expect([...tensors.keys()]).toEqual([...source.tensors.keys()]);
+    for (const name of ["encoder.shared.weight", ...layout.tied.keys()]) {
+      expect(await readTensor(tensors.get(name)!), name).toEqual(values);
+    }
+    await checkTiedNames(tensors, layout.tied);
+  },
+);
 
 test("an output projection that is not tied is a tensor of its own, and not used", () => {
   const untied = { ...config, tiedOutput: false } as typeof config;
