@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Operation, SampleSet, TrainStepOperation } from "../../../proto/operations.ts";
 import { encodeTensors } from "../../../proto/tensors.ts";
-import { loadWeights } from "../../support/golden.ts";
+import { loadWeights, relativeDifference } from "../../support/golden.ts";
 import { openCell, putJson } from "../../support/golden-cell.ts";
 import { trains } from "../../support/gradients.ts";
 import { openSearchCell } from "../../support/search-cell.ts";
@@ -202,5 +202,22 @@ describe.skipIf(!hasShared)("train-step", () => {
     const step = { kind: "train-step", weights, samples: cell.codes, rows: [0], rowWeights: [1] };
 
     await expect(attempt(cell, { ...step, dropout: 0, dropoutSeed: 0, ...changes })).rejects.toThrow(message);
+  });
+});
+
+describe.skipIf(!hasShared)("second snippets", () => {
+  test("are encoded once for all triggers, with the checkpoint's weights for all operations, with other weights for one", async () => {
+    const { executor, checkpoint, samples, folder, golden } = await openCell("clone_detection-codet5");
+    const stored = [...(await loadWeights(folder))].filter(([name]) => trains(name));
+    const weights = await executor.putArtifact(encodeTensors(Object.fromEntries(stored)));
+    const triggers = [golden.trigger.ids, golden.candidates.triggers[0]!, golden.candidates.triggers[1]!];
+    const encode = { kind: "encode", checkpoint, samples, rows: [1, 2], triggers } as const;
+
+    const results = await executor.execute([encode, encode, { ...encode, weights }, { ...encode, weights }]);
+
+    expect(results.map(({ forwards }) => forwards)).toEqual([6 + 2, 6, 6 + 2, 6 + 2]);
+    const [first, ...others] = results.map(({ tensors }) => tensors.features!.data);
+    for (const other of others) expect(relativeDifference(other, first!)).toBeLessThan(1e-6);
+    await executor.close();
   });
 });

@@ -4,6 +4,7 @@ import { joinsSnippets } from "../../models/features.ts";
 import { vectorProgram } from "../../programs/forward.ts";
 import { checkRow, type InputRow, idTensor, type NamedRow, runsOf } from "../rows.ts";
 import type { Session } from "../session.ts";
+import { VectorCache } from "../vector-cache.ts";
 import type { OperationContext } from "./context.ts";
 import { fedKey, fedTo } from "./fed-weights.ts";
 
@@ -61,14 +62,18 @@ export async function secondVectors(
   weights?: TensorMap,
 ): Promise<Encoded> {
   const snippets = rows.map(({ second }) => second!);
-  if (weights !== undefined) return encodeSnippets(snippets, context, weights);
   let [forwards, tokens] = [0, 0];
-  const vectors = await context.snippetVectors(
+  // Other weights are those of one training step: what they give is not kept, and still each snippet is encoded once.
+  const once = new VectorCache(snippets.length);
+  const vectorsOf: OperationContext["snippetVectors"] =
+    weights === undefined ? context.snippetVectors : (keys, compute) => once.get(keys, compute);
+  const vectors = await vectorsOf(
     snippets.map(({ ids }) => digestOf(new Uint8Array(Int32Array.from(ids).buffer))),
     async (missing) => {
       const encoded = await encodeSnippets(
         missing.map((index) => snippets[index]!),
         context,
+        weights,
       );
       ({ forwards, tokens } = encoded);
       return encoded.vectors;
