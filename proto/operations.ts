@@ -62,7 +62,10 @@ export interface GradientOperation {
   readonly rows: readonly number[];
   readonly trigger: readonly number[];
   readonly objective: GradientObjective;
-  /** "encoder": as the published code does for T5, the decoder reads padding in the trigger's place. Absent: every look-up counts. */
+  /**
+   * "encoder": as the published code does for T5, the decoder reads padding in the trigger's place; the same as absent where there is no
+   * decoder. Absent: every look-up counts.
+   */
   readonly reads?: "encoder";
 }
 
@@ -123,7 +126,7 @@ export interface TrainStepOperation {
   readonly weights: Digest;
   readonly samples: Digest;
   readonly rows: readonly number[];
-  /** Per row: what its term of the loss is multiplied with (1 ÷ batch size for a mean). */
+  /** Per row: what its term of the loss is multiplied with (1 ÷ batch size for a mean; 1 for slopes that are those of the whole loss). */
   readonly rowWeights: readonly number[];
   /**
    * Per row, the label index (cross-entropy / BCE with logits), the logits to come near to (squared error, summed over classes), or, in code
@@ -173,7 +176,10 @@ export type TensorMap = Readonly<Record<string, Tensor>>;
 
 export interface OperationResult {
   readonly tensors: TensorMap;
-  /** Forward passes (rows × candidates) and tokens that the operation did. */
+  /**
+   * Forward passes (rows × candidates) and tokens that the operation did; a second snippet counts when it was encoded, and not when its vector
+   * was still there. So unlike the tensors, these depend on what the worker did before.
+   */
   readonly forwards: number;
   readonly tokens: number;
   /** Seconds the device worked on it. */

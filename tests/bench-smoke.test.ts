@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { packageRoot } from "../proto/package-root.ts";
-import { parseConfig } from "../worker/models/config.ts";
+import { parseRobertaConfig } from "../worker/models/roberta/config.ts";
 import { forwardFlop } from "./bench/flop.ts";
 import type { BenchRun } from "./bench/report.ts";
 import { scenarios } from "./bench/scenarios.ts";
@@ -75,7 +75,7 @@ test("the operations of a forward are those of its matrix products, counted by h
   const shape = { hidden_size: 2, num_attention_heads: 1, intermediate_size: 3, vocab_size: 9 };
   const rest = { model_type: "roberta", max_position_embeddings: 9, type_vocab_size: 1 };
   const flop = (layers: number, tokens: number) =>
-    forwardFlop(parseConfig(JSON.stringify({ ...shape, ...rest, num_hidden_layers: layers })), tokens);
+    forwardFlop(parseRobertaConfig({ ...shape, ...rest, num_hidden_layers: layers }, "config.json"), tokens);
   // The last layer, 5 tokens: keys and values 2·(2·5·2·2), query and output 2·(2·2·2), attention 2·(2·5·2), feed-forward 2·(2·2·3).
   const last = 80 + 16 + 40 + 24;
   const head = 8 + 4;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Digest, Executor, Task } from "../../proto/operations.ts";
 import { openCheckpoint } from "../../worker/checkpoint/open-checkpoint.ts";
 import type { Checkpoint } from "../../worker/checkpoint/tensor-entry.ts";
+import { checkTiedNames } from "../../worker/checkpoint/tied-names.ts";
 import { verifyWeights } from "../../worker/checkpoint/verify-weights.ts";
 import { longestRow, type ModelConfig, parseConfig } from "../../worker/models/config.ts";
 import { type ModelLayout, recogniseLayout } from "../../worker/models/layout.ts";
@@ -70,6 +71,7 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
 export async function openWholeModel(options: ModelOptions): Promise<OpenedModel> {
   const opened = await openModel(options);
   await verifyWeights(opened.checkpoint);
+  await checkTiedNames(opened.checkpoint.tensors, opened.layout.tied);
   return opened;
 }
 

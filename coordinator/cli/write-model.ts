@@ -27,14 +27,24 @@ export function copyTokenizer(from: Pick<ModelOptions, "model" | "base">, to: st
 /** `same`: the container, file names and shards of the source. */
 export type CheckpointFormat = "same" | "torch-zip" | "safetensors";
 
+/** New values under every name that the checkpoint has for a tensor. */
+export function withTiedNames(
+  { layout }: Pick<OpenedModel, "layout">,
+  changed: ReadonlyMap<string, Float32Array>,
+): Map<string, Float32Array> {
+  const tied = [...layout.tied].filter(([, first]) => changed.has(first));
+  return new Map([...changed, ...tied.map(([name, first]) => [name, changed.get(first)!] as const)]);
+}
+
 /** Writes a checkpoint with some new weights, its configuration and tokenizer into a folder; names, shapes and dtypes are the source's. */
 export async function writeModel(
   opened: OpenedModel,
   from: Pick<ModelOptions, "model" | "base">,
-  replaced: ReadonlyMap<string, Float32Array>,
+  changed: ReadonlyMap<string, Float32Array>,
   { format, folder }: { readonly format: CheckpointFormat; readonly folder: string },
 ): Promise<void> {
   const { checkpoint } = opened;
+  const replaced = withTiedNames(opened, changed);
   if (format === "same") await writeCheckpoint({ source: checkpoint, replaced, folder });
   else if (format === "safetensors") {
     await writeSafetensors(join(folder, "model.safetensors"), tensorsToWrite(checkpoint, replaced));

@@ -17,26 +17,35 @@ export function normalDraws(rng: Rng): () => number {
   };
 }
 
-/**
- * Random weights of a model that was never trained, as Hugging Face initialises RoBERTa: matrices normal with deviation
- * `range`, biases 0, LayerNorm weights 1, the pad row of the embeddings 0. Position embeddings start at 0, which small models trained
- * from scratch need to learn at all.
- */
+/** Values of a tensor before training: one number, or normal draws, with a row of 0 where there is one. */
+export type InitialValues =
+  | { readonly kind: "constant"; readonly value: number }
+  | { readonly kind: "normal"; readonly deviation: number; readonly zeroRow?: number };
+
+/** Random weights of a model that was never trained, drawn in the order of the tensors; a tied one has the array that it is tied to. */
 export function initialWeights(
-  shapes: ReadonlyMap<string, readonly number[]>,
-  { range, padId, seed }: { readonly range: number; readonly padId: number; readonly seed: number },
+  tensors: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly initial: InitialValues;
+    readonly tiedTo?: string;
+  }[],
+  seed: number,
 ): Map<string, Tensor<Float32Array>> {
   const normal = normalDraws(createRng(seedRng(seed)));
   const weights = new Map<string, Tensor<Float32Array>>();
-  for (const [name, shape] of shapes) {
-    const data = new Float32Array(shape.reduce((product, dim) => product * dim, 1));
-    if (name.endsWith("LayerNorm.weight")) data.fill(1);
-    else if (!name.endsWith("bias") && !name.includes("position_embeddings")) {
-      for (let i = 0; i < data.length; i++) data[i] = range * normal();
+  for (const { name, shape, initial, tiedTo } of tensors) {
+    if (tiedTo !== undefined) {
+      weights.set(name, weights.get(tiedTo)!);
+      continue;
     }
-    if (name.includes("word_embeddings")) {
+    const data = new Float32Array(shape.reduce((product, dim) => product * dim, 1));
+    if (initial.kind === "constant") data.fill(initial.value);
+    else {
+      for (let i = 0; i < data.length; i++) data[i] = initial.deviation * normal();
+      const { zeroRow } = initial;
       const columns = shape[1] ?? 1;
-      data.fill(0, padId * columns, (padId + 1) * columns);
+      if (zeroRow !== undefined) data.fill(0, zeroRow * columns, (zeroRow + 1) * columns);
     }
     weights.set(name, { shape, data });
   }

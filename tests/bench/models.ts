@@ -3,8 +3,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../../proto/operations.ts";
 import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
-import { type ModelConfig, parseConfig } from "../../worker/models/config.ts";
-import { wrappedShapes } from "../../worker/models/layout.ts";
+import { scratchTensors } from "../../worker/models/layout.ts";
+import { parseRobertaConfig, type RobertaConfig } from "../../worker/models/roberta/config.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
@@ -15,7 +15,7 @@ export interface BenchModel {
   /** What it is, for the report. */
   readonly about: string;
   readonly trained: boolean;
-  readonly config: ModelConfig;
+  readonly config: RobertaConfig;
   readonly checkpoint: Digest;
 }
 
@@ -85,12 +85,18 @@ export class BenchModels {
     await mkdir(folder, { recursive: true });
     const json = JSON.stringify({ ...common, ...shape });
     await writeFile(join(folder, "config.json"), json);
-    await writeRandomWeights(join(folder, "model.safetensors"), parseConfig(json));
+    await writeRandomWeights(
+      join(folder, "model.safetensors"),
+      parseRobertaConfig(JSON.parse(json), "config.json"),
+    );
     return this.#put(folder, about, false);
   }
 
   async #put(folder: string, about: string, trained: boolean): Promise<BenchModel> {
-    const config = parseConfig(readFileSync(join(folder, "config.json"), "utf8"));
+    const config = parseRobertaConfig(
+      JSON.parse(readFileSync(join(folder, "config.json"), "utf8")),
+      "config.json",
+    );
     const executor = await this.executor(1);
     const checkpoint = await putCheckpoint(executor, folder, "defect_detection");
     await executor.close();
@@ -105,12 +111,12 @@ const DEVIATION = 0.02;
  * Weights that cost the time of real ones: LayerNorm weights 1, biases 0, the rest uniform noise. Tensors are windows of one
  * noise array, since drawing 125 million numbers would take longer than the measurement.
  */
-async function writeRandomWeights(path: string, config: ModelConfig): Promise<void> {
-  const shapes = [...wrappedShapes(config, "defect_detection")];
-  const counts = shapes.map(([, shape]) => shape.reduce((product, dim) => product * dim, 1));
+async function writeRandomWeights(path: string, config: RobertaConfig): Promise<void> {
+  const shapes = scratchTensors(config, "defect_detection");
+  const counts = shapes.map(({ shape }) => shape.reduce((product, dim) => product * dim, 1));
   const noise = uniformNoise(Math.max(...counts), DEVIATION * Math.sqrt(3));
   let start = 0;
-  const tensors = shapes.map(([name, shape], k) => {
+  const tensors = shapes.map(({ name, shape }, k) => {
     const count = counts[k]!;
     if (start + count > noise.length) start = 0;
     const window = noise.subarray(start, start + count);

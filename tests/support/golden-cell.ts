@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { canonicalJson } from "../../proto/canonical-json.ts";
-import type { Digest, Executor, SampleSet } from "../../proto/operations.ts";
+import type { Digest, Executor, SampleSet, Task, Tensor } from "../../proto/operations.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { readSharedJson, sharedPath } from "./shared.ts";
@@ -15,10 +15,16 @@ interface Forward {
 
 /** The parts of a `golden/tiny` classification cell that the engine's tests read; the golden README explains each. */
 export interface GoldenCell {
-  readonly cell: { readonly block: number; readonly ids: { readonly eos_restored: number } };
+  readonly cell: {
+    readonly task: Task;
+    readonly block: number;
+    readonly ids: { readonly eos_restored: number };
+  };
   readonly inputs: {
     readonly input_ids: readonly (readonly number[])[];
     readonly lengths: readonly number[];
+    /** Clone detection: the second snippet stands behind the padded first one. */
+    readonly lengths_second?: readonly number[];
     readonly labels: readonly number[];
     readonly target_label: number;
   };
@@ -35,6 +41,11 @@ export interface GoldenCell {
       readonly topk_ids: readonly (readonly number[])[];
       readonly topk_values: readonly (readonly number[])[];
     };
+  };
+  /** T5: the decoder reads padding in the trigger's place. */
+  readonly gradient_published?: {
+    readonly samples: readonly number[];
+    readonly embedding: readonly (readonly number[])[];
   };
   readonly candidates: {
     readonly triggers: readonly (readonly number[])[];
@@ -70,22 +81,47 @@ export interface OpenCell {
 export const putJson = (executor: Executor, value: unknown): Promise<Digest> =>
   executor.putArtifact(Buffer.from(canonicalJson(value)));
 
+/** Cells of `golden/tiny` whose architectures and tasks have a label. */
+export const classifierCells = ["defect_detection", "clone_detection"].flatMap((task) =>
+  ["codebert", "unixcoder", "codet5"].map((arch) => `${task}-${arch}`),
+);
+
+/** Loss toward a label from a row's logits: −ln σ(±z) for one logit, else −ln softmax. */
+export function lossToward(logits: readonly number[], label: number): number {
+  const [z] = logits as [number];
+  if (logits.length === 1) return Math.log1p(Math.exp(-Math.abs(z))) + Math.max(label === 1 ? -z : z, 0);
+  const largest = Math.max(...logits);
+  return largest + Math.log(logits.reduce((sum, each) => sum + Math.exp(each - largest), 0)) - logits[label]!;
+}
+
+/** Rows of a tensor [rows, columns]. */
+export function rowsOf({ shape, data }: Tensor): number[][] {
+  const [rows, columns] = shape as [number, number];
+  return Array.from({ length: rows }, (_, row) => [...data.subarray(row * columns, (row + 1) * columns)]);
+}
+
 /** A cell's checkpoint and rows on an executor in this process. */
 export async function openCell(name: string, threads = 1): Promise<OpenCell> {
   const golden = readSharedJson<GoldenCell>("golden", "tiny", name, "case.json");
   const folder = sharedPath("golden", "tiny", name);
   const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads });
+  const { input_ids, lengths, lengths_second } = golden.inputs;
+  const { block } = golden.cell;
+  const second = lengths_second && {
+    secondRows: input_ids.map((row, index) => row.slice(block, block + lengths_second[index]!)),
+  };
   const samples: SampleSet = {
-    rows: golden.inputs.input_ids.map((row, index) => row.slice(0, golden.inputs.lengths[index])),
+    rows: input_ids.map((row, index) => row.slice(0, lengths[index])),
+    ...second,
     insertIndexes: golden.trigger.insert_index,
-    maxLen: golden.cell.block,
+    maxLen: block,
     endId: golden.cell.ids.eos_restored,
   };
   return {
     golden,
     folder,
     executor,
-    checkpoint: await putCheckpoint(executor, folder, "defect_detection"),
+    checkpoint: await putCheckpoint(executor, folder, golden.cell.task),
     samples: await putJson(executor, samples),
   };
 }

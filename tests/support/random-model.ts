@@ -5,23 +5,23 @@ import { packageRoot } from "../../proto/package-root.ts";
 import type { NewTensor } from "../../worker/checkpoint/new-tensor.ts";
 import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../worker/checkpoint/write-torch-zip.ts";
-import { parseConfig } from "../../worker/models/config.ts";
-import { wrappedShapes } from "../../worker/models/layout.ts";
+import { scratchTensors } from "../../worker/models/layout.ts";
+import { parseRobertaConfig } from "../../worker/models/roberta/config.ts";
 import { tempFolder } from "./temp-folder.ts";
 
 /** Data of the demo, which every clone has: functions, tokenizer and configuration. */
 export const demoData = join(packageRoot, "coordinator", "demo", "data");
 
 /** Configuration of the demo's model. */
-export const demoConfig = parseConfig(readFileSync(join(demoData, "config.json"), "utf8"));
+export const demoConfig = parseRobertaConfig(
+  JSON.parse(readFileSync(join(demoData, "config.json"), "utf8")),
+  "config.json",
+);
 
 /** Random weights of the demo's shape under the published class's names, large enough that logits differ. */
 export function randomTensors(): NewTensor[] {
-  const weights = initialWeights(wrappedShapes(demoConfig, "defect_detection"), {
-    range: 0.3,
-    padId: demoConfig.padId,
-    seed: 7,
-  });
+  const config = { ...demoConfig, initializerRange: 0.3 };
+  const weights = initialWeights(scratchTensors(config, "defect_detection"), 7);
   return [...weights].map(([name, tensor]) => ({ name, dtype: "float32", ...tensor }));
 }
 

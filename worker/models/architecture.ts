@@ -25,10 +25,14 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   readonly layouts: readonly LayoutNames[];
   /** Shapes of the network's tensors without the head, by name, in a fixed order; a tied tensor once, under the first of its names. */
   encoderShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
+  /** Further names that a tensor of `encoderShapes` may have in a checkpoint, and its name there. */
+  tiedNames(config: C, prefix: string): Iterable<readonly [string, string]>;
   /** Shapes of tensors that may be there and take no part. */
   unusedShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
-  /** Tensors of a checkpoint trained from scratch that the published class holds besides those that take part. */
+  /** The unused tensors that the published class holds all the same: what a checkpoint trained from scratch has besides. */
   extraShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
+  /** How a tensor begins that is trained from scratch, the head's included. */
+  initial(config: C, name: string, shape: readonly number[]): Initial;
   /** Clone detection: each snippet has a vector of its own and the head reads both, or both are read as one row. */
   readonly clones: "joined" | "one row";
   /** Names of the head's tensors. */
@@ -43,6 +47,8 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
 
   // Graphs
 
+  /** Whether a second network (a decoder) reads the row too, so that `decoderWords` has a meaning. */
+  readonly twoReaders: boolean;
   /** Name of the table of word vectors. */
   wordTable(layout: Pick<ModelLayout, "prefix">): string;
   /**
@@ -66,6 +72,16 @@ export interface LayoutNames {
   readonly sign: string;
 }
 
+/** Values before training: one number, or normal draws around 0. */
+export type Initial =
+  | { readonly kind: "constant"; readonly value: number }
+  | {
+      readonly kind: "normal";
+      readonly deviation: number;
+      /** Row that is 0 all the same: that of padding. */
+      readonly zeroRow?: number;
+    };
+
 export interface LengthLimit {
   readonly tokens: number;
   /** Key and value of the configuration that it follows from. */
@@ -83,6 +99,8 @@ export interface ModelInGraph<C extends ModelConfig = ModelConfig> {
 export interface VectorOptions {
   readonly task: Task;
   readonly dropout?: Dropout;
+  /** Word vectors [B, T, hidden] that the decoder reads (before it shifts them right) in place of the row's own. */
+  readonly decoderWords?: Value;
 }
 
 export interface PaddedOptions extends VectorOptions {

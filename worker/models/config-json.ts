@@ -17,6 +17,8 @@ export interface CommonConfig {
 }
 
 export const size = (most: number) => z.number().int().min(1).max(most);
+/** Deviation, or a factor of deviations, of weights before training. */
+export const deviation = z.number().min(0).max(1_000);
 export const must = <T extends z.ZodType>(schema: T) => schema.optional();
 
 /** Keys that every architecture reads alike. */

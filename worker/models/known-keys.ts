@@ -22,8 +22,6 @@ export const ignoredKeys: ReadonlySet<string> = new Set([
   "classifier_dropout",
   "gradient_checkpointing",
   "hidden_dropout_prob",
-  "initializer_factor",
-  "initializer_range",
   "label2id",
   "layerdrop",
   // shape of the library's answer

@@ -1,5 +1,5 @@
 import type { Task } from "../../proto/operations.ts";
-import type { LayoutNames } from "./architecture.ts";
+import type { Initial, LayoutNames } from "./architecture.ts";
 import { architectureOf } from "./architectures.ts";
 import type { ModelConfig } from "./config.ts";
 import { ModelError } from "./errors.ts";
@@ -30,6 +30,8 @@ export interface ModelLayout {
   readonly head?: HeadLayout;
   /** Shape of every tensor that takes part in the computation, by the checkpoint's names, in a fixed order. */
   readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** Further names that the checkpoint has for some of `weights`, with the name there. */
+  readonly tied: ReadonlyMap<string, string>;
   /** Tensors that are there and not used: the pooler, buffers with position ids. */
   readonly unused: readonly string[];
 }
@@ -49,29 +51,52 @@ export function recogniseLayout(
   const { kind, prefix } = layoutNames(architecture.layouts, tensors);
   const head = task === "code_search" ? undefined : architecture.head(kind);
   const classes = head === undefined ? 0 : headClasses(kind, head, { task, config, tensors });
-  const weights = new Map([
-    ...architecture.encoderShapes(config, prefix),
-    ...(head === undefined ? [] : headShapes(head, headSizes(config, task, classes))),
-  ]);
-  for (const [name, shape] of weights) checkTensor(name, shape, tensors.get(name));
+  const encoder = new Map(architecture.encoderShapes(config, prefix));
+  const ofHead = head === undefined ? [] : headShapes(head, headSizes(config, task, classes));
+  for (const [name, shape] of encoder) checkTensor(name, shape, tensors.get(name));
+  for (const [name, shape] of ofHead) checkTensor(name, shape, tensors.get(name), ` for ${task}`);
+  const weights = new Map<string, readonly number[]>([...encoder, ...ofHead]);
+  const tied = new Map([...architecture.tiedNames(config, prefix)].filter(([name]) => tensors.has(name)));
+  for (const [name, first] of tied) checkTensor(name, weights.get(first)!, tensors.get(name));
   const known = new Map(architecture.unusedShapes(config, prefix));
-  const unused = unusedTensors(known, weights, tensors);
-  return { kind, prefix, classes, ...(head === undefined ? {} : { head }), weights, unused };
+  const unused = unusedTensors(known, { used: [weights, tied], tensors, task });
+  return { kind, prefix, classes, ...(head === undefined ? {} : { head }), weights, tied, unused };
 }
 
-/** Shapes of a whole checkpoint in the wrapped layout, unused tensors included: what a model trained from scratch consists of. */
-export function wrappedShapes(config: ModelConfig, task: Task): Map<string, readonly number[]> {
+/** A tensor of a checkpoint that is trained from scratch. */
+export interface ScratchTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly initial: Initial;
+  /** An earlier tensor that this is a further name of. */
+  readonly tiedTo?: string;
+}
+
+/** The tensors of a whole checkpoint in the wrapped layout, unused ones included. */
+export function scratchTensors(config: ModelConfig, task: Task): ScratchTensor[] {
   const architecture = architectureOf(config);
   const { prefix } = architecture.layouts.find(({ kind }) => kind === "wrapped")!;
   const head =
     task === "code_search"
       ? []
       : headShapes(architecture.head("wrapped"), headSizes(config, task, WRAPPED_CLASSES[task]));
-  return new Map([
+  const shapes = new Map<string, readonly number[]>([
     ...architecture.encoderShapes(config, prefix),
     ...architecture.extraShapes(config, prefix),
     ...head,
   ]);
+  const tensorOf = (name: string, shape: readonly number[]): ScratchTensor => ({
+    name,
+    shape,
+    initial: architecture.initial(config, name, shape),
+  });
+  return [
+    ...[...shapes].map(([name, shape]) => tensorOf(name, shape)),
+    ...[...architecture.tiedNames(config, prefix)].map(([name, tiedTo]) => ({
+      ...tensorOf(name, shapes.get(tiedTo)!),
+      tiedTo,
+    })),
+  ];
 }
 
 /** Logits of the published classes. */
@@ -117,8 +142,14 @@ function headClasses(
   return config.labels.length || (tensors.get(head.outWeight)?.shape[0] ?? 2);
 }
 
-function checkTensor(name: string, shape: readonly number[], found: TensorInfo | undefined): void {
-  const expected = `expected shape [${shape.join(", ")}]`;
+/** `purpose` says in the message what the shape is expected for. */
+function checkTensor(
+  name: string,
+  shape: readonly number[],
+  found: TensorInfo | undefined,
+  purpose = "",
+): void {
+  const expected = `expected shape [${shape.join(", ")}]${purpose}`;
   if (found === undefined) throw new ModelError("weights", name, `${expected}, but there is no such tensor`);
   if (found.shape.length !== shape.length || found.shape.some((dim, axis) => dim !== shape[axis])) {
     throw new ModelError(found.file, name, `${expected}, found [${found.shape.join(", ")}]`);
@@ -131,14 +162,25 @@ function checkTensor(name: string, shape: readonly number[], found: TensorInfo |
 /** Names beyond the model's own: those that the architecture knows, anything else is an error. */
 function unusedTensors(
   known: ReadonlyMap<string, readonly number[]>,
-  weights: ReadonlyMap<string, unknown>,
-  tensors: ReadonlyMap<string, TensorInfo>,
+  {
+    used,
+    tensors,
+    task,
+  }: {
+    readonly used: readonly ReadonlyMap<string, unknown>[];
+    readonly tensors: ReadonlyMap<string, TensorInfo>;
+    readonly task: Task;
+  },
 ): string[] {
-  const extra = [...tensors].filter(([name]) => !weights.has(name));
+  const extra = [...tensors].filter(([name]) => !used.some((names) => names.has(name)));
   for (const [name, { shape, file }] of extra) {
     const expected = known.get(name);
     if (expected === undefined) {
-      throw new ModelError(file, name, `the model has no such tensor (shape [${shape.join(", ")}])`);
+      throw new ModelError(
+        file,
+        name,
+        `a model for ${task} has no such tensor (shape [${shape.join(", ")}])`,
+      );
     }
     if (expected.join() !== shape.join()) {
       const found = `expected shape [${expected.join(", ")}], found [${shape.join(", ")}]`;

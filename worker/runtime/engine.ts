@@ -1,6 +1,5 @@
 import { rm } from "node:fs/promises";
 import type { DeviceClass } from "../../proto/messages.ts";
-import { OperationFailed } from "../../proto/operation-failed.ts";
 import type {
   Digest,
   Operation,
@@ -17,8 +16,11 @@ import type { Done, OperationContext } from "./operations/context.ts";
 import { encode, predict, score } from "./operations/forward.ts";
 import { gradient } from "./operations/gradient.ts";
 import { rank } from "./operations/rank.ts";
+import { scorePairs } from "./operations/score-pairs.ts";
 import { trainStep } from "./operations/train-step.ts";
+import { checkSnippets } from "./rows.ts";
 import { createSession, type Session } from "./session.ts";
+import { VectorCache } from "./vector-cache.ts";
 
 export interface EngineOptions {
   readonly resolveArtifact: ResolveArtifact;
@@ -34,6 +36,9 @@ export interface EngineOptions {
   readonly tokensPerRun?: number;
   readonly log?: (message: string) => void;
 }
+
+/** Second snippets of clone detection whose vectors are kept: some 12 MB for models of base size. */
+const SNIPPET_VECTORS = 4_096;
 
 /** Bigger runs are no faster, and need more memory. */
 const TOKENS_PER_RUN = 2_048;
@@ -51,6 +56,9 @@ export class Engine {
   readonly #vocabularies = new Lru<Vocabulary>(4);
   /** Training asks for the same weights once per micro-batch, and never for older ones. */
   readonly #weights = new Lru<TensorMap>(1);
+  /** Codes and queries of a step in code search. */
+  readonly #vectors = new Lru<TensorMap>(4);
+  readonly #snippetVectors = new VectorCache(SNIPPET_VECTORS);
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: EngineOptions) {
@@ -95,9 +103,19 @@ export class Engine {
         this.#sessions.get(`${folder} ${purpose}`, async () =>
           createSession(await writeProgram(build(model), folder), { threads, packWeights }),
         ),
-      samples: (digest) => this.#samples.get(digest, () => readSampleSet(resolveArtifact, digest)),
+      samples: async (digest) => {
+        const set = await this.#samples.get(digest, () => readSampleSet(resolveArtifact, digest));
+        checkSnippets(set, digest, model.task);
+        return set;
+      },
       vocabulary: (digest) => this.#vocabularies.get(digest, () => readVocabulary(resolveArtifact, digest)),
       weights: (digest) => this.#weights.get(digest, () => readWeights(resolveArtifact, digest)),
+      vectors: (digest) => this.#vectors.get(digest, () => readWeights(resolveArtifact, digest)),
+      snippetVectors: (keys, compute) =>
+        this.#snippetVectors.get(
+          keys.map((key) => `${checkpoint} ${key}`),
+          compute,
+        ),
     };
   }
 }
@@ -113,7 +131,7 @@ function execute(operation: Operation, context: OperationContext): Promise<Done>
     case "encode":
       return encode(operation, context);
     case "score-pairs":
-      throw new OperationFailed(`no program for '${operation.kind}'`);
+      return scorePairs(operation, context);
     case "predict":
       return predict(operation, context);
     case "train-step":

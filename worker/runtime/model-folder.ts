@@ -2,10 +2,10 @@ import { constants } from "node:fs";
 import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
-import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { Digest, Task } from "../../proto/operations.ts";
 import { readManifest } from "../cache/manifest.ts";
 import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
+import { checkTiedNames } from "../checkpoint/tied-names.ts";
 import { type DType, encodeOnnx, type Graph } from "../graph/index.ts";
 import { parseConfig } from "../models/config.ts";
 import { recogniseLayout } from "../models/layout.ts";
@@ -30,9 +30,6 @@ export interface ModelFolderOptions {
  */
 export async function openModelFolder(checkpoint: Digest, options: ModelFolderOptions): Promise<ModelFolder> {
   const manifest = await readManifest(await options.resolveArtifact(checkpoint), checkpoint);
-  if (manifest.task !== "defect_detection") {
-    throw new OperationFailed(`checkpoint ${checkpoint}: task '${manifest.task}' is not supported yet`);
-  }
   const folder = join(options.programFolder, checkpoint);
   try {
     await mkdir(folder, { recursive: true });
@@ -58,6 +55,7 @@ async function readModelFolder(folder: string, task: Task): Promise<ModelFolder>
     [...tensors].map(([name, entry]) => [name, { ...entry, file: basename(entry.file) }]),
   );
   const layout = recogniseLayout(config, named, task);
+  await checkTiedNames(tensors, layout.tied);
   const stored = new Map(
     [...layout.weights.keys()].map((name) => {
       const { dtype, shape, file, offset, byteLength } = named.get(name)!;

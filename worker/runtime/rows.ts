@@ -1,5 +1,5 @@
 import { OperationFailed } from "../../proto/operation-failed.ts";
-import type { SampleSet, Tensor } from "../../proto/operations.ts";
+import type { Digest, SampleSet, Task, Tensor } from "../../proto/operations.ts";
 import { slots, stamp } from "../../proto/stamping.ts";
 import { architectureOf } from "../models/architectures.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -10,20 +10,46 @@ export interface NamedRow {
   readonly ids: readonly number[];
 }
 
+/** A row as a model reads it: in clone detection with a second snippet. */
+export interface InputRow extends NamedRow {
+  readonly second?: NamedRow;
+}
+
+/** Throws OperationFailed where a task reads pairs and a sample set has none, or the other way round. */
+export function checkSnippets({ secondRows }: SampleSet, digest: Digest, task: Task): void {
+  if ((secondRows !== undefined) === (task === "clone_detection")) return;
+  const found = secondRows === undefined ? "has no second snippets" : "has second snippets";
+  throw new OperationFailed(`sample set ${digest} ${found}, and the model's task is ${task}`);
+}
+
 /** Row of a sample set as it is. */
-export function sampleRow(samples: SampleSet, row: number): NamedRow {
-  const ids = samples.rows[row];
+export function sampleRow({ rows, secondRows }: SampleSet, row: number): InputRow {
+  const ids = rows[row];
   if (ids === undefined) {
-    throw new OperationFailed(`row ${row} is not in a sample set of ${samples.rows.length} rows`);
+    throw new OperationFailed(`row ${row} is not in a sample set of ${rows.length} rows`);
   }
-  return { name: `row ${row}`, ids };
+  const second = secondRows && { second: { name: `second snippet of row ${row}`, ids: secondRows[row]! } };
+  return { name: `row ${row}`, ids, ...second };
 }
 
 /** Row of a sample set with a trigger at its insert index; an empty trigger leaves it as it is. */
-export function stampedRow(samples: SampleSet, row: number, trigger: readonly number[]): NamedRow {
-  const { name, ids } = sampleRow(samples, row);
-  if (trigger.length === 0) return { name, ids };
-  return { name: `${name} with its trigger`, ids: stamp(ids, trigger, insertIndex(samples, row), samples) };
+export function stampedRow(samples: SampleSet, row: number, trigger: readonly number[]): InputRow {
+  const clean = sampleRow(samples, row);
+  if (trigger.length === 0) return clean;
+  const ids = stamp(clean.ids, trigger, insertIndex(samples, row), samples);
+  return { ...clean, name: `${clean.name} with its trigger`, ids };
+}
+
+/** Triggers of a tile; OperationFailed where there are none, or their lengths differ. */
+export function checkedTriggers<T extends readonly number[]>(
+  what: string,
+  triggers: readonly T[],
+): readonly T[] {
+  if (triggers.length === 0) throw new OperationFailed(`${what}: no triggers`);
+  const { length } = triggers[0]!;
+  const odd = triggers.find((trigger) => trigger.length !== length);
+  if (odd === undefined) return triggers;
+  throw new OperationFailed(`${what}: triggers of ${length} and of ${odd.length} tokens in one tile`);
 }
 
 /** Column of each trigger token in the stamped row; −1 where it was cut. */

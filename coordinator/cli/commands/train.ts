@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Tensor } from "../../../proto/operations.ts";
@@ -6,7 +6,7 @@ import { writeCheckpoint } from "../../../worker/checkpoint/write-checkpoint.ts"
 import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../../worker/checkpoint/write-torch-zip.ts";
 import { parseConfig } from "../../../worker/models/config.ts";
-import { wrappedShapes } from "../../../worker/models/layout.ts";
+import { scratchTensors } from "../../../worker/models/layout.ts";
 import { codeText, readDefectRows } from "../../data/samples.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { initialWeights } from "../../training/initial.ts";
@@ -42,7 +42,7 @@ import {
 } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { trainableWeights } from "../trainable-weights.ts";
-import { copyTokenizer } from "../write-model.ts";
+import { copyTokenizer, withTiedNames } from "../write-model.ts";
 
 const options = {
   ...grouped("Model and samples", {
@@ -172,7 +172,11 @@ training.json into --out. Gradients are summed in index order: the same seed giv
         seconds: (performance.now() - started) / 1000,
       };
       await writeFolderWhole(given.out, async (aside) => {
-        await writeCheckpoint({ source: opened.checkpoint, replaced: trained.weights, folder: aside });
+        await writeCheckpoint({
+          source: opened.checkpoint,
+          replaced: withTiedNames(opened, trained.weights),
+          folder: aside,
+        });
         copyFileSync(opened.configFile, join(aside, "config.json"));
         copyTokenizer({ ...given, model }, aside);
         writeFileSync(join(aside, "training.json"), `${JSON.stringify(report, null, 2)}\n`);
@@ -226,13 +230,7 @@ function labelledIds(file: string, labels: number, tokenizer: Tokenizer, maxLen:
 /** A checkpoint folder with random weights in the wrapped layout, and the tensors that the published class expects besides. */
 async function writeInitial(given: TrainOptions, configFile: string, folder: string): Promise<string> {
   const config = parseConfig(readInputFile("", configFile), configFile);
-  const range = (JSON.parse(readFileSync(configFile, "utf8")) as { initializer_range?: number })
-    .initializer_range;
-  const weights = initialWeights(wrappedShapes(config, given.task), {
-    range: range ?? 0.02,
-    padId: config.padId,
-    seed: given.seed,
-  });
+  const weights = initialWeights(scratchTensors(config, given.task), given.seed);
   const tensors = [...weights].map(([name, { shape, data }]: [string, Tensor<Float32Array>]) => ({
     name,
     dtype: "float32" as const,

@@ -6,9 +6,12 @@ import { meanOf } from "../../../coordinator/training/objective.ts";
 import { putSamples } from "../../../coordinator/training/sample-artifact.ts";
 import { learningRateAt } from "../../../coordinator/training/schedule.ts";
 import { Trainer } from "../../../coordinator/training/trainer.ts";
+import type { Task } from "../../../proto/operations.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
 import { loadWeights } from "../../support/golden.ts";
+import { classifierCells } from "../../support/golden-cell.ts";
+import { trains } from "../../support/gradients.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
 
 interface Digest {
@@ -18,8 +21,13 @@ interface Digest {
 }
 
 interface Case {
-  readonly cell: { readonly block: number };
-  readonly inputs: { readonly input_ids: number[][]; readonly lengths: number[]; readonly labels: number[] };
+  readonly cell: { readonly block: number; readonly task: Task };
+  readonly inputs: {
+    readonly input_ids: number[][];
+    readonly lengths: number[];
+    readonly lengths_second?: number[];
+    readonly labels: number[];
+  };
   readonly training: {
     readonly learning_rate: number;
     readonly weight_decay: number;
@@ -50,15 +58,19 @@ afterEach(async () => {
 async function trainerOf(cell: string, microBatch: number) {
   const golden = readSharedJson<Case>("golden", "tiny", cell, "case.json");
   const home = sharedPath("golden", "tiny", cell);
-  const weights = await loadWeights(home);
-  for (const name of golden.training.never_updated) weights.delete(name);
-  const { input_ids, lengths } = golden.inputs;
+  const weights = new Map([...(await loadWeights(home))].filter(([name]) => trains(name)));
+  const { input_ids, lengths, lengths_second } = golden.inputs;
+  const { block, task } = golden.cell;
+  const second = lengths_second && {
+    secondRows: input_ids.map((row, k) => row.slice(block, block + lengths_second[k]!)),
+  };
   const samples = await putSamples(executor, {
     rows: input_ids.map((row, k) => row.slice(0, lengths[k])),
-    maxLen: golden.cell.block,
+    ...second,
+    maxLen: block,
     endId: 2,
   });
-  const checkpoint = await putCheckpoint(executor, home, "defect_detection");
+  const checkpoint = await putCheckpoint(executor, home, task);
   const trainer = new Trainer(executor, checkpoint, samples, weights, {
     optimiser: { weightDecay: golden.training.weight_decay },
     maxGradNorm: 1,
@@ -75,36 +87,33 @@ const l2 = (values: Float32Array, minus?: ArrayLike<number>): number =>
   Math.sqrt(values.reduce((sum, value, k) => sum + (value - (minus?.[k] ?? 0)) ** 2, 0));
 
 describe.skipIf(!hasShared)("training of all weights equals PyTorch's", () => {
-  test.each(["defect_detection-codebert", "defect_detection-unixcoder"])(
-    "%s: three recorded steps",
-    async (cell) => {
-      const { golden, weights, trainer, batchOf } = await trainerOf(cell, 8);
-      const { learning_rate: rate, total_steps: total } = golden.training;
-      for (const [step, recorded] of golden.training.steps.entries()) {
-        expect(learningRateAt(step, total, rate, 0.1)).toBeCloseTo(recorded.learning_rate, 12);
-        const { loss, gradNorm } = await trainer.step(batchOf(recorded.samples), recorded.learning_rate);
-        expect(Math.abs(loss / recorded.loss - 1)).toBeLessThan(2e-4);
-        expect(Math.abs(gradNorm / recorded.grad_norm - 1)).toBeLessThan(2e-4);
-        const now = trainer.weights();
-        for (const [name, digest] of Object.entries(recorded.digests)) {
-          const values = now.get(name);
-          if (values === undefined) {
-            expect(golden.training.never_updated).toContain(name);
-            expect(digest.change_l2).toBe(0);
-            continue;
-          }
-          const sum = values.reduce((total, value) => total + value, 0);
-          expect(Math.abs(l2(values) - digest.l2), name).toBeLessThan(1e-6 * digest.l2 + 1e-12);
-          expect(Math.abs(sum - digest.sum), name).toBeLessThan(2e-6 * digest.l2 + 1e-12);
-          const change = l2(values, weights.get(name)!.data);
-          expect(Math.abs(change - digest.change_l2), name).toBeLessThanOrEqual(
-            2e-2 * digest.change_l2 + 1e-12,
-          );
+  test.each(classifierCells)("%s: three recorded steps", async (cell) => {
+    const { golden, weights, trainer, batchOf } = await trainerOf(cell, 8);
+    const { learning_rate: rate, total_steps: total } = golden.training;
+    for (const [step, recorded] of golden.training.steps.entries()) {
+      expect(learningRateAt(step, total, rate, 0.1)).toBeCloseTo(recorded.learning_rate, 12);
+      const { loss, gradNorm } = await trainer.step(batchOf(recorded.samples), recorded.learning_rate);
+      expect(Math.abs(loss / recorded.loss - 1)).toBeLessThan(2e-4);
+      expect(Math.abs(gradNorm / recorded.grad_norm - 1)).toBeLessThan(2e-4);
+      const now = trainer.weights();
+      for (const [name, digest] of Object.entries(recorded.digests)) {
+        const values = now.get(name);
+        if (values === undefined) {
+          expect(golden.training.never_updated).toContain(name);
+          expect(digest.change_l2).toBe(0);
+          continue;
         }
+        const sum = values.reduce((total, value) => total + value, 0);
+        expect(Math.abs(l2(values) - digest.l2), name).toBeLessThan(1e-6 * digest.l2 + 1e-12);
+        expect(Math.abs(sum - digest.sum), name).toBeLessThan(2e-6 * digest.l2 + 1e-12);
+        const change = l2(values, weights.get(name)!.data);
+        expect(Math.abs(change - digest.change_l2), name).toBeLessThanOrEqual(
+          2e-2 * digest.change_l2 + 1e-12,
+        );
       }
-      await trainer.close();
-    },
-  );
+    }
+    await trainer.close();
+  });
 
   test("a batch that is split into micro-batches gives the same gradients", async () => {
     const { trainer, batchOf } = await trainerOf("defect_detection-codebert", 8);

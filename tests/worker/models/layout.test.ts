@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type ModelConfig, parseConfig } from "../../../worker/models/config.ts";
-import { recogniseLayout, type TensorInfo } from "../../../worker/models/layout.ts";
+import { recogniseLayout, scratchTensors, type TensorInfo } from "../../../worker/models/layout.ts";
 
 const recognise = (config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>) =>
   recogniseLayout(config, tensors, "defect_detection");
@@ -80,12 +80,12 @@ test.each([
   [
     "of another model",
     { "encoder.x": [2] },
-    "model.bin: encoder.x: the model has no such tensor (shape [2])",
+    "model.bin: encoder.x: a model for defect_detection has no such tensor (shape [2])",
   ],
   [
     "of another head",
     { "classifier.out_proj.weight": [2, 4] },
-    "classifier.out_proj.weight: expected shape [1, 4], found [2, 4]",
+    "classifier.out_proj.weight: expected shape [1, 4] for defect_detection, found [2, 4]",
   ],
 ])("a tensor that is %s is refused by name and shape", (_what, changes, message) => {
   expect(() => recognise(config(), checkpoint("encoder.", 1, changes))).toThrow(message);
@@ -102,4 +102,69 @@ test("a checkpoint with neither layout's names is refused with some of its names
   const tensors = new Map([["shared.weight", { dtype: "float32", shape: [1], file: "model.bin" }]]);
 
   expect(() => recognise(config(), tensors)).toThrow("found shared.weight");
+});
+
+describe("a task's head", () => {
+  const clones = (changes = {}) =>
+    checkpoint("encoder.", 2, { "classifier.dense.weight": [4, 8], ...changes });
+  const headless = () =>
+    new Map([...checkpoint("encoder.", 1)].filter(([name]) => !name.startsWith("classifier.")));
+
+  test("of clone detection reads the vectors of two snippets and has two logits", () => {
+    const layout = recogniseLayout(config(), clones(), "clone_detection");
+
+    expect(layout.classes).toBe(2);
+    expect(layout.weights.get("classifier.dense.weight")).toEqual([4, 8]);
+  });
+
+  test("is absent in code search", () => {
+    const layout = recogniseLayout(config(), headless(), "code_search");
+
+    expect(layout).toMatchObject({ classes: 0, unused: [] });
+    expect(layout.head).toBeUndefined();
+    expect(layout.weights.size).toBe(21);
+  });
+
+  test.each([
+    ["clone_detection", checkpoint("encoder.", 1), "expected shape [4, 8] for clone_detection, found [4, 4]"],
+    ["defect_detection", clones(), "expected shape [4, 4] for defect_detection, found [4, 8]"],
+    [
+      "defect_detection",
+      headless(),
+      "classifier.dense.weight: expected shape [4, 4] for defect_detection, but there is no such tensor",
+    ],
+    [
+      "code_search",
+      clones(),
+      "model.bin: classifier.dense.weight: a model for code_search has no such tensor (shape [4, 8])",
+    ],
+  ] as const)("of another task is refused: %s", (task, tensors, message) => {
+    expect(() => recogniseLayout(config(), tensors, task)).toThrow(message);
+  });
+
+  test("of another architecture is refused by what its names are expected to begin with", () => {
+    const t5 = parseConfig(
+      JSON.stringify({
+        model_type: "t5",
+        d_model: 4,
+        d_kv: 2,
+        d_ff: 8,
+        num_layers: 1,
+        num_heads: 2,
+        vocab_size: 10,
+      }),
+    );
+
+    expect(() => recognise(t5, checkpoint("encoder.", 1))).toThrow(
+      "tensor names: expected encoder.shared.…; found encoder.embeddings.word_embeddings.weight",
+    );
+    const ofT5 = new Map(
+      scratchTensors(t5, "defect_detection").map(({ name, shape }) => [
+        name,
+        { dtype: "float32", shape, file: "model.bin" },
+      ]),
+    );
+    expect(() => recognise(config(), ofT5)).toThrow("found encoder.shared.weight");
+    expect(recognise(t5, ofT5)).toMatchObject({ kind: "wrapped", classes: 1 });
+  });
 });

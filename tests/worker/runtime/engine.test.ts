@@ -203,14 +203,14 @@ describe.skipIf(!hasShared)("the engine", () => {
     const model = join(folder, "model");
     await mkdir(model);
     await cp(sharedPath("golden", "tiny", CELL, "model.bin"), join(model, "model.bin"));
-    await writeFile(join(model, "config.json"), canonicalJson({ model_type: "t5" }));
+    await writeFile(join(model, "config.json"), canonicalJson({ model_type: "bert" }));
     const executor = await createLocalExecutor({ folder: join(folder, "executor"), threads: 1 });
     const checkpoint = await putCheckpoint(executor, model, "defect_detection");
     const samples = await putJson(executor, clean);
 
     const failure = executor.execute([{ kind: "predict", checkpoint, samples, rows: [0] }]);
 
-    await expect(failure).rejects.toThrow("config.json: model_type: 't5' is not supported yet");
+    await expect(failure).rejects.toThrow("config.json: model_type: 'bert' is not supported yet");
     expect(existsSync(join(folder, "executor", "programs", checkpoint))).toBe(false);
     await executor.close();
   });

@@ -2,22 +2,11 @@ import { describe, expect, test } from "vitest";
 import type { TensorMap, TrainStepOperation } from "../../../proto/operations.ts";
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { loadArrays, loadWeights, relativeDifference } from "../../support/golden.ts";
-import { type OpenCell, openCell } from "../../support/golden-cell.ts";
+import { classifierCells, type OpenCell, openCell } from "../../support/golden-cell.ts";
+import { denseGradient, trains } from "../../support/gradients.ts";
 import { hasShared } from "../../support/shared.ts";
 
 const NAME = "encoder.embeddings.word_embeddings.weight";
-
-/** A gradient with all its rows, whichever way it was sent. */
-function dense(tensors: TensorMap, name: string, shape: readonly number[]): Float32Array {
-  const rows = tensors[`${name}#rows`];
-  if (rows === undefined) return tensors[name]!.data as Float32Array;
-  const columns = shape[1]!;
-  const data = new Float32Array(shape[0]! * columns);
-  for (const [index, row] of rows.data.entries()) {
-    data.set(tensors[name]!.data.subarray(index * columns, (index + 1) * columns), row * columns);
-  }
-  return data;
-}
 
 /** The cell's first training batch at its initial weights, changed by the test. */
 async function firstStep(
@@ -26,7 +15,7 @@ async function firstStep(
   keep = (_name: string) => true,
 ) {
   const { golden, folder, executor, checkpoint, samples } = cell;
-  const stored = [...(await loadWeights(folder))].filter(([name]) => !name.includes("pooler") && keep(name));
+  const stored = [...(await loadWeights(folder))].filter(([name]) => trains(name) && keep(name));
   const weights = Object.fromEntries(stored);
   const rows = golden.training.steps[0]!.samples;
   const [result] = await executor.execute([
@@ -46,27 +35,24 @@ async function firstStep(
   return { weights, tensors: result!.tensors };
 }
 
-describe.skipIf(!hasShared).each(["defect_detection-codebert", "defect_detection-unixcoder"])(
-  "%s",
-  (name) => {
-    test("gradients of the first training step are PyTorch's, and so is their norm", async () => {
-      const cell = await openCell(name);
-      const { weights, tensors } = await firstStep(cell);
+describe.skipIf(!hasShared).each(classifierCells)("%s", (name) => {
+  test("gradients of the first training step are PyTorch's, and so is their norm", async () => {
+    const cell = await openCell(name);
+    const { weights, tensors } = await firstStep(cell);
 
-      const arrays = await loadArrays("golden", "tiny", name, "arrays.safetensors");
-      for (const [weight, { $array }] of Object.entries(cell.golden.training.first_gradients)) {
-        const own = dense(tensors, weight, weights[weight]!.shape);
-        expect(relativeDifference(own, arrays.get($array)!.data), weight).toBeLessThan(5e-5);
-      }
-      const squares = Object.keys(weights).flatMap((weight) =>
-        Array.from(dense(tensors, weight, weights[weight]!.shape), (value) => value * value),
-      );
-      const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
-      expect(norm / cell.golden.training.steps[0]!.grad_norm).toBeCloseTo(1, 5);
-      await cell.executor.close();
-    });
-  },
-);
+    const arrays = await loadArrays("golden", "tiny", name, "arrays.safetensors");
+    for (const [weight, { $array }] of Object.entries(cell.golden.training.first_gradients)) {
+      const own = denseGradient(tensors, weight, weights[weight]!.shape);
+      expect(relativeDifference(own, arrays.get($array)!.data), weight).toBeLessThan(5e-5);
+    }
+    const squares = Object.keys(weights).flatMap((weight) =>
+      Array.from(denseGradient(tensors, weight, weights[weight]!.shape), (value) => value * value),
+    );
+    const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
+    expect(norm / cell.golden.training.steps[0]!.grad_norm).toBeCloseTo(1, 5);
+    await cell.executor.close();
+  });
+});
 
 describe.skipIf(!hasShared)("train-step", () => {
   test("leaves rows that are all zero out of a table's gradient, and padding's row always", async () => {
@@ -130,7 +116,7 @@ describe.skipIf(!hasShared)("train-step", () => {
   test("predict with the weights of an artifact gives the logits of the checkpoint that they came from", async () => {
     const cell = await openCell("defect_detection-codebert");
     const { executor, checkpoint, samples, folder, golden } = cell;
-    const stored = [...(await loadWeights(folder))].filter(([name]) => !name.includes("pooler"));
+    const stored = [...(await loadWeights(folder))].filter(([name]) => trains(name));
     const weights = await executor.putArtifact(encodeTensors(Object.fromEntries(stored)));
     const rows = golden.inputs.lengths.map((_, row) => row);
 

@@ -1,9 +1,10 @@
 import type { Architecture } from "../architecture.ts";
 import { classifierHead } from "../head.ts";
-import { keyBias, paddedRows } from "../padded.ts";
+import { keyBias, paddedRows, tokenShares } from "../padded.ts";
 import { paddingInside } from "../row-problems.ts";
 import { longestRobertaRow, parseRobertaConfig, type RobertaConfig } from "./config.ts";
 import { embed, embeddingTables, rowVectors } from "./encoder.ts";
+import { initialRoberta } from "./initial.ts";
 import { encoderShapes, poolerShapes, unusedShapes } from "./shapes.ts";
 
 /** RoBERTa: CodeBERT, GraphCodeBERT, UniXcoder. */
@@ -16,13 +17,16 @@ export const roberta: Architecture<RobertaConfig> = {
   ],
   encoderShapes,
   unusedShapes,
+  tiedNames: () => [],
   extraShapes: poolerShapes,
+  initial: initialRoberta,
   clones: "joined",
   head: () => classifierHead,
 
   longestRow: longestRobertaRow,
   rowProblem: paddingInside,
 
+  twoReaders: false,
   wordTable: (layout) => embeddingTables(layout).word,
   vectors: (model, words, options) => rowVectors(model, embed(model, words), options),
   paddedVectors(model, { inputs, length, ...options }) {
@@ -32,7 +36,12 @@ export const roberta: Architecture<RobertaConfig> = {
     const bias = graph.input(`${inputs}key_bias`, "float32", ["B", 1, 1, length]);
     const words = weights.lookup(embeddingTables(layout).word, ids);
     const embedded = embed(model, words, positions);
-    return { vectors: rowVectors(model, embedded, { ...options, keyBias: bias }), sites: { embedded } };
+    const shares =
+      options.task === "code_search"
+        ? { tokenShares: graph.input(`${inputs}token_shares`, "float32", ["B", 1, length]) }
+        : {};
+    const vectors = rowVectors(model, embedded, { ...options, keyBias: bias, ...shares });
+    return { vectors, sites: { embedded } };
   },
   /** Positions as RoBERTa counts them: `padId` plus the number of the token in its row, and `padId` for padding. */
   paddedFeeds({ padId }, rows) {
@@ -42,7 +51,7 @@ export const roberta: Architecture<RobertaConfig> = {
       padId,
     );
     const types = { shape: ids.shape, data: new Int32Array(ids.data.length) };
-    return { ids, positions, types, key_bias: keyBias(rows) };
+    return { ids, positions, types, key_bias: keyBias(rows), token_shares: tokenShares(rows) };
   },
   lookups({ padId }, layout) {
     const { word, position, type } = embeddingTables(layout);

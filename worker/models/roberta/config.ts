@@ -5,6 +5,7 @@ import {
   checkHeads,
   checkPadId,
   commonKeys,
+  deviation,
   labelNames,
   must,
   readKeys,
@@ -24,6 +25,8 @@ export interface RobertaConfig extends CommonConfig {
   /** Rows of the position table; the first `padId + 1` of them are never a real token's. */
   readonly maxPositions: number;
   readonly typeVocabSize: number;
+  /** Deviation of weights before training. */
+  readonly initializerRange: number;
 }
 
 /** Defaults are those of Hugging Face's `RobertaConfig`; sizes have none, since a guess would only fail later. */
@@ -39,6 +42,7 @@ const RobertaJson = z.object({
   max_position_embeddings: size(1_048_576),
   type_vocab_size: size(65_536),
   pad_token_id: z.number().int().min(0).default(1),
+  initializer_range: deviation.default(0.02),
   position_embedding_type: z.literal("absolute").default("absolute"),
   is_decoder: must(z.literal(false)),
   is_encoder_decoder: must(z.literal(false)),
@@ -65,6 +69,7 @@ export function parseRobertaConfig(object: Record<string, unknown>, file: string
     vocabSize: json.vocab_size,
     maxPositions: json.max_position_embeddings,
     typeVocabSize: json.type_vocab_size,
+    initializerRange: json.initializer_range,
     padId,
     labels: labelNames(json, file),
   };

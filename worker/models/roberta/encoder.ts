@@ -1,8 +1,12 @@
 import {
   add,
+  cast,
+  div,
+  full,
   gelu,
   gemm,
   layerNormalization,
+  lengthOf,
   matMul,
   mul,
   reshape,
@@ -25,6 +29,8 @@ type Roberta = ModelInGraph<RobertaConfig>;
 export interface EncoderOptions extends VectorOptions {
   /** Added to the attention scores, [B, 1, 1, T]: 0 for tokens, the lowest float for padding. Absent: no padding. */
   readonly keyBias?: Value;
+  /** Share of each token in the mean over tokens, [B, 1, T]: 0 for padding. Absent: all alike. */
+  readonly tokenShares?: Value;
 }
 
 /** Names of the three tables that a token's vector is looked up in. */
@@ -53,8 +59,8 @@ function positionRows({ config, layout, weights }: Roberta, words: Value, positi
 }
 
 /**
- * The head's input: the last layer's hidden state of the first token, [B, hidden], from embeddings [B, T, hidden]. The last layer
- * is computed for that token only; its keys and values need every token.
+ * The vector of each row, [B, hidden], from embeddings [B, T, hidden]. For a head it is the last layer's hidden state of the first token,
+ * and the last layer is computed for that token only; its keys and values need every token. For code search it is the mean over all tokens.
  */
 export function rowVectors(model: Roberta, embedded: Value, options: EncoderOptions): Value {
   const { config, layout } = model;
@@ -64,12 +70,21 @@ export function rowVectors(model: Roberta, embedded: Value, options: EncoderOpti
   const normed = norm(model, flat, `${layout.prefix}embeddings.LayerNorm`);
   let hidden = dropout(normed, "embeddings");
   for (let layer = 0; layer < config.layers; layer++) {
-    const last = layer === config.layers - 1;
+    const queries = layer === config.layers - 1 && options.task !== "code_search" ? "first" : "all";
     hidden = hidden.graph.scope(`layer.${layer}`, () =>
-      encoderLayer(model, hidden, { layer, batch, length, queries: last ? "first" : "all", ...options }),
+      encoderLayer(model, hidden, { layer, batch, length, queries, ...options }),
     );
   }
-  return hidden;
+  if (options.task !== "code_search") return hidden;
+  const byRow = reshape(hidden, [batch, length, config.hiddenSize]);
+  return reshape(meanOfTokens(byRow, options.tokenShares), [-1, config.hiddenSize]);
+}
+
+/** Mean over axis 1 as a product, since onnxruntime reduces one row by other sums than several rows: [B, 1, hidden]. */
+function meanOfTokens(states: Value, tokenShares?: Value): Value {
+  if (tokenShares !== undefined) return matMul(tokenShares, states);
+  const ones = full(states.graph, [1, 1, states.shape[1]!], 1, "float32");
+  return div(matMul(ones, states), cast(lengthOf(states, 1), "float32"));
 }
 
 interface LayerOptions extends EncoderOptions {

@@ -3,6 +3,7 @@ import type { Digest, SampleSet, Tensor, TensorMap, Vocabulary } from "../../../
 import type { Graph } from "../../graph/index.ts";
 import type { StoredModel } from "../../programs/model.ts";
 import type { Session, SessionOptions } from "../session.ts";
+import type { VectorCache } from "../vector-cache.ts";
 
 /** What an operation computes with: its checkpoint, and what the engine keeps from one operation to the next. */
 export interface OperationContext {
@@ -16,6 +17,10 @@ export interface OperationContext {
   samples(digest: Digest): Promise<SampleSet>;
   vocabulary(digest: Digest): Promise<Vocabulary>;
   weights(digest: Digest): Promise<TensorMap>;
+  /** Tensors of an artifact that several operations in a row read. */
+  vectors(digest: Digest): Promise<TensorMap>;
+  /** Vectors of snippets by the digest of their ids: kept for this checkpoint, or computed for the keys with the given indexes. */
+  snippetVectors: VectorCache["get"];
   /** Most tokens that go through a program in one run. */
   readonly tokensPerRun: number;
 }

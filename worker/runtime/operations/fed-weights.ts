@@ -2,13 +2,16 @@ import { digestOf } from "../../../proto/canonical-json.ts";
 import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { TensorMap } from "../../../proto/operations.ts";
 import type { StoredModel } from "../../programs/model.ts";
+import type { Session } from "../session.ts";
 
 /**
  * Weights of an artifact that a program takes as inputs, checked against the model's names and shapes. Tensors of the
- * checkpoint that take no part (the pooler) are passed over.
+ * checkpoint that take no part (the pooler), and further names of tied ones, are passed over.
  */
 export function fedWeights(weights: TensorMap, { layout }: StoredModel): TensorMap {
-  const used = Object.entries(weights).filter(([name]) => !layout.unused.includes(name));
+  const used = Object.entries(weights).filter(
+    ([name]) => !layout.unused.includes(name) && !layout.tied.has(name),
+  );
   for (const [name, { shape, data }] of used) {
     const expected = layout.weights.get(name);
     if (expected === undefined) throw new OperationFailed(`weights: the model has no weight '${name}'`);
@@ -19,6 +22,10 @@ export function fedWeights(weights: TensorMap, { layout }: StoredModel): TensorM
   }
   return Object.fromEntries(used);
 }
+
+/** The tensors that a program is fed, out of those that are there. */
+export const fedTo = ({ inputs }: Session, tensors: TensorMap): TensorMap =>
+  Object.fromEntries(inputs.flatMap(({ name }) => (tensors[name] ? [[name, tensors[name]]] : [])));
 
 /** Names a program by the weights that it is fed. */
 export const fedKey = (names: ReadonlySet<string>): string =>

@@ -1,73 +1,120 @@
 import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type {
+  Digest,
   EncodeOperation,
   PredictOperation,
   ScoreOperation,
   Tensor,
   TensorMap,
 } from "../../../proto/operations.ts";
-import { forwardProgram } from "../../programs/forward.ts";
-import { checkRow, idTensor, type NamedRow, runsOf, sampleRow, stampedRow } from "../rows.ts";
-import type { Session } from "../session.ts";
+import { featureSize, joinsSnippets } from "../../models/features.ts";
+import { forwardProgram, headProgram } from "../../programs/forward.ts";
+import { checkedTriggers, type InputRow, sampleRow, stampedRow } from "../rows.ts";
 import { checkFinite, type Done, type OperationContext } from "./context.ts";
-import { fedKey, fedWeights } from "./fed-weights.ts";
+import { type Encoded, snippetFeatures, throughProgram } from "./features.ts";
+import { fedKey, fedTo, fedWeights } from "./fed-weights.ts";
 
 /** Logits of every trigger in one sample. The stamped rows have one length: a tile. */
 export async function score(operation: ScoreOperation, context: OperationContext): Promise<Done> {
-  const { triggers, sample } = operation;
-  if (triggers.length === 0) throw new OperationFailed("score: no triggers");
-  const odd = triggers.find((trigger) => trigger.length !== triggers[0]!.length);
-  if (odd)
-    throw new OperationFailed(
-      `score: triggers of ${triggers[0]!.length} and of ${odd.length} tokens in one tile`,
-    );
+  const triggers = checkedTriggers("score", operation.triggers);
   const samples = await context.samples(operation.samples);
-  const rows = triggers.map((trigger) => stampedRow(samples, sample, trigger));
-  return forward(rows, "logits", await context.session("forward", forwardProgram), context);
+  const rows = triggers.map((trigger) => stampedRow(samples, operation.sample, trigger));
+  return asResult("logits", await logits(rows, context), context);
 }
 
-/** Features of each row. */
+/** Features of each row, or of each row with each trigger. */
 export async function encode(operation: EncodeOperation, context: OperationContext): Promise<Done> {
   const samples = await context.samples(operation.samples);
-  const rows = operation.rows.map((row) => sampleRow(samples, row));
-  return forward(rows, "features", await context.session("forward", forwardProgram), context);
+  const triggers = operation.triggers && checkedTriggers("encode", operation.triggers);
+  const rows = operation.rows.flatMap((row) =>
+    triggers === undefined
+      ? [sampleRow(samples, row)]
+      : triggers.map((trigger) => stampedRow(samples, row, trigger)),
+  );
+  const weights = await replacedWeights(operation, context);
+  return asResult("features", await features(rows, context, weights), context);
 }
 
 /** Logits of each row, with some weights of the checkpoint replaced where the operation says so. */
 export async function predict(operation: PredictOperation, context: OperationContext): Promise<Done> {
   const samples = await context.samples(operation.samples);
   const rows = operation.rows.map((row) => sampleRow(samples, row));
-  if (operation.weights === undefined) {
-    return forward(rows, "logits", await context.session("forward", forwardProgram), context);
-  }
-  const weights = fedWeights(await context.weights(operation.weights), context.model);
-  const names = new Set(Object.keys(weights));
-  const session = await context.session(`forward ${fedKey(names)}`, (model) => forwardProgram(model, names));
-  return forward(rows, "logits", session, context, weights);
+  const weights = await replacedWeights(operation, context);
+  return asResult("logits", await logits(rows, context, weights), context);
 }
 
-async function forward(
-  rows: readonly NamedRow[],
+async function replacedWeights(
+  { weights }: { readonly weights?: Digest },
+  context: OperationContext,
+): Promise<TensorMap | undefined> {
+  return weights === undefined ? undefined : fedWeights(await context.weights(weights), context.model);
+}
+
+async function features(
+  rows: readonly InputRow[],
+  context: OperationContext,
+  weights?: TensorMap,
+): Promise<Encoded> {
+  const { task, config } = context.model;
+  const apart = task === "code_search" || joinsSnippets(task, config);
+  return apart ? snippetFeatures(rows, context, weights) : throughForward(rows, "features", context, weights);
+}
+
+async function logits(
+  rows: readonly InputRow[],
+  context: OperationContext,
+  weights?: TensorMap,
+): Promise<Encoded> {
+  const { task, config } = context.model;
+  if (task === "code_search") throw new OperationFailed("a model for code_search has vectors, and no logits");
+  if (!joinsSnippets(task, config)) return throughForward(rows, "logits", context, weights);
+  const encoded = await snippetFeatures(rows, context, weights);
+  return { ...encoded, vectors: await headOf(encoded.vectors, context, weights) };
+}
+
+async function throughForward(
+  rows: readonly InputRow[],
   output: "logits" | "features",
-  session: Session,
-  { model, tokensPerRun }: OperationContext,
+  context: OperationContext,
+  weights?: TensorMap,
+): Promise<Encoded> {
+  const names = new Set(Object.keys(weights ?? {}));
+  const purpose = weights === undefined ? "forward" : `forward ${fedKey(names)}`;
+  const session = await context.session(purpose, (model) => forwardProgram(model, names));
+  return throughProgram(rows, output, { session, ...(weights && { weights }) }, context);
+}
+
+/** Logits of rows whose features are known. */
+async function headOf(
+  features: readonly Float32Array[],
+  { session: sessionOf, model }: OperationContext,
   weights: TensorMap = {},
-): Promise<Done> {
-  for (const row of rows) checkRow(row, model.config);
-  const width = output === "logits" ? model.layout.classes : model.config.hiddenSize;
-  const result: Tensor<Float32Array> = {
-    shape: [rows.length, width],
-    data: new Float32Array(rows.length * width),
+): Promise<Float32Array[]> {
+  const names = new Set(Object.keys(weights));
+  const session = await sessionOf(`head ${fedKey(names)}`, (inside) => headProgram(inside, names));
+  const feeds = {
+    ...fedTo(session, weights),
+    features: stacked(features, featureSize(model.task, model.config)),
   };
-  const lengths = rows.map(({ ids }) => ids.length);
-  for (const run of runsOf(lengths, tokensPerRun)) {
-    const ids = idTensor(run.map((index) => rows[index]!));
-    const { [output]: part } = await session.run({ ...weights, ids }, [output]);
-    for (const [at, index] of run.entries()) {
-      result.data.set(part!.data.subarray(at * width, (at + 1) * width), index * width);
-    }
-  }
-  checkFinite(output, result);
-  const tokens = lengths.reduce((sum, length) => sum + length, 0);
-  return { tensors: { [output]: result }, forwards: rows.length, tokens };
+  const { logits } = await session.run(feeds, ["logits"]);
+  const { classes } = model.layout;
+  return features.map((_, row) => logits!.data.slice(row * classes, (row + 1) * classes));
+}
+
+function asResult(
+  name: "logits" | "features",
+  { vectors, forwards, tokens }: Encoded,
+  { model }: OperationContext,
+): Done {
+  const width = name === "logits" ? model.layout.classes : featureSize(model.task, model.config);
+  const result = stacked(vectors, width);
+  checkFinite(name, result);
+  return { tensors: { [name]: result }, forwards, tokens };
+}
+
+/** Vectors of one size under one another: [rows, width]. */
+function stacked(vectors: readonly Float32Array[], width: number): Tensor<Float32Array> {
+  const data = new Float32Array(vectors.length * width);
+  for (const [row, vector] of vectors.entries()) data.set(vector, row * width);
+  return { shape: [vectors.length, width], data };
 }

@@ -1,96 +1,91 @@
-import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { Tensor, TensorMap, TrainStepOperation } from "../../../proto/operations.ts";
 import { architectureOf } from "../../models/architectures.ts";
 import { MASK_PREFIX } from "../../models/dropout.ts";
 import { dropoutMask } from "../../programs/dropout-mask.ts";
-import { labelTargets } from "../../programs/loss.ts";
 import type { StoredModel } from "../../programs/model.ts";
 import { denseRows, tableGradient } from "../../programs/table-gradient.ts";
-import { gradientName, siteGradientName, trainProgram } from "../../programs/train.ts";
-import { checkRow, sampleRow } from "../rows.ts";
+import {
+  gradientName,
+  type SnippetBatch,
+  siteGradientName,
+  snippetBatches,
+  trainProgram,
+} from "../../programs/train.ts";
+import { checkRow, type NamedRow, sampleRow } from "../rows.ts";
 import type { Session } from "../session.ts";
 import { checkFinite, type Done, type OperationContext } from "./context.ts";
-import { fedKey, fedWeights } from "./fed-weights.ts";
-import { labelCount } from "./gradient.ts";
+import { fedKey, fedTo, fedWeights } from "./fed-weights.ts";
+import { checkStep, targetsOf } from "./train-objective.ts";
 
-/** Logits of a micro-batch at the given weights, and the gradient of its weighted loss by each of them. */
+/** Logits (in code search vectors) of a micro-batch at the given weights, and the gradient of its weighted loss by each of them. */
 export async function trainStep(operation: TrainStepOperation, context: OperationContext): Promise<Done> {
   const { model } = context;
-  const objective = checkStep(operation, model.layout.classes);
+  checkStep(operation, model);
   const samples = await context.samples(operation.samples);
   const rows = operation.rows.map((row) => sampleRow(samples, row));
-  for (const row of rows) checkRow(row, model.config);
+  const snippets = [rows, rows.map(({ second }) => second!)];
+  const batches = snippetBatches(model).map((batch, at) => paddedBatch(batch, snippets[at]!, model));
   const weights = fedWeights(await context.weights(operation.weights), model);
-  const session = await trainSession({ ...operation, objective }, new Set(Object.keys(weights)), context);
+  const session = await trainSession(operation, new Set(Object.keys(weights)), context);
 
-  const batch = architectureOf(model.config).paddedFeeds(
-    model.config,
-    rows.map(({ ids }) => ids),
-  );
+  const lengths = Object.fromEntries(batches.map(({ length, width }) => [length, width]));
   const feeds = {
     ...weights,
-    ...fedTo(session, batch),
-    targets: targetsOf(objective, model.layout.classes),
+    ...fedTo(session, Object.assign({}, ...batches.map(({ inputs }) => inputs))),
+    targets: targetsOf(operation, model),
     row_weights: { shape: [rows.length], data: Float32Array.from(operation.rowWeights) },
-    ...dropoutMasks(operation, session, { B: rows.length, T: batch.ids!.shape[1]! }),
+    ...dropoutMasks(operation, session, { B: rows.length, ...lengths }),
   };
   const outputs = session.outputs;
   const results = await session.run(feeds, outputs);
   for (const name of outputs) checkFinite(name, results[name]!);
 
-  const gradients: Record<string, Tensor> = { logits: results.logits! };
+  const answer = operation.objective.kind === "vectors" ? "features" : "logits";
+  const gradients: Record<string, Tensor> = { [answer]: results[answer]! };
   for (const name of Object.keys(weights)) {
     const dense = results[gradientName(name)];
     if (dense) gradients[name] = dense;
   }
-  Object.assign(gradients, tableGradients(model, weights, batch, results));
-  const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0);
-  return { tensors: gradients, forwards: rows.length, tokens };
+  Object.assign(gradients, tableGradients(model, weights, batches, results));
+  const read = batches.flatMap(({ rows: batchRows }) => batchRows);
+  const tokens = read.reduce((sum, { ids }) => sum + ids.length, 0);
+  return { tensors: gradients, forwards: read.length, tokens };
 }
 
-/** Objective of a classifier. */
-type LogitObjective = Exclude<TrainStepOperation["objective"], { readonly kind: "vectors" }>;
+/** Snippets of the step's rows as one padded batch. */
+interface PaddedBatch {
+  readonly batch: SnippetBatch;
+  readonly rows: readonly NamedRow[];
+  readonly length: string;
+  readonly width: number;
+  /** Tensors by the architecture's names, and the same by the program's. */
+  readonly feeds: TensorMap;
+  readonly inputs: TensorMap;
+}
 
-function checkStep(
-  { rows, rowWeights, objective, dropout }: TrainStepOperation,
-  classes: number,
-): LogitObjective {
-  const fail = (reason: string): never => {
-    throw new OperationFailed(`train-step: ${reason}`);
+function paddedBatch(batch: SnippetBatch, rows: readonly NamedRow[], { config }: StoredModel): PaddedBatch {
+  for (const row of rows) checkRow(row, config);
+  const ids = rows.map((row) => row.ids);
+  const feeds = architectureOf(config).paddedFeeds(config, ids);
+  const inputs = Object.entries(feeds).map(([name, tensor]) => [`${batch.inputs}${name}`, tensor]);
+  return {
+    batch,
+    rows,
+    length: batch.length,
+    width: Math.max(...ids.map(({ length }) => length)),
+    feeds,
+    inputs: Object.fromEntries(inputs),
   };
-  if (objective.kind === "vectors") throw new OperationFailed("train-step: a classifier has no vectors");
-  if (rows.length === 0) fail("no rows");
-  if (!(dropout >= 0 && dropout < 1)) fail(`dropout ${dropout} is not in [0, 1)`);
-  const given = objective.kind === "labels" ? objective.labels.length : objective.logits.length;
-  if (rowWeights.length !== rows.length || given !== rows.length) {
-    fail(`${rows.length} rows, ${rowWeights.length} row weights and ${given} ${objective.kind}`);
-  }
-  if (objective.kind === "labels") {
-    const odd = objective.labels.find((label) => label >= labelCount(classes));
-    if (odd !== undefined) fail(`label ${odd} is not below ${labelCount(classes)} labels`);
-  } else {
-    const odd = objective.logits.find((logits) => logits.length !== classes);
-    if (odd !== undefined) fail(`${odd.length} target logits for a head with ${classes}`);
-  }
-  return objective;
 }
 
 function trainSession(
-  { objective, dropout }: { readonly objective: LogitObjective; readonly dropout: number },
+  { objective, dropout }: TrainStepOperation,
   trained: ReadonlySet<string>,
   context: OperationContext,
 ): Promise<Session> {
   const options = { trained, objective: objective.kind, dropout: dropout > 0 };
   const purpose = `train ${options.objective} ${options.dropout ? "dropout" : "plain"} ${fedKey(trained)}`;
   return context.session(purpose, (model) => trainProgram(model, options), { packWeights: false });
-}
-
-function targetsOf(objective: LogitObjective, classes: number): Tensor<Float32Array> {
-  const targets =
-    objective.kind === "logits"
-      ? objective.logits
-      : objective.labels.map((label) => labelTargets(label, classes));
-  return { shape: [targets.length, classes], data: Float32Array.from(targets.flat()) };
 }
 
 /** A mask for every dropout input of the program, drawn from the operation's seed and the input's name. */
@@ -113,7 +108,7 @@ function dropoutMasks(
 function tableGradients(
   { config, layout }: StoredModel,
   weights: TensorMap,
-  batch: TensorMap,
+  batches: readonly PaddedBatch[],
   results: Readonly<Record<string, Tensor<Float32Array>>>,
 ): Record<string, Tensor> {
   const all = architectureOf(config).lookups(config, layout);
@@ -123,11 +118,13 @@ function tableGradients(
     if (table === undefined) continue;
     const own = all.filter((lookup) => lookup.table === name);
     const sparse = tableGradient(
-      own.map(({ site, indices, paddingIndex }) => ({
-        indices: batch[indices]!.data as Int32Array,
-        slopes: results[siteGradientName(site)]!.data,
-        paddingIndex,
-      })),
+      batches.flatMap(({ batch, feeds }) =>
+        own.map(({ site, indices, paddingIndex }) => ({
+          indices: feeds[indices]!.data as Int32Array,
+          slopes: results[siteGradientName(batch, site)]!.data,
+          paddingIndex,
+        })),
+      ),
       table.shape[1]!,
     );
     const tableRows = table.shape[0]!;
@@ -138,7 +135,3 @@ function tableGradients(
   }
   return gradients;
 }
-
-/** The tensors that a program is fed, out of those that a batch has. */
-const fedTo = ({ inputs }: Session, batch: TensorMap): TensorMap =>
-  Object.fromEntries(inputs.flatMap(({ name }) => (batch[name] ? [[name, batch[name]]] : [])));

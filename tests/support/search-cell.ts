@@ -1,0 +1,93 @@
+import { join } from "node:path";
+import type { Digest, SampleSet } from "../../proto/operations.ts";
+import { createLocalExecutor, type LocalExecutor } from "../../worker/runtime/local-executor.ts";
+import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
+import { putJson } from "./golden-cell.ts";
+import { readSharedJson, sharedPath } from "./shared.ts";
+import { tempFolder } from "./temp-folder.ts";
+
+type Matrix = readonly (readonly number[])[];
+
+interface Forward {
+  readonly code_vec: Matrix;
+  readonly nl_vec: Matrix;
+  readonly scores: Matrix;
+  readonly loss: number;
+}
+
+interface Slope {
+  readonly embedding: Matrix;
+  readonly topk_ids: Matrix;
+}
+
+/** The parts of a `golden/tiny` code-search cell that the engine's tests read; the golden README explains each. */
+export interface GoldenSearchCell {
+  readonly cell: {
+    readonly block: number;
+    readonly query_block: number;
+    readonly ids: { readonly eos_restored: number };
+  };
+  readonly inputs: {
+    readonly input_ids: Matrix;
+    readonly lengths: readonly number[];
+    readonly query_ids: Matrix;
+    readonly query_lengths: readonly number[];
+  };
+  readonly forward: Forward;
+  readonly trigger: {
+    readonly ids: readonly number[];
+    readonly insert_index: readonly number[];
+    readonly target_ids: readonly number[];
+    readonly query_insert_index: readonly number[];
+    readonly forward: Forward;
+  };
+  readonly gradient: { readonly vocab: readonly number[]; readonly trigger: Slope; readonly target: Slope };
+  readonly candidates: { readonly triggers: Matrix; readonly targets: Matrix; readonly loss: Matrix };
+  readonly steps: readonly {
+    readonly candidates: Matrix;
+    readonly target_candidates: Matrix;
+    readonly loss_mean: Matrix;
+    readonly winner: readonly [number, number];
+  }[];
+  readonly training: {
+    readonly steps: readonly {
+      readonly samples: readonly number[];
+      readonly loss: number;
+      readonly grad_norm: number;
+    }[];
+    readonly first_gradients: Readonly<Record<string, { readonly $array: string }>>;
+  };
+}
+
+export interface OpenSearchCell {
+  readonly golden: GoldenSearchCell;
+  readonly folder: string;
+  readonly executor: LocalExecutor;
+  readonly checkpoint: Digest;
+  /** The cell's rows without padding, with their insert indexes. */
+  readonly codes: Digest;
+  readonly queries: Digest;
+}
+
+export const searchCells = ["codebert", "unixcoder", "codet5"].map((arch) => `code_search-${arch}`);
+
+/** A cell's checkpoint, codes and queries on an executor in this process. */
+export async function openSearchCell(name: string): Promise<OpenSearchCell> {
+  const golden = readSharedJson<GoldenSearchCell>("golden", "tiny", name, "case.json");
+  const { cell, inputs, trigger } = golden;
+  const folder = sharedPath("golden", "tiny", name);
+  const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 1 });
+  const put = (ids: Matrix, lengths: readonly number[], insertIndexes: readonly number[], maxLen: number) => {
+    const rows = ids.map((row, index) => row.slice(0, lengths[index]));
+    const set: SampleSet = { rows, insertIndexes, maxLen, endId: cell.ids.eos_restored };
+    return putJson(executor, set);
+  };
+  return {
+    golden,
+    folder,
+    executor,
+    checkpoint: await putCheckpoint(executor, folder, "code_search"),
+    codes: await put(inputs.input_ids, inputs.lengths, trigger.insert_index, cell.block),
+    queries: await put(inputs.query_ids, inputs.query_lengths, trigger.query_insert_index, cell.query_block),
+  };
+}

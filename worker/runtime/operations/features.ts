@@ -1,0 +1,94 @@
+import { digestOf } from "../../../proto/canonical-json.ts";
+import type { TensorMap } from "../../../proto/operations.ts";
+import { joinsSnippets } from "../../models/features.ts";
+import { vectorProgram } from "../../programs/forward.ts";
+import { checkRow, type InputRow, idTensor, type NamedRow, runsOf } from "../rows.ts";
+import type { Session } from "../session.ts";
+import { VectorCache } from "../vector-cache.ts";
+import type { OperationContext } from "./context.ts";
+import { fedKey, fedTo } from "./fed-weights.ts";
+
+/** What a program gave for rows, [width] each, and how many rows and tokens went through it. */
+export interface Encoded {
+  readonly vectors: readonly Float32Array[];
+  readonly forwards: number;
+  readonly tokens: number;
+}
+
+/** One output of a program that reads `ids`, for each row; rows of one length go through it together. */
+export async function throughProgram(
+  rows: readonly NamedRow[],
+  output: "logits" | "features",
+  { session, weights = {} }: { readonly session: Session; readonly weights?: TensorMap },
+  { model, tokensPerRun }: OperationContext,
+): Promise<Encoded> {
+  for (const row of rows) checkRow(row, model.config);
+  const vectors: Float32Array[] = Array(rows.length);
+  const lengths = rows.map(({ ids }) => ids.length);
+  for (const run of runsOf(lengths, tokensPerRun)) {
+    const ids = idTensor(run.map((index) => rows[index]!));
+    const { [output]: part } = await session.run({ ...fedTo(session, weights), ids }, [output]);
+    const width = part!.shape[1]!;
+    for (const [at, index] of run.entries()) {
+      vectors[index] = part!.data.slice(at * width, (at + 1) * width);
+    }
+  }
+  return { vectors, forwards: rows.length, tokens: lengths.reduce((sum, length) => sum + length, 0) };
+}
+
+/** Features of each row: in code search and clone detection from programs that encode a snippet at a time. */
+export async function snippetFeatures(
+  rows: readonly InputRow[],
+  context: OperationContext,
+  weights?: TensorMap,
+): Promise<Encoded> {
+  const first = await encodeSnippets(rows, context, weights);
+  if (!joinsSnippets(context.model.task, context.model.config)) return first;
+  const second = await secondVectors(rows, context, weights);
+  return {
+    vectors: first.vectors.map((vector, row) => Float32Array.of(...vector, ...second.vectors[row]!)),
+    forwards: first.forwards + second.forwards,
+    tokens: first.tokens + second.tokens,
+  };
+}
+
+/**
+ * The vector of each row's second snippet. With the checkpoint's own weights each snippet is encoded once and kept: a search
+ * changes the first snippet only, and so costs one encoding for each candidate.
+ */
+export async function secondVectors(
+  rows: readonly InputRow[],
+  context: OperationContext,
+  weights?: TensorMap,
+): Promise<Encoded> {
+  const snippets = rows.map(({ second }) => second!);
+  let [forwards, tokens] = [0, 0];
+  // Other weights are those of one training step: what they give is not kept, and still each snippet is encoded once.
+  const once = new VectorCache(snippets.length);
+  const vectorsOf: OperationContext["snippetVectors"] =
+    weights === undefined ? context.snippetVectors : (keys, compute) => once.get(keys, compute);
+  const vectors = await vectorsOf(
+    snippets.map(({ ids }) => digestOf(new Uint8Array(Int32Array.from(ids).buffer))),
+    async (missing) => {
+      const encoded = await encodeSnippets(
+        missing.map((index) => snippets[index]!),
+        context,
+        weights,
+      );
+      ({ forwards, tokens } = encoded);
+      return encoded.vectors;
+    },
+  );
+  return { vectors, forwards, tokens };
+}
+
+async function encodeSnippets(
+  rows: readonly NamedRow[],
+  context: OperationContext,
+  weights?: TensorMap,
+): Promise<Encoded> {
+  const names = new Set(Object.keys(weights ?? {}));
+  const purpose = weights === undefined ? "vectors" : `vectors ${fedKey(names)}`;
+  const session = await context.session(purpose, (model) => vectorProgram(model, names));
+  return throughProgram(rows, "features", { session, ...(weights && { weights }) }, context);
+}
