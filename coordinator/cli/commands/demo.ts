@@ -3,13 +3,12 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { packageRoot } from "../../../proto/package-root.ts";
 import { demoTrigger, planDemo } from "../../demo/plan.ts";
-import type { Rate } from "../../evaluate/rate.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
+import { demoSummary } from "../demo-summary.ts";
 import { Interrupted } from "../errors.ts";
 import { option, optionalPath, wholeNumber } from "../options.ts";
 import { requireFreshFolder } from "../output.ts";
 import type { RepairReport } from "../repair.ts";
-import { rateText, table } from "../table.ts";
 import type { EvaluationReport } from "./evaluate.ts";
 
 /** A command of the demo ended badly; it has said why. */
@@ -53,7 +52,7 @@ trigger, and prints before and after. Takes two to three minutes on two cores; t
     }
     const read = <T>(file: string): T => JSON.parse(readFileSync(file, "utf8")) as T;
     process.stdout.write(
-      `${summary({
+      `${demoSummary({
         planted: demoTrigger(options.seed),
         before: read<EvaluationReport>(plan.before),
         after: read<EvaluationReport>(plan.after),
@@ -85,52 +84,4 @@ function runStage(args: readonly string[], { signal }: CommandContext): Promise<
       else failed(new StageFailed(`'elibad ${args[0]}' ended with ${killedBy ?? `exit code ${code}`}`));
     });
   });
-}
-
-interface Summary {
-  readonly planted: string;
-  readonly before: EvaluationReport;
-  readonly after: EvaluationReport;
-  readonly repair: RepairReport | null;
-}
-
-/** Points (of 100) that the planted trigger may keep above the rate of victims that were wrong anyway. */
-const TOLERATED_POINTS = 5;
-/** Points of a label's recall that a repair may cost. */
-const RECALL_POINTS = 3;
-
-function summary({ planted, before, after, repair }: Summary): string {
-  const cell = ({ hits, n }: Rate): string => rateText(hits, n);
-  const rows = [
-    ["", "before", "after"],
-    ["accuracy", cell(before.acc), cell(after.acc)],
-    ...before.recall.map((rate, label) => [
-      `recall of label ${label}`,
-      cell(rate),
-      cell(after.recall[label]!),
-    ]),
-    ["ASR of the planted trigger", cell(before.attack!.asr), cell(after.attack!.asr)],
-    ["victims wrong without it", cell(before.attack!.without_trigger), cell(after.attack!.without_trigger)],
-  ];
-  const points = (value: number): string => (100 * value).toFixed(1);
-  const { asr } = after.attack!;
-  // In rows, so that a rate exactly at the limit is within it.
-  const allowed = before.attack!.without_trigger.hits + (TOLERATED_POINTS * asr.n) / 100;
-  const works = asr.hits <= allowed;
-  const lost = before.recall.map((rate, label) => rate.value - after.recall[label]!.value);
-  const worst = Math.max(...lost);
-  return [
-    "",
-    `planted trigger    ${planted}`,
-    `found trigger      ${repair?.triggers.map(({ text }) => text).join(", ") ?? "none"}   (the search never saw the planted one)`,
-    "",
-    table(rows),
-    "",
-    works
-      ? `The backdoor is gone: ${points(after.attack!.asr.value)} % of the victims follow the trigger; ${points(before.attack!.without_trigger.value)} % were missed before, without any.`
-      : `The backdoor is weakened but not gone: ${cell(after.attack!.asr)} of the victims still follow it.`,
-    worst > RECALL_POINTS / 100
-      ? `The repair costs ${points(worst)} points of a label's recall.`
-      : `No label's recall fell by more than ${RECALL_POINTS} points.`,
-  ].join("\n");
 }
