@@ -30,6 +30,8 @@ export interface SearchRecord {
   readonly samples: readonly {
     readonly row: number;
     readonly ids: readonly number[];
+    /** Clone detection: the second snippet. */
+    readonly ids_2?: readonly number[];
     readonly insert_index: number;
   }[];
 }

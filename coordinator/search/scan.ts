@@ -5,7 +5,13 @@ import { type Anchored, anchorPublished, eliminateTokens, without } from "./anch
 import type { Trigger } from "./candidates.ts";
 import { type OrderedSink, orderedSinks, runInFlight } from "./in-flight.ts";
 import type { Position } from "./position.ts";
-import { createPositionFinder, type MaskedAnswers, type PositionFinder, type ScanRow } from "./positions.ts";
+import {
+  createPositionFinder,
+  type MaskedAnswers,
+  type PositionFinder,
+  type ScanRow,
+  secondRowsOf,
+} from "./positions.ts";
 import type { PredictContext } from "./predict.ts";
 import { type PreparedSearch, prepareSearch, SearchInputError } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
@@ -108,6 +114,7 @@ async function runPlanned(
     {
       checkpoint: input.checkpoint,
       rows: samples.map(({ ids }) => ids),
+      secondRows: secondRowsOf(samples),
       insertIndexes: placed.insertIndexes,
       maxLen: context.maxLen,
       endId: context.endId,
@@ -183,7 +190,12 @@ function openingRecord(planned: PlannedSearch, { problem, settings }: PreparedSe
     max_len: problem.maxLen,
     end_id: problem.endId,
     score_index: settings.scoreIndex === "own" ? null : settings.scoreIndex,
-    samples: samples.map(({ row, ids }, k) => ({ row, ids, insert_index: problem.insertIndexes[k]! })),
+    samples: samples.map(({ row, ids, secondIds }, k) => ({
+      row,
+      ids,
+      ...(secondIds === undefined ? {} : { ids_2: secondIds }),
+      insert_index: problem.insertIndexes[k]!,
+    })),
   };
 }
 
@@ -210,7 +222,8 @@ async function rateWith(
   context: PredictContext,
 ): Promise<Rate> {
   const ids = rows.map((row) => row.ids);
-  return rateOf(await countTarget(ids, insertIndexes, stamped, context));
+  const spliced = { rows: ids, secondRows: secondRowsOf(rows), insertIndexes };
+  return rateOf(await countTarget(spliced, stamped, context));
 }
 
 const placedRows = ({ rows, insertIndexes, positions }: Placed): PlacedRow[] =>
