@@ -119,6 +119,10 @@ export const publishedPairCode = {
 export const flagOf = (setting: string): string => setting.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 export const yamlKeyOf = (setting: string): string => flagOf(setting).replaceAll("-", "_");
 
+/** Settings with the keys that they have in YAML. */
+export const withYamlKeys = (settings: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(settings).map(([key, value]) => [yamlKeyOf(key), value]));
+
 /** The settings of one search out of a scan's, with the search's own seed. */
 export const searchSettings = (scan: ScanSettings, seed: number): SearchSettings => ({
   ...picked<SearchSettings>(Object.keys(SearchSettings.shape), scan),
