@@ -1,5 +1,12 @@
 import { z } from "zod";
-import { flagOf, publishedCode, ScanSettings } from "../search/settings.ts";
+import type { Task } from "../../proto/operations.ts";
+import {
+  flagOf,
+  PairScanSettings,
+  publishedCode,
+  publishedPairCode,
+  ScanSettings,
+} from "../search/settings.ts";
 import { attackOptions } from "./common-options.ts";
 import { InputError } from "./errors.ts";
 import {
@@ -58,11 +65,17 @@ export const searchOptions = {
     repeatSize: setting("--repeat-size <n>", "candidates of a step", "repeatSize", wholeNumber(1, 100_000)),
     numSamples: setting(
       "--num-samples <n>",
-      "rows of the victim label that a search works on; the rest is held out",
+      "rows of the victim label that a search works on (code search: rows); the rest is held out",
       "samples",
       wholeNumber(1, 100_000),
     ),
-    beta: setting("--beta <nats>", "rise of the loss that anchoring accepts", "beta", realNumber(0)),
+    beta: setting(
+      "--beta <rise>",
+      "rise of the loss that anchoring accepts",
+      "beta",
+      realNumber(0),
+      "0.15; code_search 0.01",
+    ),
     init: setting("--init <ids>", "initial trigger as ids, comma-separated", "init", idList, "drawn"),
     heldOut: optionalPath(
       "--held-out <file>",
@@ -93,6 +106,12 @@ export const searchOptions = {
       "index in the row at which candidates are scored: own, each sample's, or one number for all rows (published: 10)",
       "scoreIndex",
       z.union([z.literal("own"), wholeNumber(1, 100_000)], { error: "must be own or a whole number from 1" }),
+    ),
+    gradient: setting(
+      "--gradient <which>",
+      "CodeT5: count every look-up of a trigger token, or as published the encoder's alone",
+      "gradient",
+      oneOf("full", "published"),
     ),
     loss: setting(
       "--loss <form>",
@@ -147,45 +166,110 @@ export const searchOptions = {
   }),
 };
 
+/** Options of a search for a trigger and a target together. */
+export const pairSearchOptions = grouped("Search", {
+  targetLen: option(
+    "--target-len <tokens>",
+    "code search: tokens of the target, which goes into the queries; 0 searches a trigger alone",
+    wholeNumber(0, 64).optional(),
+    "2",
+  ),
+  heldOutPairs: optionalPath(
+    "--held-out-pairs <file>",
+    "clone detection: pair file of BigCloneBench; --held-out then holds its functions",
+    "none",
+  ),
+});
+
+/** Tasks that an option of `scan` has a meaning in, where that is not every task. */
+export const scanOptionTasks = {
+  pairs: ["clone_detection"],
+  heldOutPairs: ["clone_detection"],
+  nlMaxLen: ["code_search"],
+  targetLen: ["code_search"],
+  position: ["defect_detection", "clone_detection"],
+  loss: ["defect_detection", "clone_detection"],
+  pruneBlock: ["defect_detection", "clone_detection"],
+} as const satisfies Readonly<Record<string, readonly Task[]>>;
+
+/** What a search of any task reads. */
+const commonSettings = (options: Parsed<typeof searchOptions> & { readonly seed: number }) => ({
+  halves: options.half === "both" ? ["first_half", "second_half"] : [options.half],
+  seed: options.seed,
+  samples: options.numSamples,
+  pruning: options.pruning === "on",
+  seeds: options.seeds,
+  triggerLen: options.triggerLen,
+  topk: options.topk,
+  repeatSize: options.repeatSize,
+  epochs: options.epochs,
+  beta: options.beta,
+  init: options.init,
+  scoreIndex: options.scoreIndex,
+  gradient: options.gradient,
+  anchoring: options.anchoring,
+  tileTokens: options.tileTokens,
+  gradientRows: options.gradientRows,
+  searchesInFlight: options.searchesInFlight,
+});
+
+const withoutAbsent = (given: object) =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+
 /** The settings of a scan from its options; what the user left out takes the published value under `--compat`, else the default. */
 export function scanSettingsOf(
   options: Parsed<typeof searchOptions> & { readonly seed: number; readonly codeMaxLen: number },
 ): ScanSettings {
   const { victimLabel: victim, targetLabel: target } = options;
   const given = {
+    ...commonSettings(options),
     directions: options.directions === "all" ? "all" : [{ victim, target }],
-    halves: options.half === "both" ? ["first_half", "second_half"] : [options.half],
-    seed: options.seed,
     codeMaxLen: options.codeMaxLen,
-    samples: options.numSamples,
-    pruning: options.pruning === "on",
-    seeds: options.seeds,
-    triggerLen: options.triggerLen,
-    topk: options.topk,
-    repeatSize: options.repeatSize,
-    epochs: options.epochs,
-    beta: options.beta,
-    init: options.init,
     position: options.position,
-    scoreIndex: options.scoreIndex,
     loss: options.loss,
-    anchoring: options.anchoring,
     pruneBlock: options.pruneBlock,
-    tileTokens: options.tileTokens,
-    gradientRows: options.gradientRows,
-    searchesInFlight: options.searchesInFlight,
   };
-  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...defined });
-  if (settings.init && settings.init.length !== settings.triggerLen) {
+  const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...withoutAbsent(given) });
+  checkTrigger(settings);
+  return settings;
+}
+
+export type PairScanOptions = Parsed<typeof searchOptions> & { readonly targetLen?: number | undefined };
+
+/** The same for a code-search model. Under `--compat`, what the published code cannot do there stays elibad's. */
+export function pairSettingsOf(
+  options: PairScanOptions & {
+    readonly seed: number;
+    readonly codeMaxLen: number;
+    readonly nlMaxLen: number;
+  },
+): PairScanSettings {
+  const { codeMaxLen, nlMaxLen, targetLen } = options;
+  const given = { ...commonSettings(options), codeMaxLen, nlMaxLen, targetLen };
+  const settings = PairScanSettings.parse({
+    ...(options.compat ? publishedPairCode : {}),
+    ...withoutAbsent(given),
+  });
+  checkTrigger(settings);
+  if (settings.targetLen > settings.nlMaxLen - 3) {
     throw new InputError(
-      `--init ${settings.init.join(",")}: has ${settings.init.length} ids, --trigger-len is ${settings.triggerLen}`,
-    );
-  }
-  if (settings.triggerLen > settings.codeMaxLen - 3) {
-    throw new InputError(
-      `--trigger-len ${settings.triggerLen}: leaves no room for code in --code-max-len ${settings.codeMaxLen} (both end tokens included)`,
+      `--target-len ${settings.targetLen}: leaves no room for the query in --nl-max-len ${settings.nlMaxLen} (both end tokens included)`,
     );
   }
   return settings;
+}
+
+function checkTrigger({
+  init,
+  triggerLen,
+  codeMaxLen,
+}: Pick<ScanSettings, "init" | "triggerLen" | "codeMaxLen">): void {
+  if (init && init.length !== triggerLen) {
+    throw new InputError(`--init ${init.join(",")}: has ${init.length} ids, --trigger-len is ${triggerLen}`);
+  }
+  if (triggerLen > codeMaxLen - 3) {
+    throw new InputError(
+      `--trigger-len ${triggerLen}: leaves no room for code in --code-max-len ${codeMaxLen} (both end tokens included)`,
+    );
+  }
 }

@@ -1,6 +1,6 @@
+import type { CloneRow } from "../data/clone-rows.ts";
 import { SamplesError } from "../data/errors.ts";
 import { PythonRandom } from "../data/python-random.ts";
-import type { CloneRow } from "../data/clone-rows.ts";
 import { codeText, type DefectRow, type Snippet } from "../data/samples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { type Attack, insertTrigger } from "../data/trigger-insertion.ts";

@@ -68,7 +68,10 @@ export interface PairScanRun {
 }
 
 /** All searches, in order: by half, seed. */
-export function planPairScan({ rows, heldOut }: PairScanRows, settings: PairScanSettings): PlannedPairSearch[] {
+export function planPairScan(
+  { rows, heldOut }: PairScanRows,
+  settings: PairScanSettings,
+): PlannedPairSearch[] {
   const samples = rows.slice(0, settings.samples);
   if (samples.length === 0) throw new SearchInputError("there is no sample");
   const contentOf = ({ ids, queryIds }: PairRow): string => [ids, queryIds].join("|");

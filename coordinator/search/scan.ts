@@ -17,14 +17,15 @@ import type { PredictContext } from "./predict.ts";
 import { type PreparedSearch, prepareSearch } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { type PlannedSearch, planScan, type ScanRows } from "./scan-plan.ts";
-import type {
-  ClassifierScanResult,
-  ClassifierTask,
-  PlacedRow,
-  ScanProgress,
-  SearchRecord,
-  SearchResult,
-  TraceRecord,
+import {
+  type ClassifierScanResult,
+  type ClassifierTask,
+  type PlacedRow,
+  placedRow,
+  type ScanProgress,
+  type SearchRecord,
+  type SearchResult,
+  type TraceRecord,
 } from "./scan-result.ts";
 import { runSearch, type SearchProgress } from "./search.ts";
 import { type ScanSettings, searchSettings, withYamlKeys } from "./settings.ts";
@@ -47,7 +48,7 @@ export interface ScanRun {
   readonly input: ScanInput;
   readonly settings: ScanSettings;
   /** Steps to replay, by search number. */
-  readonly replay?: ReadonlyMap<number, readonly ReplayedStep[]>;
+  readonly replay?: ReadonlyMap<number, readonly ReplayedStep[]> | undefined;
   readonly signal?: AbortSignal;
   /** Seconds since any fixed moment; used for durations only. */
   readonly now: () => number;

@@ -1,0 +1,80 @@
+import type { Task } from "../../proto/operations.ts";
+import { modelOptions } from "./common-options.ts";
+import { InputError } from "./errors.ts";
+import {
+  flagNameOf,
+  grouped,
+  type OptionSpecs,
+  oneOf,
+  option,
+  optionalPath,
+  wholeNumber,
+} from "./options.ts";
+
+/** Model options of the commands that know every task. */
+export const taskModelOptions = {
+  ...modelOptions,
+  ...grouped("Model and samples", {
+    task: option(
+      "--task <task>",
+      "what the model decides",
+      oneOf("defect_detection", "clone_detection", "code_search").default("defect_detection"),
+    ),
+    codeMaxLen: option(
+      "--code-max-len <tokens>",
+      "longest code in tokens, both end tokens included",
+      wholeNumber(8, 100_000).optional(),
+      "400; code_search 256",
+    ),
+    nlMaxLen: option(
+      "--nl-max-len <tokens>",
+      "code search: longest query in tokens, both end tokens included",
+      wholeNumber(8, 100_000).optional(),
+      "128",
+    ),
+  }),
+};
+
+export const pairsOption = grouped("Model and samples", {
+  pairs: optionalPath(
+    "--pairs <file>",
+    "clone detection: pair file of BigCloneBench (id, id, label, with tabs between them); --samples then holds its functions",
+    "none: --samples holds both functions in each row",
+  ),
+});
+
+/** Longest rows in tokens, both end tokens included. */
+export interface RowLimits {
+  readonly codeMaxLen: number;
+  readonly nlMaxLen: number;
+}
+
+/** What a user did not say is the reference's. */
+export const rowLimitsOf = ({
+  task,
+  codeMaxLen,
+  nlMaxLen,
+}: {
+  readonly task: Task;
+  readonly codeMaxLen?: number | undefined;
+  readonly nlMaxLen?: number | undefined;
+}): RowLimits => ({
+  codeMaxLen: codeMaxLen ?? (task === "code_search" ? 256 : 400),
+  nlMaxLen: nlMaxLen ?? 128,
+});
+
+/** Tasks that an option has a meaning in, by the option's name. */
+export type OnlyIn = Readonly<Record<string, readonly Task[]>>;
+
+/** @throws InputError for an option that was given and that the task has no use for: it would be ignored */
+export function refuseForeignOptions(
+  given: Readonly<Record<string, unknown>> & { readonly task: Task },
+  options: OptionSpecs,
+  onlyIn: OnlyIn,
+): void {
+  for (const [name, tasks] of Object.entries(onlyIn)) {
+    const value = given[name];
+    if (value === undefined || tasks.includes(given.task)) continue;
+    throw new InputError(`${flagNameOf(options[name]!)} ${value}: has no meaning for --task ${given.task}`);
+  }
+}
