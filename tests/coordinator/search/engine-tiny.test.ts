@@ -5,7 +5,7 @@ import { runSearch, type StepRecord } from "../../../coordinator/search/search.t
 import { SearchSettings } from "../../../coordinator/search/settings.ts";
 import { meanLosses, scoreCandidates } from "../../../coordinator/search/step.ts";
 import { relativeDifference } from "../../support/golden.ts";
-import { openCell } from "../../support/golden-cell.ts";
+import { classifierCells, openCell } from "../../support/golden-cell.ts";
 import { hasShared, readSharedJson } from "../../support/shared.ts";
 
 /** Parts of a cell that only the search reads. */
@@ -39,13 +39,16 @@ const TOLERANCE = 2e-5;
 async function openSearch(cell: string, changes: Partial<SearchSettings> = {}) {
   const { golden, executor, checkpoint } = await openCell(cell);
   const rest = readSharedJson<SearchCase>("golden", "tiny", cell, "case.json");
+  const { input_ids, lengths, lengths_second } = golden.inputs;
+  const { block } = golden.cell;
   const prepared: PreparedSearch = await prepareSearch(
     executor,
     {
       checkpoint,
-      rows: golden.inputs.input_ids.map((row, k) => row.slice(0, golden.inputs.lengths[k])),
+      rows: input_ids.map((row, k) => row.slice(0, lengths[k])),
+      secondRows: lengths_second && input_ids.map((row, k) => row.slice(block, block + lengths_second[k]!)),
       insertIndexes: golden.trigger.insert_index,
-      maxLen: golden.cell.block,
+      maxLen: block,
       endId: golden.cell.ids.eos_restored,
       vocabulary: golden.gradient.vocab,
       target: golden.inputs.target_label,
@@ -55,92 +58,87 @@ async function openSearch(cell: string, changes: Partial<SearchSettings> = {}) {
   return { golden, rest, executor, prepared };
 }
 
-describe.skipIf(!hasShared).each(["defect_detection-codebert", "defect_detection-unixcoder"])(
-  "%s",
-  (cell) => {
-    test.each([{ pruning: false }, { pruning: true }])(
-      "the recorded candidates give PyTorch's top-k, losses, winners and best (%o)",
-      async (plan) => {
-        const { golden, rest, executor, prepared } = await openSearch(cell, plan);
-        const records: StepRecord[] = [];
-        const last = await runSearch({
-          executor,
-          prepared,
-          replay: golden.steps,
-          onStep: (record) => void records.push(record),
-        });
-        expect(last).toMatchObject({ step: 4, ended: "replayed" });
-        expect(last.forwards.pruned > 0).toBe(plan.pruning);
-        for (const [k, record] of records.entries()) {
-          const step = { ...golden.steps[k]!, ...rest.steps[k]! };
-          expect(record.topk).toEqual(step.topk_ids);
-          expect(record.winner).toBe(step.winner);
-          expect(relativeDifference([record.loss_at_trigger], [step.loss_at_trigger])).toBeLessThan(
-            TOLERANCE,
-          );
-          for (const [c, loss] of record.losses.entries()) {
-            if (loss === null) expect(step.loss_mean[c]).toBeGreaterThan(record.bounds[c]!);
-            else expect(relativeDifference([loss], [step.loss_mean[c]!])).toBeLessThan(TOLERANCE);
-          }
-          expect(record.best).toMatchObject({
-            step: step.best_so_far.step,
-            trigger: step.best_so_far.trigger,
-          });
-          expect(relativeDifference([record.best.loss], [step.best_so_far.loss])).toBeLessThan(TOLERANCE);
-        }
-        await executor.close();
-      },
-    );
-
-    test("anchoring keeps the tokens that PyTorch keeps", async () => {
-      const { rest, executor, prepared } = await openSearch(cell);
-      const { trigger, ...golden } = rest.anchoring;
-      const [whole] = await meanLosses([trigger], { executor, prepared });
-      const each = await meanLosses(
-        trigger.map((_, k) => without(trigger, k)),
-        { executor, prepared },
-      );
-      expect(relativeDifference([whole!], [golden.loss_full])).toBeLessThan(TOLERANCE);
-      expect(relativeDifference(each, golden.loss_without)).toBeLessThan(TOLERANCE);
-      for (const beta of [0.15, 0.01] as const)
-        expect(anchorPublished(trigger, whole!, beta, each).ids).toEqual(golden[`kept_beta_${beta}`].signed);
-      await executor.close();
-    });
-
-    test("candidates at the published constant index have the published losses and winner", async () => {
-      const { golden, rest, executor, prepared } = await openSearch(cell, {
-        scoreIndex: 10,
-        loss: "published",
+describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
+  test.each([{ pruning: false }, { pruning: true }])(
+    "the recorded candidates give PyTorch's top-k, losses, winners and best (%o)",
+    async (plan) => {
+      const { golden, rest, executor, prepared } = await openSearch(cell, plan);
+      const records: StepRecord[] = [];
+      const last = await runSearch({
+        executor,
+        prepared,
+        replay: golden.steps,
+        onStep: (record) => void records.push(record),
       });
-      const expected = rest.candidates.at_constant_index;
-      expect(expected.insert_index).toBe(10);
-      const losses = golden.inputs.labels.map(() => 1);
-      const scored = await scoreCandidates(golden.candidates.triggers, losses, { executor, prepared });
-      const means = scored.scores.map((score) => (score.kind === "complete" ? score.mean : Number.NaN));
-      expect(relativeDifference(means, expected.loss_mean_published)).toBeLessThan(5e-5);
-      expect(scored.winner).toBe(expected.winner);
-      await executor.close();
-    });
-
-    test("tile plan, pruning and gradient chunks change no bit of a search", async () => {
-      const kept: string[] = [];
-      for (const plan of [
-        { pruning: false, tileTokens: 2_000, gradientRows: 6 },
-        { tileTokens: 100, gradientRows: 1, pruneBlock: 1 },
-      ]) {
-        const { executor, prepared } = await openSearch(cell, { epochs: 3, ...plan });
-        const records: StepRecord[] = [];
-        await runSearch({ executor, prepared, onStep: (record) => void records.push(record) });
-        kept.push(
-          JSON.stringify(
-            records.map(({ trigger, topk, candidates, winner, best, loss_at_trigger }) => [
-              ...[trigger, topk, candidates, winner, best, loss_at_trigger],
-            ]),
-          ),
-        );
-        await executor.close();
+      expect(last).toMatchObject({ step: 4, ended: "replayed" });
+      expect(last.forwards.pruned > 0).toBe(plan.pruning);
+      for (const [k, record] of records.entries()) {
+        const step = { ...golden.steps[k]!, ...rest.steps[k]! };
+        expect(record.topk).toEqual(step.topk_ids);
+        expect(record.winner).toBe(step.winner);
+        expect(relativeDifference([record.loss_at_trigger], [step.loss_at_trigger])).toBeLessThan(TOLERANCE);
+        for (const [c, loss] of record.losses.entries()) {
+          if (loss === null) expect(step.loss_mean[c]).toBeGreaterThan(record.bounds[c]!);
+          else expect(relativeDifference([loss], [step.loss_mean[c]!])).toBeLessThan(TOLERANCE);
+        }
+        expect(record.best).toMatchObject({
+          step: step.best_so_far.step,
+          trigger: step.best_so_far.trigger,
+        });
+        expect(relativeDifference([record.best.loss], [step.best_so_far.loss])).toBeLessThan(TOLERANCE);
       }
-      expect(kept[1]).toBe(kept[0]);
+      await executor.close();
+    },
+  );
+
+  test("anchoring keeps the tokens that PyTorch keeps", async () => {
+    const { rest, executor, prepared } = await openSearch(cell);
+    const { trigger, ...golden } = rest.anchoring;
+    const [whole] = await meanLosses([trigger], { executor, prepared });
+    const each = await meanLosses(
+      trigger.map((_, k) => without(trigger, k)),
+      { executor, prepared },
+    );
+    expect(relativeDifference([whole!], [golden.loss_full])).toBeLessThan(TOLERANCE);
+    expect(relativeDifference(each, golden.loss_without)).toBeLessThan(TOLERANCE);
+    for (const beta of [0.15, 0.01] as const)
+      expect(anchorPublished(trigger, whole!, beta, each).ids).toEqual(golden[`kept_beta_${beta}`].signed);
+    await executor.close();
+  });
+
+  test("candidates at the published constant index have the published losses and winner", async () => {
+    const { golden, rest, executor, prepared } = await openSearch(cell, {
+      scoreIndex: 10,
+      loss: "published",
     });
-  },
-);
+    const expected = rest.candidates.at_constant_index;
+    expect(expected.insert_index).toBe(10);
+    const losses = golden.inputs.labels.map(() => 1);
+    const scored = await scoreCandidates(golden.candidates.triggers, losses, { executor, prepared });
+    const means = scored.scores.map((score) => (score.kind === "complete" ? score.mean : Number.NaN));
+    expect(relativeDifference(means, expected.loss_mean_published)).toBeLessThan(5e-5);
+    expect(scored.winner).toBe(expected.winner);
+    await executor.close();
+  });
+
+  test("tile plan, pruning and gradient chunks change no bit of a search", async () => {
+    const kept: string[] = [];
+    for (const plan of [
+      { pruning: false, tileTokens: 2_000, gradientRows: 6 },
+      { tileTokens: 100, gradientRows: 1, pruneBlock: 1 },
+    ]) {
+      const { executor, prepared } = await openSearch(cell, { epochs: 3, ...plan });
+      const records: StepRecord[] = [];
+      await runSearch({ executor, prepared, onStep: (record) => void records.push(record) });
+      kept.push(
+        JSON.stringify(
+          records.map(({ trigger, topk, candidates, winner, best, loss_at_trigger }) => [
+            ...[trigger, topk, candidates, winner, best, loss_at_trigger],
+          ]),
+        ),
+      );
+      await executor.close();
+    }
+    expect(kept[1]).toBe(kept[0]);
+  });
+});
