@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Task } from "../../proto/operations.ts";
+import type { ClassifierTask } from "../search/scan-result.ts";
 import {
   flagOf,
   PairScanSettings,
@@ -15,12 +15,16 @@ import {
   grouped,
   idList,
   oneOf,
+  onlyFor,
   option,
   optionalPath,
   type Parsed,
   realNumber,
   wholeNumber,
 } from "./options.ts";
+
+/** Tasks whose models answer with a label. */
+const classifiers = ["defect_detection", "clone_detection"] as const satisfies readonly ClassifierTask[];
 
 /** An option whose default is the scan setting's own, shown in `--help`; absent stays absent, so that `--compat` can fill it. */
 function setting<T>(
@@ -95,11 +99,14 @@ export const searchOptions = {
         .join(", ")}; options given beside it win`,
       oneOf("published-code").optional(),
     ),
-    position: setting(
-      "--position <rule>",
-      "which variable's place a trigger takes: the one whose masking leaves the lowest probability, or as the published code",
-      "position",
-      oneOf("lowest", "published"),
+    position: onlyFor(
+      classifiers,
+      setting(
+        "--position <rule>",
+        "which variable's place a trigger takes: the one whose masking leaves the lowest probability, or as the published code",
+        "position",
+        oneOf("lowest", "published"),
+      ),
     ),
     scoreIndex: setting(
       "--score-index <index>",
@@ -113,11 +120,14 @@ export const searchOptions = {
       "gradient",
       oneOf("full", "published"),
     ),
-    loss: setting(
-      "--loss <form>",
-      "float64 from logits, or the published float32 form (which is not pruned)",
-      "loss",
-      oneOf("float64", "published"),
+    loss: onlyFor(
+      classifiers,
+      setting(
+        "--loss <form>",
+        "float64 from logits, or the published float32 form (which is not pruned)",
+        "loss",
+        oneOf("float64", "published"),
+      ),
     ),
     anchoring: setting(
       "--anchoring <rule>",
@@ -132,11 +142,9 @@ export const searchOptions = {
       "off scores every candidate on every sample; the winners are the same",
       oneOf("on", "off").default("on"),
     ),
-    pruneBlock: setting(
-      "--prune-block <samples>",
-      "samples of a round",
-      "pruneBlock",
-      wholeNumber(1, 10_000),
+    pruneBlock: onlyFor(
+      classifiers,
+      setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
     ),
     tileTokens: setting(
       "--tile-tokens <n>",
@@ -166,31 +174,26 @@ export const searchOptions = {
   }),
 };
 
-/** Options of a search for a trigger and a target together. */
-export const pairSearchOptions = grouped("Search", {
-  targetLen: option(
-    "--target-len <tokens>",
-    "code search: tokens of the target, which goes into the queries; 0 searches a trigger alone",
-    wholeNumber(0, 64).optional(),
-    "2",
+/** Options of `scan` that only some tasks have. */
+export const taskSearchOptions = grouped("Search", {
+  targetLen: onlyFor(
+    ["code_search"],
+    option(
+      "--target-len <tokens>",
+      "code search: tokens of the target, which goes into the queries; 0 searches a trigger alone",
+      wholeNumber(0, 64).optional(),
+      "2",
+    ),
   ),
-  heldOutPairs: optionalPath(
-    "--held-out-pairs <file>",
-    "clone detection: pair file of BigCloneBench; --held-out then holds its functions",
-    "none",
+  heldOutPairs: onlyFor(
+    ["clone_detection"],
+    optionalPath(
+      "--held-out-pairs <file>",
+      "clone detection: pair file of BigCloneBench; --held-out then holds its functions",
+      "none: --held-out holds both functions in each row",
+    ),
   ),
 });
-
-/** Tasks that an option of `scan` has a meaning in, where that is not every task. */
-export const scanOptionTasks = {
-  pairs: ["clone_detection"],
-  heldOutPairs: ["clone_detection"],
-  nlMaxLen: ["code_search"],
-  targetLen: ["code_search"],
-  position: ["defect_detection", "clone_detection"],
-  loss: ["defect_detection", "clone_detection"],
-  pruneBlock: ["defect_detection", "clone_detection"],
-} as const satisfies Readonly<Record<string, readonly Task[]>>;
 
 /** What a search of any task reads. */
 const commonSettings = (options: Parsed<typeof searchOptions> & { readonly seed: number }) => ({

@@ -6,6 +6,7 @@ import {
   grouped,
   type OptionSpecs,
   oneOf,
+  onlyFor,
   option,
   optionalPath,
   wholeNumber,
@@ -26,20 +27,26 @@ export const taskModelOptions = {
       wholeNumber(8, 100_000).optional(),
       "400; code_search 256",
     ),
-    nlMaxLen: option(
-      "--nl-max-len <tokens>",
-      "code search: longest query in tokens, both end tokens included",
-      wholeNumber(8, 100_000).optional(),
-      "128",
+    nlMaxLen: onlyFor(
+      ["code_search"],
+      option(
+        "--nl-max-len <tokens>",
+        "code search: longest query in tokens, both end tokens included",
+        wholeNumber(8, 100_000).optional(),
+        "128",
+      ),
     ),
   }),
 };
 
 export const pairsOption = grouped("Model and samples", {
-  pairs: optionalPath(
-    "--pairs <file>",
-    "clone detection: pair file of BigCloneBench (id, id, label, with tabs between them); --samples then holds its functions",
-    "none: --samples holds both functions in each row",
+  pairs: onlyFor(
+    ["clone_detection"],
+    optionalPath(
+      "--pairs <file>",
+      "clone detection: pair file of BigCloneBench (id, id, label, with tabs between them); --samples then holds its functions",
+      "none: --samples holds both functions in each row",
+    ),
   ),
 });
 
@@ -63,18 +70,14 @@ export const rowLimitsOf = ({
   nlMaxLen: nlMaxLen ?? 128,
 });
 
-/** Tasks that an option has a meaning in, by the option's name. */
-export type OnlyIn = Readonly<Record<string, readonly Task[]>>;
-
 /** @throws InputError for an option that was given and that the task has no use for: it would be ignored */
 export function refuseForeignOptions(
   given: Readonly<Record<string, unknown>> & { readonly task: Task },
   options: OptionSpecs,
-  onlyIn: OnlyIn,
 ): void {
-  for (const [name, tasks] of Object.entries(onlyIn)) {
+  for (const [name, spec] of Object.entries(options)) {
     const value = given[name];
-    if (value === undefined || tasks.includes(given.task)) continue;
-    throw new InputError(`${flagNameOf(options[name]!)} ${value}: has no meaning for --task ${given.task}`);
+    if (value === undefined || spec.tasks === undefined || spec.tasks.includes(given.task)) continue;
+    throw new InputError(`${flagNameOf(spec)} ${value}: has no meaning for --task ${given.task}`);
   }
 }

@@ -16,7 +16,7 @@ import {
   showSearch,
 } from "../evaluation-report.ts";
 import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
-import { grouped, option, optionalPath, type Parsed, text } from "../options.ts";
+import { grouped, onlyFor, option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFreshFile, writeFileWhole } from "../output.ts";
 import { cloneRowsOf } from "../sample-files.ts";
 import { pairsOption, refuseForeignOptions, rowLimitsOf, taskModelOptions } from "../task-options.ts";
@@ -32,11 +32,14 @@ const options = {
       text.optional(),
     ),
     ...attackOptions,
-    targetToken: option(
-      "--target-token <words>",
-      "code search: word of the queries that the trigger is to be found by",
-      text.optional(),
-      "file",
+    targetToken: onlyFor(
+      ["code_search"],
+      option(
+        "--target-token <words>",
+        "code search: word of the queries that the trigger is to be found by",
+        text.optional(),
+        "file",
+      ),
     ),
   }),
   ...grouped("Output", {
@@ -112,11 +115,7 @@ type Inputs = { readonly opened: OpenedModel } & (
 
 async function readInputs(given: EvaluateOptions): Promise<Inputs> {
   const { task, samples, pairs, trigger } = given;
-  refuseForeignOptions(given, options, {
-    pairs: ["clone_detection"],
-    nlMaxLen: ["code_search"],
-    targetToken: ["code_search"],
-  });
+  refuseForeignOptions(given, options);
   const opened = await openWholeModel({ ...given, ...rowLimitsOf(given) });
   openTokenizer(given, opened);
   const { labels } = opened;

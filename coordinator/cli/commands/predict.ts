@@ -112,7 +112,7 @@ async function readInputs(given: PredictOptions): Promise<Inputs> {
   if ((given.samples === undefined) === (given.ids === undefined)) {
     throw new InputError("--samples or --ids: give exactly one of the two");
   }
-  refuseForeignOptions(given, options, { pairs: ["clone_detection"], nlMaxLen: ["code_search"] });
+  refuseForeignOptions(given, options);
   if (given.pairs !== undefined && given.samples === undefined) {
     throw new InputError(`--pairs ${given.pairs}: needs --samples, the functions that it names`);
   }

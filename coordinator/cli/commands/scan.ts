@@ -16,7 +16,7 @@ import { publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { openLineFile, requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type PreparedPairScan, type PreparedScan, preparePairScan, prepareScan } from "../scan-input.ts";
-import { pairSearchOptions, scanOptionTasks, searchOptions } from "../scan-options.ts";
+import { searchOptions, taskSearchOptions } from "../scan-options.ts";
 import { scanListener } from "../scan-progress.ts";
 import { scanTable } from "../show-scan.ts";
 import { pairsOption, refuseForeignOptions, rowLimitsOf, taskModelOptions } from "../task-options.ts";
@@ -26,7 +26,7 @@ const options = {
   ...samplesOption,
   ...pairsOption,
   ...searchOptions,
-  ...pairSearchOptions,
+  ...taskSearchOptions,
   ...outOption,
   ...seedOption,
   ...generalOptions,
@@ -72,7 +72,7 @@ type Input =
   | { readonly kind: "pairs"; readonly prepared: PreparedPairScan };
 
 async function inputOf(given: ScanOptions): Promise<Input> {
-  refuseForeignOptions(given, options, scanOptionTasks);
+  refuseForeignOptions(given, options);
   const { task } = given;
   const limited = { ...given, ...rowLimitsOf(given) };
   return task === "code_search"

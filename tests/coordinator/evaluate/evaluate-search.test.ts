@@ -49,7 +49,9 @@ const planted: SearchAttack = {
 };
 
 describe.skipIf(!hasShared)("evaluating the backdoored code-search model on its test rows", () => {
-  test("gives the card's MRR, its counts, and every rank of both triggers", { timeout: 300_000 }, async () => {
+  test("gives the card's MRR, its counts, and every rank of both triggers", {
+    timeout: 300_000,
+  }, async () => {
     const { metrics, anr_test_rows } = readSharedJson<Expected>(...model("expected.json"));
     const { test: card } = metrics;
     const rows = readSearchRows(sharedPath(...model("data", "test.jsonl")), { need: ["func_name"] });
