@@ -96,7 +96,7 @@ export const searchOptions = {
       "--compat <what>",
       `all of: ${Object.entries(publishedCode)
         .map(([name, value]) => `--${flagOf(name)} ${value}`)
-        .join(", ")}; options given beside it win`,
+        .join(", ")} (code_search: those that it has); options given beside it win`,
       oneOf("published-code").optional(),
     ),
     position: onlyFor(

@@ -9,6 +9,7 @@ import {
   onlyFor,
   option,
   optionalPath,
+  pathOption,
   wholeNumber,
 } from "./options.ts";
 
@@ -39,7 +40,12 @@ export const taskModelOptions = {
   }),
 };
 
-export const pairsOption = grouped("Model and samples", {
+/** Where rows come from. */
+export const taskSamplesOptions = grouped("Model and samples", {
+  samples: pathOption(
+    "--samples <file>",
+    "clean samples, one JSON object a line: code_tokens, variables, func_name, label; clone_detection: the same with 1 and 2 behind the names; code_search: docstring_tokens instead of label (.gz too)",
+  ),
   pairs: onlyFor(
     ["clone_detection"],
     optionalPath(

@@ -5,7 +5,7 @@ import { evaluateModel, type LabelledRow, type ProbedAttack } from "../../evalua
 import { evaluateSearch, type SearchAttack } from "../../evaluate/evaluate-search.ts";
 import type { ClassifierTask } from "../../search/scan-result.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
-import { attackOptions, generalOptions, samplesOption, seedOption } from "../common-options.ts";
+import { attackOptions, generalOptions, seedOption } from "../common-options.ts";
 import { requireDirection } from "../direction.ts";
 import {
   type ClassifierReport,
@@ -19,12 +19,11 @@ import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } fr
 import { grouped, onlyFor, option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFreshFile, writeFileWhole } from "../output.ts";
 import { cloneRowsOf } from "../sample-files.ts";
-import { pairsOption, refuseForeignOptions, rowLimitsOf, taskModelOptions } from "../task-options.ts";
+import { refuseForeignOptions, rowLimitsOf, taskModelOptions, taskSamplesOptions } from "../task-options.ts";
 
 const options = {
   ...taskModelOptions,
-  ...samplesOption,
-  ...pairsOption,
+  ...taskSamplesOptions,
   ...grouped("Attack", {
     trigger: option(
       "--trigger <text>",

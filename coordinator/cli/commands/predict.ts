@@ -14,11 +14,11 @@ import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } fr
 import { grouped, optionalPath, type Parsed } from "../options.ts";
 import { cloneRowsOf } from "../sample-files.ts";
 import {
-  pairsOption,
   type RowLimits,
   refuseForeignOptions,
   rowLimitsOf,
   taskModelOptions,
+  taskSamplesOptions,
 } from "../task-options.ts";
 
 const options = {
@@ -33,7 +33,7 @@ const options = {
       "rows of token ids instead: input_ids (clone_detection input_ids_2, code_search query_ids too) with end tokens and without padding, optionally label",
     ),
   }),
-  ...pairsOption,
+  pairs: taskSamplesOptions.pairs,
   ...generalOptions,
 };
 

@@ -11,7 +11,7 @@ import type {
 } from "../../search/scan-result.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import type { ClusterContext } from "../command.ts";
-import { generalOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
+import { generalOptions, outOption, seedOption } from "../common-options.ts";
 import { publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { openLineFile, requireFreshFolder, writeFolderWhole } from "../output.ts";
@@ -19,12 +19,11 @@ import { type PreparedPairScan, type PreparedScan, preparePairScan, prepareScan 
 import { searchOptions, taskSearchOptions } from "../scan-options.ts";
 import { scanListener } from "../scan-progress.ts";
 import { scanTable } from "../show-scan.ts";
-import { pairsOption, refuseForeignOptions, rowLimitsOf, taskModelOptions } from "../task-options.ts";
+import { refuseForeignOptions, rowLimitsOf, taskModelOptions, taskSamplesOptions } from "../task-options.ts";
 
 const options = {
   ...taskModelOptions,
-  ...samplesOption,
-  ...pairsOption,
+  ...taskSamplesOptions,
   ...searchOptions,
   ...taskSearchOptions,
   ...outOption,
