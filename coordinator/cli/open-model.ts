@@ -62,9 +62,32 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   }
   const configFile = join(home, "config.json");
   const config = parseConfig(readInputFile("", configFile), configFile);
-  const layout = recogniseLayout(config, checkpoint.tensors, task);
+  const layout = layoutFor(task, config, checkpoint);
   if (codeMaxLen !== undefined) requireReadable(codeMaxLen, config, configFile);
   return { checkpoint, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
+}
+
+const tasks = ["defect_detection", "clone_detection", "code_search"] as const satisfies readonly Task[];
+
+/** Where the tensors are not the task's but another one's, that is what went wrong. */
+function layoutFor(task: Task, config: ModelConfig, { folder, tensors }: Checkpoint): ModelLayout {
+  const fits = (other: Task): boolean => {
+    try {
+      return other !== task && recogniseLayout(config, tensors, other) !== undefined;
+    } catch {
+      return false;
+    }
+  };
+  try {
+    return recogniseLayout(config, tensors, task);
+  } catch (cause) {
+    const others = tasks.filter(fits);
+    if (others.length === 0) throw cause;
+    const reason = (cause as Error).message;
+    throw new InputError(`--task ${task}: ${folder} is a checkpoint of ${others.join(" or ")}; ${reason}`, {
+      cause,
+    });
+  }
 }
 
 /** The same, and reads every weight once: a flipped bit or a NaN is named before anything computes with it. */
