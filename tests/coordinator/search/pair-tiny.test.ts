@@ -178,7 +178,7 @@ describe.skipIf(!hasShared).each(["code_search-codebert", "code_search-unixcoder
       await executor.close();
     });
 
-    test("tile plan and pruning change no bit of a search", async () => {
+    test("tile plan, pruning and gradient chunks change no bit of a search", async () => {
       const kept: string[] = [];
       for (const plan of [{ pruning: false, tileTokens: 2_000 }, { tileTokens: 100 }]) {
         const { executor, prepared } = await openSearch(cell, { epochs: 2, ...plan });
