@@ -38,6 +38,8 @@ export function createTableExecutor({ hidden = 4, classes = 1 } = {}) {
       );
       return digest;
     },
+    /** What an artifact holds. */
+    artifact: (digest: string): unknown => artifacts.get(digest),
     /** Artifacts that were let go of, in order. */
     released,
     async releaseArtifact(digest: string): Promise<void> {
