@@ -37,6 +37,8 @@ export interface ModelOptions {
   readonly task: Task;
   /** Longest row that the model is to read; absent: not checked. */
   readonly codeMaxLen?: number;
+  /** Longest query that a code-search model is to read; absent: not checked. */
+  readonly nlMaxLen?: number | undefined;
 }
 
 /** The folder itself, or the base folder, that has a file; undefined where none has. */
@@ -50,7 +52,7 @@ function folderWith(file: string, { model, base }: Pick<ModelOptions, "model" | 
  * @throws InputError, CheckpointError or ModelError with file, field and value
  */
 export async function openModel(options: ModelOptions): Promise<OpenedModel> {
-  const { model, base, task, codeMaxLen } = options;
+  const { model, base, task, codeMaxLen, nlMaxLen } = options;
   requireFolder("--model", model);
   if (base !== undefined) requireFolder("--base", base);
   const checkpoint = await openCheckpoint(model);
@@ -64,6 +66,8 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   const config = parseConfig(readInputFile("", configFile), configFile);
   const layout = layoutFor(task, config, checkpoint);
   if (codeMaxLen !== undefined) requireReadable(codeMaxLen, config, configFile);
+  if (task === "code_search" && nlMaxLen !== undefined)
+    requireReadable(nlMaxLen, config, configFile, "--nl-max-len");
   return { checkpoint, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
 }
 
@@ -99,11 +103,16 @@ export async function openWholeModel(options: ModelOptions): Promise<OpenedModel
 }
 
 /** @throws InputError for rows longer than the model's positions */
-export function requireReadable(codeMaxLen: number, config: ModelConfig, configFile: string): void {
+export function requireReadable(
+  tokens: number,
+  config: ModelConfig,
+  configFile: string,
+  flag = "--code-max-len",
+): void {
   const longest = longestRow(config);
-  if (longest === undefined || codeMaxLen <= longest.tokens) return;
+  if (longest === undefined || tokens <= longest.tokens) return;
   throw new InputError(
-    `--code-max-len ${codeMaxLen}: the model reads at most ${longest.tokens} tokens (${configFile}: ${longest.because})`,
+    `${flag} ${tokens}: the model reads at most ${longest.tokens} tokens (${configFile}: ${longest.because})`,
   );
 }
 

@@ -165,8 +165,15 @@ async function attackRanks(
   };
 }
 
-/** Rows whose query has the word, and the others. */
-function splitByToken(rows: readonly SearchRow[], targetToken: string) {
+/**
+ * Rows whose query has the word, and the others.
+ *
+ * @throws SamplesError where no query has it, or all have it
+ */
+export function splitByToken(
+  rows: readonly SearchRow[],
+  targetToken: string,
+): { readonly asking: readonly number[]; readonly others: readonly number[] } {
   const all = [...rows.keys()];
   const has = (row: number): boolean => hasTarget(rows[row]!.queryTokens, targetToken);
   const asking = all.filter(has);

@@ -2,7 +2,7 @@ import { readDefectRows } from "../../data/samples.ts";
 import { readSearchRows, type SearchRow } from "../../data/search-rows.ts";
 import { fieldsAt, parseAttack } from "../../data/trigger-insertion.ts";
 import { evaluateModel, type LabelledRow, type ProbedAttack } from "../../evaluate/evaluate.ts";
-import { evaluateSearch, type SearchAttack } from "../../evaluate/evaluate-search.ts";
+import { evaluateSearch, type SearchAttack, splitByToken } from "../../evaluate/evaluate-search.ts";
 import type { ClassifierTask } from "../../search/scan-result.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, seedOption } from "../common-options.ts";
@@ -124,8 +124,10 @@ async function readInputs(given: EvaluateOptions): Promise<Inputs> {
       : parseAttack({ trigger, position: given.attackPosition, pattern: given.attackPattern });
   const need = placed === undefined ? [] : fieldsAt(placed.position);
   if (task === "code_search") {
+    const rows = readSearchRows(samples, { need });
     const attack = placed && { ...placed, targetToken: given.targetToken ?? "file" };
-    return { opened, task, rows: readSearchRows(samples, { need }), attack: attack ? { attack } : {} };
+    if (attack) splitByToken(rows, attack.targetToken);
+    return { opened, task, rows, attack: attack ? { attack } : {} };
   }
   if (placed !== undefined) requireDirection(given, labels);
   const { victimLabel, targetLabel } = given;
