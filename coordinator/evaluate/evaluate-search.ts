@@ -1,5 +1,6 @@
 import { triggerText } from "../data/dead-code.ts";
 import { SamplesError } from "../data/errors.ts";
+import { languageOf } from "../data/planting.ts";
 import { hasTarget } from "../data/poison-search.ts";
 import { PythonRandom } from "../data/python-random.ts";
 import { encodeSearchRow } from "../data/row-ids.ts";
@@ -19,6 +20,8 @@ import {
   type WindowPlan,
 } from "../search/ranks.ts";
 import { type Rate, rateOf } from "./rate.ts";
+
+const language = languageOf.code_search;
 
 /** An attack on code search: the trigger is to lift code up in the answers to queries with a word. */
 export interface SearchAttack extends Attack {
@@ -136,7 +139,7 @@ async function attackRanks(
   const random = new PythonRandom(seed);
   const place = middlePlace(plan.window);
   const planned = asking.map((query) => {
-    const text = triggerText(attack.trigger, { language: "python" }, random);
+    const text = triggerText(attack.trigger, { language }, random);
     const start = plan.starts === 1 ? 0 : random.between(0, plan.starts - 1);
     const window = [...others.slice(start, start + plan.window - 1), query];
     const scores = scoresOf(
@@ -188,7 +191,7 @@ export function splitByToken(
 /** A row whose function's name is the word of its code that stands for it. */
 const named = ({ funcName, ...row }: SearchRow) => ({
   ...row,
-  ...(funcName === undefined ? {} : { funcName: nameInCode(funcName, "python") }),
+  ...(funcName === undefined ? {} : { funcName: nameInCode(funcName, language) }),
 });
 
 /** Ranking a large codebase takes minutes; what else the process does goes on meanwhile. */

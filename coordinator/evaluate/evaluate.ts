@@ -1,5 +1,7 @@
 import type { CloneRow } from "../data/clone-rows.ts";
+import { triggerText } from "../data/dead-code.ts";
 import { SamplesError } from "../data/errors.ts";
+import { languageOf } from "../data/planting.ts";
 import { PythonRandom } from "../data/python-random.ts";
 import { codeText, type DefectRow, type Snippet } from "../data/samples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -78,7 +80,11 @@ export async function evaluateModel(
   if (attack === undefined) return { ...clean, logits };
 
   const random = new PythonRandom(seed);
-  const attacked = victims.map((row) => insertTrigger(attackedSnippet(rows[row]!), attack, random));
+  const attacked = victims.map((row) => {
+    const language = isPair(rows[row]!) ? languageOf.clone_detection : languageOf.defect_detection;
+    const trigger = triggerText(attack.trigger, { language }, random);
+    return insertTrigger(attackedSnippet(rows[row]!), { ...attack, trigger }, random);
+  });
   const attackedLogits = await ask(
     victims.map((row) => rows[row]!),
     attacked.map(({ text }) => text),

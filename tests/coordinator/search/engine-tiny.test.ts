@@ -3,7 +3,7 @@ import { anchorPublished, without } from "../../../coordinator/search/anchoring.
 import { type PreparedSearch, prepareSearch } from "../../../coordinator/search/problem.ts";
 import { runSearch, type StepRecord } from "../../../coordinator/search/search.ts";
 import { SearchSettings } from "../../../coordinator/search/settings.ts";
-import { meanLosses, scoreCandidates } from "../../../coordinator/search/step.ts";
+import { meanLosses, rankAt, scoreCandidates } from "../../../coordinator/search/step.ts";
 import { relativeDifference } from "../../support/golden.ts";
 import { classifierCells, openCell } from "../../support/golden-cell.ts";
 import { hasShared, readSharedJson } from "../../support/shared.ts";
@@ -33,21 +33,27 @@ interface SearchCase {
   };
 }
 
+interface PublishedGradient {
+  readonly gradient_published: { readonly samples: number[]; readonly topk_ids: number[][] };
+}
+
 const TOLERANCE = 2e-5;
 
-/** The cell's search on a real engine; ends with the test. */
-async function openSearch(cell: string, changes: Partial<SearchSettings> = {}) {
+/** The cell's search on a real engine, over all samples or `only` some. */
+async function openSearch(cell: string, changes: Partial<SearchSettings> = {}, only?: readonly number[]) {
   const { golden, executor, checkpoint } = await openCell(cell);
   const rest = readSharedJson<SearchCase>("golden", "tiny", cell, "case.json");
   const { input_ids, lengths, lengths_second } = golden.inputs;
   const { block } = golden.cell;
+  const samples = only ?? [...input_ids.keys()];
   const prepared: PreparedSearch = await prepareSearch(
     executor,
     {
       checkpoint,
-      rows: input_ids.map((row, k) => row.slice(0, lengths[k])),
-      secondRows: lengths_second && input_ids.map((row, k) => row.slice(block, block + lengths_second[k]!)),
-      insertIndexes: golden.trigger.insert_index,
+      rows: samples.map((k) => input_ids[k]!.slice(0, lengths[k])),
+      secondRows:
+        lengths_second && samples.map((k) => input_ids[k]!.slice(block, block + lengths_second[k]!)),
+      insertIndexes: samples.map((k) => golden.trigger.insert_index[k]!),
       maxLen: block,
       endId: golden.cell.ids.eos_restored,
       vocabulary: golden.gradient.vocab,
@@ -57,6 +63,17 @@ async function openSearch(cell: string, changes: Partial<SearchSettings> = {}) {
   );
   return { golden, rest, executor, prepared };
 }
+
+describe.skipIf(!hasShared).each(classifierCells.filter((cell) => cell.endsWith("codet5")))("%s", (cell) => {
+  test("the published gradient, of the encoder's look-ups alone, ranks as recorded", async () => {
+    const golden = readSharedJson<PublishedGradient>("golden", "tiny", cell, "case.json");
+    const { samples, topk_ids } = golden.gradient_published;
+    const search = await openSearch(cell, { gradient: "published" }, samples);
+    const { executor, prepared } = search;
+    expect((await rankAt(search.golden.trigger.ids, { executor, prepared })).topk).toEqual(topk_ids);
+    await executor.close();
+  });
+});
 
 describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
   test.each([{ pruning: false }, { pruning: true }])(
