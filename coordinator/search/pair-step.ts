@@ -122,8 +122,8 @@ export interface ScoredPairs {
   readonly blocks: number;
 }
 
-/** Queries of one summand of a pair's loss. Part of the plan: sums are made in blocks. */
-export const QUERIES_PER_BLOCK = 5;
+/** Queries of one summand of a pair's loss. Part of the plan: sums are made in blocks. Smaller ones prune more, and cost more runs. */
+export const QUERIES_PER_BLOCK = 10;
 
 /** Pairs of one operation, at most. */
 const PAIRS_PER_OPERATION = 512;

@@ -12,13 +12,13 @@ import { pairLosses, QUERIES_PER_BLOCK, scorePairs } from "../../../coordinator/
 import { PairSearchSettings } from "../../../coordinator/search/settings.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
 
-const N = 12;
+const N = 32;
 const problem: PairProblem = {
   checkpoint: "checkpoint",
   codes: {
     rows: Array.from({ length: N }, (_, k) => Array.from({ length: 8 + k }, (_, j) => j + k)),
     insertIndexes: Array.from({ length: N }, (_, k) => 1 + (k % 5)),
-    maxLen: 24,
+    maxLen: 40,
     endId: 2,
   },
   queries: {
@@ -213,11 +213,11 @@ test("blocks add up to the mean over all queries and codes", async () => {
 });
 
 test.each([
-  [{ codes: { ...problem.codes, insertIndexes: [1] } }, "12 samples have 1 insert indexes"],
+  [{ codes: { ...problem.codes, insertIndexes: [1] } }, "32 samples have 1 insert indexes"],
   [{ queries: { ...problem.queries, maxLen: 5 } }, "query of sample 2 has 6 tokens"],
   [
     { queries: { ...problem.queries, rows: problem.queries.rows.slice(1), insertIndexes: [1] } },
-    "11 samples have 1",
+    "31 samples have 1",
   ],
   [{ vocabulary: [] }, "vocabulary is empty"],
 ])("a problem with %o is refused", async (changes, message) => {
