@@ -104,6 +104,13 @@ const options: Case[] = [
     says: ['"target_token" is "banana"', "no query has this word"],
   },
   {
+    name: "a held-out pair file without the functions that it names",
+    words: words("scan", "clone_detection", ({ out }) => [
+      ...["--samples", cloneSamples(5), "--out", out, "--held-out-pairs", "test.txt"],
+    ]),
+    says: ["--held-out-pairs test.txt: needs --held-out"],
+  },
+  {
     name: "a pair file without the functions that it names",
     words: words("predict", "clone_detection", (scene) => [
       ...["--pairs", "test.txt", "--ids", ids(scene, [{ input_ids: [0, 5, 2], input_ids_2: [0, 5, 2] }])],
