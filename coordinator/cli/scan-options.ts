@@ -40,10 +40,14 @@ function setting<T>(
 /** Options of the trigger search, with the reference's names (DESIGN section 5). */
 export const searchOptions = {
   ...grouped("Search", {
-    directions: option(
-      "--directions <which>",
-      "all label directions, or only --victim-label to --target-label",
-      oneOf("all", "one").default("all"),
+    directions: onlyFor(
+      classifiers,
+      option(
+        "--directions <which>",
+        "all label directions, or only --victim-label to --target-label",
+        oneOf("all", "one").optional(),
+        "all",
+      ),
     ),
     victimLabel: attackOptions.victimLabel,
     targetLabel: attackOptions.targetLabel,
@@ -226,7 +230,7 @@ export function scanSettingsOf(
   const { victimLabel: victim, targetLabel: target } = options;
   const given = {
     ...commonSettings(options),
-    directions: options.directions === "all" ? "all" : [{ victim, target }],
+    directions: options.directions === "one" ? [{ victim, target }] : "all",
     codeMaxLen: options.codeMaxLen,
     position: options.position,
     loss: options.loss,

@@ -85,6 +85,13 @@ const options: Case[] = [
     says: ["--position published: has no meaning for --task code_search"],
   },
   {
+    name: "a label direction for code search, which has no labels",
+    words: words("scan", "code_search", ({ out }) => [
+      ...["--samples", searchSamples(5), "--out", out, "--directions", "one"],
+    ]),
+    says: ["--directions one: has no meaning for --task code_search"],
+  },
+  {
     name: "a target that leaves no room for the query",
     words: words("scan", "code_search", ({ out }) => [
       ...["--samples", searchSamples(5), "--out", out, "--nl-max-len", "10", "--target-len", "8"],
