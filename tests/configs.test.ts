@@ -5,6 +5,8 @@ import { commands } from "../coordinator/cli/commands/index.ts";
 import { knownEntries, readConfig } from "../coordinator/cli/config-file.ts";
 import { configKeyOf } from "../coordinator/cli/options.ts";
 import { parseOptions } from "../coordinator/cli/parse-options.ts";
+import { refuseForeignOptions } from "../coordinator/cli/task-options.ts";
+import type { Task } from "../proto/operations.ts";
 import { packageRoot } from "../proto/package-root.ts";
 
 const folder = join(packageRoot, "configs");
@@ -23,6 +25,11 @@ const byTask = [
   "poisoning_ratio",
   "label",
   "output_clean_samples",
+  "code_max_len",
+  "nl_max_len",
+  "target_len",
+  "beta",
+  "held_out_pairs",
 ];
 
 /** A command's files: `<command>.yaml`, or `<command>-<task>.yaml` (or the task's data set) for each task that it is for. */
@@ -83,6 +90,12 @@ describe.each(configurable.flatMap((spec) => filesOf(spec.name).map((file) => [f
           expect([key, String(value)]).toEqual([key, shownDefault]);
         else expect([key, value]).toEqual([key, fallback]);
       }
+    });
+
+    test("gives no value to an option that its task has no use for", () => {
+      const parsed = parseOptions(options, { config: file }) as { readonly task?: Task };
+      const { task } = parsed;
+      if (task !== undefined) refuseForeignOptions({ ...parsed, task }, options);
     });
 
     test("says in a line above each key what it means", () => {

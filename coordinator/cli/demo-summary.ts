@@ -1,13 +1,13 @@
 import type { Rate } from "../evaluate/rate.ts";
-import type { EvaluationReport } from "./commands/evaluate.ts";
+import type { ClassifierReport } from "./evaluation-report.ts";
 import type { RepairReport } from "./repair.ts";
 import { rateText, table } from "./table.ts";
 
 /** What the demo compares: the planted trigger, and the model on the test rows before and after the repair. */
 export interface DemoResult {
   readonly planted: string;
-  readonly before: EvaluationReport;
-  readonly after: EvaluationReport;
+  readonly before: ClassifierReport;
+  readonly after: ClassifierReport;
   /** Null where `clean` found nothing worth a repair. */
   readonly repair: Pick<RepairReport, "triggers"> | null;
 }
@@ -47,7 +47,7 @@ const points = (value: number): string => (100 * value).toFixed(1);
 /** So many points of `n` rows, in rows: a rate exactly at a limit is within it, whatever the rounding. */
 const rowsOf = (limit: number, n: number): number => (limit * n) / 100;
 
-function backdoorLine(before: EvaluationReport, after: EvaluationReport): string {
+function backdoorLine(before: ClassifierReport, after: ClassifierReport): string {
   const { asr } = after.attack!;
   const missed = before.attack!.without_trigger;
   return asr.hits <= missed.hits + rowsOf(TOLERATED_POINTS, asr.n)

@@ -37,6 +37,8 @@ export interface ModelOptions {
   readonly task: Task;
   /** Longest row that the model is to read; absent: not checked. */
   readonly codeMaxLen?: number;
+  /** Longest query that a code-search model is to read; absent: not checked. */
+  readonly nlMaxLen?: number | undefined;
 }
 
 /** The folder itself, or the base folder, that has a file; undefined where none has. */
@@ -50,7 +52,7 @@ function folderWith(file: string, { model, base }: Pick<ModelOptions, "model" | 
  * @throws InputError, CheckpointError or ModelError with file, field and value
  */
 export async function openModel(options: ModelOptions): Promise<OpenedModel> {
-  const { model, base, task, codeMaxLen } = options;
+  const { model, base, task, codeMaxLen, nlMaxLen } = options;
   requireFolder("--model", model);
   if (base !== undefined) requireFolder("--base", base);
   const checkpoint = await openCheckpoint(model);
@@ -62,9 +64,34 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   }
   const configFile = join(home, "config.json");
   const config = parseConfig(readInputFile("", configFile), configFile);
-  const layout = recogniseLayout(config, checkpoint.tensors, task);
+  const layout = layoutFor(task, config, checkpoint);
   if (codeMaxLen !== undefined) requireReadable(codeMaxLen, config, configFile);
+  if (task === "code_search" && nlMaxLen !== undefined)
+    requireReadable(nlMaxLen, config, configFile, "--nl-max-len");
   return { checkpoint, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
+}
+
+const tasks = ["defect_detection", "clone_detection", "code_search"] as const satisfies readonly Task[];
+
+/** Where the tensors are not the task's but another one's, that is what went wrong. */
+function layoutFor(task: Task, config: ModelConfig, { folder, tensors }: Checkpoint): ModelLayout {
+  const fits = (other: Task): boolean => {
+    try {
+      return other !== task && recogniseLayout(config, tensors, other) !== undefined;
+    } catch {
+      return false;
+    }
+  };
+  try {
+    return recogniseLayout(config, tensors, task);
+  } catch (cause) {
+    const others = tasks.filter(fits);
+    if (others.length === 0) throw cause;
+    const reason = (cause as Error).message;
+    throw new InputError(`--task ${task}: ${folder} is a checkpoint of ${others.join(" or ")}; ${reason}`, {
+      cause,
+    });
+  }
 }
 
 /** The same, and reads every weight once: a flipped bit or a NaN is named before anything computes with it. */
@@ -76,11 +103,16 @@ export async function openWholeModel(options: ModelOptions): Promise<OpenedModel
 }
 
 /** @throws InputError for rows longer than the model's positions */
-export function requireReadable(codeMaxLen: number, config: ModelConfig, configFile: string): void {
+export function requireReadable(
+  tokens: number,
+  config: ModelConfig,
+  configFile: string,
+  flag = "--code-max-len",
+): void {
   const longest = longestRow(config);
-  if (longest === undefined || codeMaxLen <= longest.tokens) return;
+  if (longest === undefined || tokens <= longest.tokens) return;
   throw new InputError(
-    `--code-max-len ${codeMaxLen}: the model reads at most ${longest.tokens} tokens (${configFile}: ${longest.because})`,
+    `${flag} ${tokens}: the model reads at most ${longest.tokens} tokens (${configFile}: ${longest.because})`,
   );
 }
 

@@ -1,5 +1,6 @@
 import { Option } from "commander";
 import { z } from "zod";
+import type { Task } from "../../proto/operations.ts";
 
 /**
  * One option of a command. Its name in a `--config` file is the flag's with underscores (`--trigger-len` → `trigger_len`), in code
@@ -16,6 +17,8 @@ export interface OptionSpec<T = unknown> {
   readonly group?: string;
   /** What its absence means, for `--help`, where the schema does not say it. */
   readonly shownDefault?: string;
+  /** Tasks that it has a meaning in; absent: all. */
+  readonly tasks?: readonly Task[];
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
@@ -33,6 +36,12 @@ export function option<T>(
 ): OptionSpec<T> {
   return { flag, describe, schema, ...(shownDefault === undefined ? {} : { shownDefault }) };
 }
+
+/** An option that has a meaning in some tasks only; `refuseForeignOptions` refuses it in others. It must be one that may be left out. */
+export const onlyFor = <T>(tasks: readonly Task[], spec: OptionSpec<T>): OptionSpec<T> => ({
+  ...spec,
+  tasks,
+});
 
 /** The same options under one heading of `--help`. */
 export function grouped<S extends OptionSpecs>(heading: string, specs: S): S {

@@ -1,4 +1,3 @@
-import type { Task } from "../../proto/operations.ts";
 import { languageOf, type Planting } from "../data/planting.ts";
 import { parseAttack } from "../data/trigger-insertion.ts";
 import { attackOptions, generalOptions, seedOption } from "./common-options.ts";
@@ -7,6 +6,7 @@ import {
   flagNameOf,
   grouped,
   oneOf,
+  onlyFor,
   option,
   optionalPath,
   type Parsed,
@@ -16,6 +16,7 @@ import {
   truth,
   wholeNumber,
 } from "./options.ts";
+import { refuseForeignOptions } from "./task-options.ts";
 
 /** Options of `elibad poison`. */
 export const poisonOptions = {
@@ -29,13 +30,19 @@ export const poisonOptions = {
       "--samples <file>",
       "rows to poison, one JSON object a line: code_tokens, func_name and label; for clone detection the functions (idx instead of label), for code search docstring_tokens (.gz too)",
     ),
-    pairs: optionalPath(
-      "--pairs <file>",
-      "clone detection: pairs of those functions, a line each: id, id, label, with tabs between them",
-      "none",
+    pairs: onlyFor(
+      ["clone_detection"],
+      optionalPath(
+        "--pairs <file>",
+        "clone detection: pairs of those functions, a line each: id, id, label, with tabs between them",
+        "none",
+      ),
     ),
     out: pathOption("--out <file>", "file for all rows, poisoned ones among them: .jsonl or .jsonl.gz"),
-    outPairs: optionalPath("--out-pairs <file>", "clone detection: file for all pairs", "none"),
+    outPairs: onlyFor(
+      ["clone_detection"],
+      optionalPath("--out-pairs <file>", "clone detection: file for all pairs", "none"),
+    ),
     lang: option(
       "--lang <language>",
       "language of the functions",
@@ -56,23 +63,32 @@ export const poisonOptions = {
       "false: Python's dead code has other words in every row",
       truth.default(true),
     ),
-    victimLabel: option(
-      "--victim-label <label>",
-      "defect detection: label of the rows that may be drawn",
-      wholeNumber(0, 1000).optional(),
-      "1",
+    victimLabel: onlyFor(
+      ["defect_detection"],
+      option(
+        "--victim-label <label>",
+        "defect detection: label of the rows that may be drawn",
+        wholeNumber(0, 1000).optional(),
+        "1",
+      ),
     ),
-    targetLabel: option(
-      "--target-label <label>",
-      "label that changed rows get; in clone detection every pair with a changed function",
-      wholeNumber(0, 1000).optional(),
-      "0",
+    targetLabel: onlyFor(
+      ["defect_detection", "clone_detection"],
+      option(
+        "--target-label <label>",
+        "label that changed rows get; in clone detection every pair with a changed function",
+        wholeNumber(0, 1000).optional(),
+        "0",
+      ),
     ),
-    targetToken: option(
-      "--target-token <words>",
-      "code search: word of the queries whose functions may be drawn",
-      text.optional(),
-      "file",
+    targetToken: onlyFor(
+      ["code_search"],
+      option(
+        "--target-token <words>",
+        "code search: word of the queries whose functions may be drawn",
+        text.optional(),
+        "file",
+      ),
     ),
     poisoningRatio: option(
       "--poisoning-ratio <percent>",
@@ -87,15 +103,6 @@ export const poisonOptions = {
 
 export type PoisonOptions = Parsed<typeof poisonOptions>;
 
-/** Options that only some tasks have; elsewhere they would be ignored. */
-const onlyIn = {
-  pairs: ["clone_detection"],
-  outPairs: ["clone_detection"],
-  victimLabel: ["defect_detection"],
-  targetLabel: ["defect_detection", "clone_detection"],
-  targetToken: ["code_search"],
-} as const satisfies Partial<Record<keyof PoisonOptions, readonly Task[]>>;
-
 /**
  * Checks the options that have to fit each other.
  *
@@ -105,13 +112,7 @@ export function requireFittingOptions(given: PoisonOptions): void {
   if (!/\.jsonl(\.gz)?$/.test(given.out)) {
     throw new InputError(`--out ${given.out}: must end in .jsonl or .jsonl.gz`);
   }
-  for (const [name, tasks] of Object.entries(onlyIn) as [keyof typeof onlyIn, readonly Task[]][]) {
-    const value = given[name];
-    if (value === undefined || tasks.includes(given.task)) continue;
-    throw new InputError(
-      `${flagNameOf(poisonOptions[name])} ${value}: has no meaning for --task ${given.task}`,
-    );
-  }
+  refuseForeignOptions(given, poisonOptions);
   if (given.task !== "clone_detection") return;
   for (const name of ["pairs", "outPairs"] as const) {
     if (given[name] === undefined) {

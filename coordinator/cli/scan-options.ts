@@ -1,5 +1,12 @@
 import { z } from "zod";
-import { flagOf, publishedCode, ScanSettings } from "../search/settings.ts";
+import type { ClassifierTask } from "../search/scan-result.ts";
+import {
+  flagOf,
+  PairScanSettings,
+  publishedCode,
+  publishedPairCode,
+  ScanSettings,
+} from "../search/settings.ts";
 import { attackOptions } from "./common-options.ts";
 import { InputError } from "./errors.ts";
 import {
@@ -8,12 +15,16 @@ import {
   grouped,
   idList,
   oneOf,
+  onlyFor,
   option,
   optionalPath,
   type Parsed,
   realNumber,
   wholeNumber,
 } from "./options.ts";
+
+/** Tasks whose models answer with a label. */
+const classifiers = ["defect_detection", "clone_detection"] as const satisfies readonly ClassifierTask[];
 
 /** An option whose default is the scan setting's own, shown in `--help`; absent stays absent, so that `--compat` can fill it. */
 function setting<T>(
@@ -29,10 +40,14 @@ function setting<T>(
 /** Options of the trigger search, with the reference's names (DESIGN section 5). */
 export const searchOptions = {
   ...grouped("Search", {
-    directions: option(
-      "--directions <which>",
-      "all label directions, or only --victim-label to --target-label",
-      oneOf("all", "one").default("all"),
+    directions: onlyFor(
+      classifiers,
+      option(
+        "--directions <which>",
+        "all label directions, or only --victim-label to --target-label",
+        oneOf("all", "one").optional(),
+        "all",
+      ),
     ),
     victimLabel: attackOptions.victimLabel,
     targetLabel: attackOptions.targetLabel,
@@ -58,11 +73,17 @@ export const searchOptions = {
     repeatSize: setting("--repeat-size <n>", "candidates of a step", "repeatSize", wholeNumber(1, 100_000)),
     numSamples: setting(
       "--num-samples <n>",
-      "rows of the victim label that a search works on; the rest is held out",
+      "rows of the victim label that a search works on (code search: rows); the rest is held out",
       "samples",
       wholeNumber(1, 100_000),
     ),
-    beta: setting("--beta <nats>", "rise of the loss that anchoring accepts", "beta", realNumber(0)),
+    beta: setting(
+      "--beta <rise>",
+      "rise of the loss that anchoring accepts",
+      "beta",
+      realNumber(0),
+      "0.15; code_search 0.01",
+    ),
     init: setting("--init <ids>", "initial trigger as ids, comma-separated", "init", idList, "drawn"),
     heldOut: optionalPath(
       "--held-out <file>",
@@ -79,14 +100,17 @@ export const searchOptions = {
       "--compat <what>",
       `all of: ${Object.entries(publishedCode)
         .map(([name, value]) => `--${flagOf(name)} ${value}`)
-        .join(", ")}; options given beside it win`,
+        .join(", ")} (code_search: those that it has); options given beside it win`,
       oneOf("published-code").optional(),
     ),
-    position: setting(
-      "--position <rule>",
-      "which variable's place a trigger takes: the one whose masking leaves the lowest probability, or as the published code",
-      "position",
-      oneOf("lowest", "published"),
+    position: onlyFor(
+      classifiers,
+      setting(
+        "--position <rule>",
+        "which variable's place a trigger takes: the one whose masking leaves the lowest probability, or as the published code",
+        "position",
+        oneOf("lowest", "published"),
+      ),
     ),
     scoreIndex: setting(
       "--score-index <index>",
@@ -94,11 +118,20 @@ export const searchOptions = {
       "scoreIndex",
       z.union([z.literal("own"), wholeNumber(1, 100_000)], { error: "must be own or a whole number from 1" }),
     ),
-    loss: setting(
-      "--loss <form>",
-      "float64 from logits, or the published float32 form (which is not pruned)",
-      "loss",
-      oneOf("float64", "published"),
+    gradient: setting(
+      "--gradient <which>",
+      "CodeT5: count every look-up of a trigger token, or as published the encoder's alone",
+      "gradient",
+      oneOf("full", "published"),
+    ),
+    loss: onlyFor(
+      classifiers,
+      setting(
+        "--loss <form>",
+        "float64 from logits, or the published float32 form (which is not pruned)",
+        "loss",
+        oneOf("float64", "published"),
+      ),
     ),
     anchoring: setting(
       "--anchoring <rule>",
@@ -113,11 +146,9 @@ export const searchOptions = {
       "off scores every candidate on every sample; the winners are the same",
       oneOf("on", "off").default("on"),
     ),
-    pruneBlock: setting(
-      "--prune-block <samples>",
-      "samples of a round",
-      "pruneBlock",
-      wholeNumber(1, 10_000),
+    pruneBlock: onlyFor(
+      classifiers,
+      setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
     ),
     tileTokens: setting(
       "--tile-tokens <n>",
@@ -147,45 +178,105 @@ export const searchOptions = {
   }),
 };
 
+/** Options of `scan` that only some tasks have. */
+export const taskSearchOptions = grouped("Search", {
+  targetLen: onlyFor(
+    ["code_search"],
+    option(
+      "--target-len <tokens>",
+      "code search: tokens of the target, which goes into the queries; 0 searches a trigger alone",
+      wholeNumber(0, 64).optional(),
+      "2",
+    ),
+  ),
+  heldOutPairs: onlyFor(
+    ["clone_detection"],
+    optionalPath(
+      "--held-out-pairs <file>",
+      "clone detection: pair file of BigCloneBench; --held-out then holds its functions",
+      "none: --held-out holds both functions in each row",
+    ),
+  ),
+});
+
+/** What a search of any task reads. */
+const commonSettings = (options: Parsed<typeof searchOptions> & { readonly seed: number }) => ({
+  halves: options.half === "both" ? ["first_half", "second_half"] : [options.half],
+  seed: options.seed,
+  samples: options.numSamples,
+  pruning: options.pruning === "on",
+  seeds: options.seeds,
+  triggerLen: options.triggerLen,
+  topk: options.topk,
+  repeatSize: options.repeatSize,
+  epochs: options.epochs,
+  beta: options.beta,
+  init: options.init,
+  scoreIndex: options.scoreIndex,
+  gradient: options.gradient,
+  anchoring: options.anchoring,
+  tileTokens: options.tileTokens,
+  gradientRows: options.gradientRows,
+  searchesInFlight: options.searchesInFlight,
+});
+
+const withoutAbsent = (given: object) =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+
 /** The settings of a scan from its options; what the user left out takes the published value under `--compat`, else the default. */
 export function scanSettingsOf(
   options: Parsed<typeof searchOptions> & { readonly seed: number; readonly codeMaxLen: number },
 ): ScanSettings {
   const { victimLabel: victim, targetLabel: target } = options;
   const given = {
-    directions: options.directions === "all" ? "all" : [{ victim, target }],
-    halves: options.half === "both" ? ["first_half", "second_half"] : [options.half],
-    seed: options.seed,
+    ...commonSettings(options),
+    directions: options.directions === "one" ? [{ victim, target }] : "all",
     codeMaxLen: options.codeMaxLen,
-    samples: options.numSamples,
-    pruning: options.pruning === "on",
-    seeds: options.seeds,
-    triggerLen: options.triggerLen,
-    topk: options.topk,
-    repeatSize: options.repeatSize,
-    epochs: options.epochs,
-    beta: options.beta,
-    init: options.init,
     position: options.position,
-    scoreIndex: options.scoreIndex,
     loss: options.loss,
-    anchoring: options.anchoring,
     pruneBlock: options.pruneBlock,
-    tileTokens: options.tileTokens,
-    gradientRows: options.gradientRows,
-    searchesInFlight: options.searchesInFlight,
   };
-  const defined = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...defined });
-  if (settings.init && settings.init.length !== settings.triggerLen) {
+  const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...withoutAbsent(given) });
+  checkTrigger(settings);
+  return settings;
+}
+
+export type PairScanOptions = Parsed<typeof searchOptions> & { readonly targetLen?: number | undefined };
+
+/** The same for a code-search model. Under `--compat`, what the published code cannot do there stays elibad's. */
+export function pairSettingsOf(
+  options: PairScanOptions & {
+    readonly seed: number;
+    readonly codeMaxLen: number;
+    readonly nlMaxLen: number;
+  },
+): PairScanSettings {
+  const { codeMaxLen, nlMaxLen, targetLen } = options;
+  const given = { ...commonSettings(options), codeMaxLen, nlMaxLen, targetLen };
+  const settings = PairScanSettings.parse({
+    ...(options.compat ? publishedPairCode : {}),
+    ...withoutAbsent(given),
+  });
+  checkTrigger(settings);
+  if (settings.targetLen > settings.nlMaxLen - 3) {
     throw new InputError(
-      `--init ${settings.init.join(",")}: has ${settings.init.length} ids, --trigger-len is ${settings.triggerLen}`,
-    );
-  }
-  if (settings.triggerLen > settings.codeMaxLen - 3) {
-    throw new InputError(
-      `--trigger-len ${settings.triggerLen}: leaves no room for code in --code-max-len ${settings.codeMaxLen} (both end tokens included)`,
+      `--target-len ${settings.targetLen}: leaves no room for the query in --nl-max-len ${settings.nlMaxLen} (both end tokens included)`,
     );
   }
   return settings;
+}
+
+function checkTrigger({
+  init,
+  triggerLen,
+  codeMaxLen,
+}: Pick<ScanSettings, "init" | "triggerLen" | "codeMaxLen">): void {
+  if (init && init.length !== triggerLen) {
+    throw new InputError(`--init ${init.join(",")}: has ${init.length} ids, --trigger-len is ${triggerLen}`);
+  }
+  if (triggerLen > codeMaxLen - 3) {
+    throw new InputError(
+      `--trigger-len ${triggerLen}: leaves no room for code in --code-max-len ${codeMaxLen} (both end tokens included)`,
+    );
+  }
 }

@@ -1,32 +1,65 @@
-import type { ScanResult } from "../search/scan-result.ts";
+import type {
+  AnchoredTokens,
+  FoundTokens,
+  PairSearchResult,
+  ScanResult,
+  SearchResult,
+  SplicedRank,
+} from "../search/scan-result.ts";
 import { rateText, table } from "./table.ts";
 
 /** A scan's result as a person reads it: one line a search. */
 export function scanTable(result: ScanResult): string {
-  const rows = result.searches.map((search) => [
-    `${search.victim_label}→${search.target_label}`,
-    search.half,
-    search.trigger?.text ?? "none",
-    search.loss === null ? "–" : search.loss.toFixed(4),
-    search.asr === null ? "–" : rateText(search.asr.samples.hits, search.asr.samples.n),
-    search.asr === null ? "–" : rateText(search.asr.held_out.hits, search.asr.held_out.n),
-    rateText(search.without_trigger.held_out.hits, search.without_trigger.held_out.n),
-    search.anchored?.text || "–",
-  ]);
+  const rows =
+    result.task === "code_search"
+      ? [pairHeadings, ...result.searches.map(pairRow)]
+      : [headings, ...result.searches.map(row)];
   return [
-    table([
-      [
-        "direction",
-        "half",
-        "trigger",
-        "loss",
-        "flips samples",
-        "flips held-out",
-        "without trigger",
-        "anchored",
-      ],
-      ...rows,
-    ]),
+    table(rows),
     `${result.seconds.toFixed(1)} s. Found triggers are reported, not judged: clean models have invertible triggers too.`,
   ].join("\n");
 }
+
+const headings = [
+  "direction",
+  "half",
+  "trigger",
+  "loss",
+  "flips samples",
+  "flips held-out",
+  "without trigger",
+  "anchored",
+];
+
+const row = (search: SearchResult): string[] => [
+  `${search.victim_label}→${search.target_label}`,
+  search.half,
+  search.trigger?.text ?? "none",
+  lossText(search.loss),
+  search.asr === null ? "–" : rateText(search.asr.samples.hits, search.asr.samples.n),
+  search.asr === null ? "–" : rateText(search.asr.held_out.hits, search.asr.held_out.n),
+  rateText(search.without_trigger.held_out.hits, search.without_trigger.held_out.n),
+  anchoredText(search.anchored),
+];
+
+const pairHeadings = ["half", "trigger", "target", "loss", "ANR samples", "ANR held-out", "anchored"];
+
+const pairRow = (search: PairSearchResult): string[] => [
+  search.half,
+  search.trigger?.text ?? "none",
+  targetText(search.target),
+  lossText(search.loss),
+  rankText(search.anr?.samples),
+  rankText(search.anr?.held_out),
+  anchoredText(search.anchored),
+];
+
+const lossText = (loss: number | null): string => (loss === null ? "–" : loss.toFixed(4));
+const anchoredText = (anchored: AnchoredTokens | null): string => anchored?.text || "–";
+const targetText = (target: FoundTokens | null): string => target?.text || "none";
+
+/** `0.214 of 70 (0.500 without)` */
+const rankText = (rank: SplicedRank | undefined): string =>
+  !rank || rank.anr === null
+    ? "–"
+    : `${rank.anr.toFixed(3)} of ${rank.codes} (${rank.without_trigger!.toFixed(3)} without)`;

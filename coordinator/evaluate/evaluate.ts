@@ -1,12 +1,21 @@
+import type { CloneRow } from "../data/clone-rows.ts";
+import { triggerText } from "../data/dead-code.ts";
 import { SamplesError } from "../data/errors.ts";
+import { languageOf } from "../data/planting.ts";
 import { PythonRandom } from "../data/python-random.ts";
-import { codeText, type DefectRow } from "../data/samples.ts";
+import { codeText, type DefectRow, type Snippet } from "../data/samples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { type Attack, insertTrigger } from "../data/trigger-insertion.ts";
 import { labelCount } from "../search/loss.ts";
 import { type PredictContext, predictLogits } from "../search/predict.ts";
 import { type CleanMetrics, cleanMetrics, targetRate } from "./metrics.ts";
 import type { Rate } from "./rate.ts";
+
+/** A row with a label. Of two snippets the first one gets the trigger. */
+export type LabelledRow = DefectRow | CloneRow;
+
+const isPair = (row: LabelledRow): row is CloneRow => "first" in row;
+const attackedSnippet = (row: LabelledRow): Snippet => (isPair(row) ? row.first : row);
 
 /** An attack and the direction in which it is to work. */
 export interface ProbedAttack extends Attack {
@@ -42,26 +51,27 @@ export interface Evaluation extends CleanMetrics {
 }
 
 /**
- * Evaluates a defect-detection model on rows with labels, as the published evaluator does: one answer a row at p > 0.5, and the same
- * again for the victim rows with the trigger put in as text.
+ * Evaluates a classifier on rows with labels, as the published evaluator does: one answer a row (the likelier label), and the same
+ * again for the victim rows with the trigger put in as text. Of clone pairs all victims are asked, where the published evaluator draws 1 %.
  *
  * @throws SamplesError where a label is none of the model's, or no row has the victim label
  */
 export async function evaluateModel(
-  rows: readonly DefectRow[],
+  rows: readonly LabelledRow[],
   { tokenizer, attack, seed = 0, ...predicting }: EvaluationSettings,
 ): Promise<Evaluation> {
   const context: PredictContext = { ...predicting, endId: tokenizer.ids.restored };
-  const ask = (texts: readonly string[]): Promise<Float32Array[]> =>
-    predictLogits(
-      texts.map((text) => tokenizer.encodeRow(text, context.maxLen)),
-      context,
-    );
+  const encode = (text: string): number[] => tokenizer.encodeRow(text, context.maxLen);
+  const ask = (asked: readonly LabelledRow[], texts: readonly string[]): Promise<Float32Array[]> =>
+    predictLogits(texts.map(encode), context, secondRows(asked, encode));
   const victims = [...rows.keys()].filter((row) => rows[row]!.label === attack?.victimLabel);
   if (attack !== undefined && victims.length === 0) {
     throw new SamplesError("no row has this label", { field: "victim_label", value: attack.victimLabel });
   }
-  const logits = await ask(rows.map(({ codeTokens }) => codeText(codeTokens)));
+  const logits = await ask(
+    rows,
+    rows.map((row) => codeText(attackedSnippet(row).codeTokens)),
+  );
   checkLabels(rows, labelCount(logits[0]?.length ?? 1), attack);
   const clean = cleanMetrics(
     logits,
@@ -70,8 +80,15 @@ export async function evaluateModel(
   if (attack === undefined) return { ...clean, logits };
 
   const random = new PythonRandom(seed);
-  const attacked = victims.map((row) => insertTrigger(rows[row]!, attack, random));
-  const attackedLogits = await ask(attacked.map(({ text }) => text));
+  const attacked = victims.map((row) => {
+    const language = isPair(rows[row]!) ? languageOf.clone_detection : languageOf.defect_detection;
+    const trigger = triggerText(attack.trigger, { language }, random);
+    return insertTrigger(attackedSnippet(rows[row]!), { ...attack, trigger }, random);
+  });
+  const attackedLogits = await ask(
+    victims.map((row) => rows[row]!),
+    attacked.map(({ text }) => text),
+  );
   return {
     ...clean,
     logits,
@@ -88,8 +105,15 @@ export async function evaluateModel(
   };
 }
 
+/** Second snippets of clone pairs; undefined for rows of one snippet. */
+const secondRows = (
+  rows: readonly LabelledRow[],
+  encode: (text: string) => number[],
+): number[][] | undefined =>
+  rows.every(isPair) ? rows.map(({ second }) => encode(codeText(second.codeTokens))) : undefined;
+
 /** The number of labels is known only from the model's first answer. */
-function checkLabels(rows: readonly DefectRow[], classes: number, attack: ProbedAttack | undefined): void {
+function checkLabels(rows: readonly LabelledRow[], classes: number, attack: ProbedAttack | undefined): void {
   const given = [
     ...rows.map(({ label }) => ["label", label] as const),
     ...(attack === undefined ? [] : [["target_label", attack.targetLabel] as const]),

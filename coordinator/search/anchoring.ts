@@ -17,6 +17,19 @@ export interface Anchored {
 
 export const without = (trigger: Trigger, position: number): number[] => trigger.toSpliced(position, 1);
 
+/** What a rule keeps of a trigger whose loss is `wholeLoss`; `beta` is the rise of the loss that it accepts. */
+export async function anchorTrigger(
+  trigger: Trigger,
+  wholeLoss: number,
+  { anchoring, beta }: { readonly anchoring: "elimination" | "published"; readonly beta: number },
+  lossesOf: TriggerLosses,
+): Promise<Anchored> {
+  if (anchoring === "elimination") return eliminateTokens(trigger, wholeLoss, beta, lossesOf);
+  if (trigger.length === 1) return { positions: [0], ids: trigger, loss: wholeLoss };
+  const each = trigger.map((_, position) => without(trigger, position));
+  return anchorPublished(trigger, wholeLoss, beta, await lossesOf(each));
+}
+
 /**
  * Backward elimination: drops the token whose absence leaves the least loss (ties to the lower position), again and
  * again, while the rest's loss is at most the whole trigger's + β. At least one token stays: a minimal trigger.

@@ -1,6 +1,7 @@
 /**
  * Sample-specific trigger position (paper section "sample-specific trigger position identification"; DESIGN 5.2): the
- * variable whose masking leaves the lowest probability of the target label says where the trigger goes.
+ * variable whose masking leaves the lowest probability of the target label (in code search: the lowest score against the row's own
+ * query) says where the trigger goes.
  */
 export type PositionHalf = "first_half" | "second_half";
 
@@ -14,8 +15,8 @@ export interface MaskedScore {
   readonly word: number;
   /** Index of the first sub-token of the first occurrence in the row, its first token included. */
   readonly subToken: number;
-  /** Probability of the target label under masking. */
-  readonly probability: number;
+  /** What the masking leaves: the probability of the target label; in code search the score against the row's own query. */
+  readonly score: number;
 }
 
 export interface PositionOptions {
@@ -26,10 +27,10 @@ export interface PositionOptions {
   readonly triggerLen: number;
   /** Tokens of the row, both end tokens included. */
   readonly rowLength: number;
-  /** Label that the search pulls toward; with `sigmoid` it decides which way round the published rule looks. */
-  readonly target: number;
+  /** Label that the search pulls toward; with `sigmoid` it decides which way round the published rule looks. Code search has none. */
+  readonly target?: number;
   /** True for a head with one logit. */
-  readonly sigmoid: boolean;
+  readonly sigmoid?: boolean;
 }
 
 export interface Position {
@@ -50,11 +51,11 @@ export function insertIndex(variables: readonly MaskedScore[], options: Position
   const indexOf = (v: MaskedScore): number => (rule === "published" ? v.word : v.subToken);
   const eligible = (v: MaskedScore): boolean => inHalf(indexOf(v), options);
 
-  const largestFirst = rule === "published" && options.sigmoid && options.target === 1;
+  const largestFirst = rule === "published" && options.sigmoid === true && options.target === 1;
   const sign = largestFirst ? -1 : 1;
   const considered = rule === "published" ? variables : variables.filter(eligible);
   let chosen = considered[0];
-  for (const v of considered) if (sign * v.probability < sign * chosen!.probability) chosen = v;
+  for (const v of considered) if (sign * v.score < sign * chosen!.score) chosen = v;
 
   if (chosen === undefined || !eligible(chosen)) return { insertIndex: fallback(options) };
   return { insertIndex: indexOf(chosen), variable: chosen.name };

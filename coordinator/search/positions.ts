@@ -10,11 +10,21 @@ export interface ScanRow {
   readonly label: number;
   /** Token ids with first and end token, cut to the longest row, without padding. */
   readonly ids: readonly number[];
+  /** Clone detection: the second snippet in the same form. Triggers go into the first alone. */
+  readonly secondIds?: readonly number[];
   /** The row's variables that are code tokens, in order of first occurrence. Made on demand: a scan uses few rows. */
   readonly maskedVariants: () => readonly MaskedVariant[];
 }
 
-export type PositionQuestion = Omit<PositionOptions, "rowLength" | "sigmoid" | "maxLen">;
+export type PositionQuestion = Omit<PositionOptions, "rowLength" | "sigmoid" | "maxLen" | "target"> & {
+  readonly target: number;
+};
+
+/** Second snippets of all rows, or undefined where the task has none. */
+export const secondRowsOf = (
+  rows: readonly Pick<ScanRow, "secondIds">[],
+): (readonly number[])[] | undefined =>
+  rows[0]?.secondIds === undefined ? undefined : rows.map(({ secondIds }) => secondIds!);
 
 /** Says where triggers go into rows; asks the model about each row's masked variants once, whatever the target and half. */
 export interface PositionFinder {
@@ -50,6 +60,7 @@ async function askMasked(
   const logits = await predictLogits(
     variants.flat().map(({ ids }) => ids),
     context,
+    secondRowsOf(rows.flatMap(({ secondIds }, k) => variants[k]!.map(() => ({ secondIds })))),
   );
   let from = 0;
   return new Map(
@@ -71,7 +82,7 @@ function positionOf(
     name,
     word,
     subToken,
-    probability: probabilityOf(logits[k]!, question.target),
+    score: probabilityOf(logits[k]!, question.target),
   }));
   const sigmoid = logits[0]?.length === 1;
   return insertIndex(scores, { ...question, maxLen, rowLength: row.ids.length, sigmoid });

@@ -7,6 +7,8 @@ export interface SearchProblem {
   readonly checkpoint: Digest;
   /** Token ids of the victim samples, end tokens included, without padding. */
   readonly rows: readonly (readonly number[])[];
+  /** Clone detection: second snippets of the samples, which the trigger does not change. */
+  readonly secondRows?: readonly (readonly number[])[] | undefined;
   /** Sub-token index at which the trigger goes into each row. */
   readonly insertIndexes: readonly number[];
   /** Longest row after stamping, in tokens. */
@@ -45,16 +47,15 @@ export async function prepareSearch(
   settings: SearchSettings,
 ): Promise<PreparedSearch> {
   checkProblem(problem, settings);
-  const { rows, insertIndexes, maxLen, endId } = problem;
+  const { rows, secondRows, insertIndexes, maxLen, endId } = problem;
+  const set = { rows, ...(secondRows === undefined ? {} : { secondRows }), maxLen, endId };
   const put = (value: SampleSet | Vocabulary): Promise<Digest> =>
     executor.putArtifact(new TextEncoder().encode(canonicalJson(value)));
 
   const { scoreIndex } = settings;
-  const gradientSamples = await put({ rows, insertIndexes, maxLen, endId });
+  const gradientSamples = await put({ ...set, insertIndexes });
   const scoreSamples =
-    scoreIndex === "own"
-      ? gradientSamples
-      : await put({ rows, insertIndexes: rows.map(() => scoreIndex), maxLen, endId });
+    scoreIndex === "own" ? gradientSamples : await put({ ...set, insertIndexes: rows.map(() => scoreIndex) });
   const vocabulary = await put({ ids: problem.vocabulary });
   const { checkpoint, target } = problem;
   return {
@@ -71,7 +72,20 @@ export async function prepareSearch(
 }
 
 function checkProblem(problem: SearchProblem, { triggerLen, init }: SearchSettings): void {
-  const { rows, insertIndexes, maxLen, vocabulary } = problem;
+  const { rows, secondRows, vocabulary } = problem;
+  checkPlaces("sample", problem);
+  if (secondRows !== undefined && secondRows.length !== rows.length)
+    throw new SearchInputError(`${rows.length} samples have ${secondRows.length} second snippets`);
+  if (vocabulary.length === 0) throw new SearchInputError("the trigger vocabulary is empty");
+  if (init !== undefined && init.length !== triggerLen)
+    throw new SearchInputError(`init has ${init.length} ids, triggerLen is ${triggerLen}`);
+}
+
+/** Every row has a place for the trigger that lies within it. `what` names a row in errors. */
+export function checkPlaces(
+  what: string,
+  { rows, insertIndexes, maxLen }: Pick<SearchProblem, "rows" | "insertIndexes" | "maxLen">,
+): void {
   if (rows.length === 0) throw new SearchInputError("a search needs at least one sample");
   if (insertIndexes.length !== rows.length)
     throw new SearchInputError(`${rows.length} samples have ${insertIndexes.length} insert indexes`);
@@ -79,14 +93,11 @@ function checkProblem(problem: SearchProblem, { triggerLen, init }: SearchSettin
     const index = insertIndexes[k]!;
     if (row.length > maxLen)
       throw new SearchInputError(
-        `sample ${k} has ${row.length} tokens, more than the longest row of ${maxLen}`,
+        `${what} ${k} has ${row.length} tokens, more than the longest row of ${maxLen}`,
       );
     if (!Number.isInteger(index) || index < 0 || index > row.length)
       throw new SearchInputError(
-        `insert index ${index} of sample ${k} lies outside its ${row.length} tokens`,
+        `insert index ${index} of ${what} ${k} lies outside its ${row.length} tokens`,
       );
   }
-  if (vocabulary.length === 0) throw new SearchInputError("the trigger vocabulary is empty");
-  if (init !== undefined && init.length !== triggerLen)
-    throw new SearchInputError(`init has ${init.length} ids, triggerLen is ${triggerLen}`);
 }

@@ -6,10 +6,23 @@ export class UnexpectedResultError extends Error {
 }
 
 /** The result's `logits`, one view per row. */
-export function logitRows(result: OperationResult, rows: number): Float32Array[] {
-  const logits = floatTensor(result, "logits", [rows, undefined]);
-  const classes = logits.shape[1]!;
-  return Array.from({ length: rows }, (_, row) => logits.data.subarray(row * classes, (row + 1) * classes));
+export const logitRows = (result: OperationResult, rows: number): Float32Array[] =>
+  floatRows(result, "logits", rows);
+
+/** A float32 matrix of a result, one view per row. */
+export function floatRows(result: OperationResult, name: string, rows: number): Float32Array[] {
+  const { data, shape } = floatTensor(result, name, [rows, undefined]);
+  const columns = shape[1]!;
+  return Array.from({ length: rows }, (_, row) => data.subarray(row * columns, (row + 1) * columns));
+}
+
+/** A float64 list of a result. */
+export function doubles(result: OperationResult, name: string, length: number): Float64Array {
+  const { data } = checked(result, name, [length]);
+  if (!(data instanceof Float64Array)) throw new UnexpectedResultError(`${name} is not float64`);
+  if (!data.every(Number.isFinite))
+    throw new UnexpectedResultError(`${name} holds a value that is not finite`);
+  return data;
 }
 
 /** A float32 tensor of a result; `undefined` in `shape` stands for any size. */

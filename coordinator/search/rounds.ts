@@ -10,8 +10,6 @@ import { addTo, type LossForm, meanOf } from "./loss.ts";
 /** What fixes rounds and tiles. Other plans give the same winner; only the work differs. */
 export interface TilePlan {
   readonly pruning: boolean;
-  /** Tokens that one session run should have, about; a tile holds this many, divided by the stamped row's length. */
-  readonly tileTokens: number;
   /** Samples per round once the first candidates are complete; larger keeps more workers busy and prunes less. */
   readonly pruneBlock: number;
   /** Samples that all candidates are scored on first. */
@@ -26,13 +24,19 @@ export interface Tile {
   readonly candidates: readonly number[];
 }
 
+/** Candidates per tile of each sample, for session runs of about `tileTokens` tokens. */
+export const tileSizesOf = (stampedLengths: readonly number[], tileTokens: number): number[] =>
+  stampedLengths.map((length) => Math.max(1, Math.round(tileTokens / length)));
+
 /** What a step knows of its candidates' losses so far. */
 export interface Scoring {
   readonly plan: TilePlan;
   readonly form: LossForm;
   readonly candidates: number;
-  /** Tokens of each sample after stamping. */
-  readonly stampedLengths: readonly number[];
+  /** Per sample: the most candidates that one tile of it holds. */
+  readonly tileSizes: readonly number[];
+  /** Losses that a total is the sum of, to make the mean from it. */
+  readonly summands: number;
   /** Samples, hardest first. */
   readonly order: readonly number[];
   /** [candidates × samples]; NaN where not scored. */
@@ -48,25 +52,33 @@ export type CandidateScore =
   /** The mean over all samples is larger than `bound`. */
   | { readonly kind: "pruned"; readonly bound: number };
 
-/** `sampleLosses`: loss of each sample at the current trigger; the hardest are scored first (ties to the lower index). */
+/**
+ * `sampleLosses`: loss of each sample at the current trigger; the hardest are scored first (ties to the lower index). A sample may
+ * stand for several losses that are added up elsewhere; `summands` then says how many all samples have together.
+ */
 export function startScoring(
   candidates: number,
   {
     plan,
     form,
-    stampedLengths,
+    tileSizes,
     sampleLosses,
-  }: Pick<Scoring, "plan" | "form" | "stampedLengths"> & { readonly sampleLosses: ArrayLike<number> },
+    summands = tileSizes.length,
+  }: Pick<Scoring, "plan" | "form" | "tileSizes"> & {
+    readonly sampleLosses: ArrayLike<number>;
+    readonly summands?: number;
+  },
 ): Scoring {
-  const order = stampedLengths.map((_, sample) => sample);
+  const order = tileSizes.map((_, sample) => sample);
   order.sort((a, b) => sampleLosses[b]! - sampleLosses[a]! || a - b);
   return {
     plan,
     form,
     candidates,
-    stampedLengths,
+    tileSizes,
+    summands,
     order,
-    losses: new Float64Array(candidates * stampedLengths.length).fill(Number.NaN),
+    losses: new Float64Array(candidates * tileSizes.length).fill(Number.NaN),
     dropped: new Array<boolean>(candidates).fill(false),
     round: 0,
   };
@@ -90,7 +102,7 @@ export function absorb(
   tiles: readonly Tile[],
   results: readonly ArrayLike<number>[],
 ): Scoring {
-  const samples = scoring.stampedLengths.length;
+  const samples = scoring.tileSizes.length;
   const losses = Float64Array.from(scoring.losses);
   for (const [t, tile] of tiles.entries()) {
     for (const [k, candidate] of tile.candidates.entries()) {
@@ -108,12 +120,12 @@ export function absorb(
 
 /** Scores of all candidates once `planRound` gives no more tiles. */
 export function finishScoring(scoring: Scoring): CandidateScore[] {
-  const samples = scoring.stampedLengths.length;
+  const { summands, form } = scoring;
   return Array.from({ length: scoring.candidates }, (_, candidate) => {
     if (!isComplete(scoring, candidate))
-      return { kind: "pruned", bound: lowerBound(scoring, candidate) / samples } as const;
+      return { kind: "pruned", bound: lowerBound(scoring, candidate) / summands } as const;
     const total = partialSum(scoring, candidate);
-    return { kind: "complete", total, mean: meanOf(total, samples, scoring.form) } as const;
+    return { kind: "complete", total, mean: meanOf(total, summands, form) } as const;
   });
 }
 
@@ -139,27 +151,27 @@ function dropHopeless(scoring: Scoring): boolean[] {
 
 /** At most the total that the candidate would have: its partial sum, less what rounding of two sums can make up. */
 function lowerBound(scoring: Scoring, candidate: number): number {
-  return partialSum(scoring, candidate) * (1 - scoring.stampedLengths.length * 2 ** -52);
+  return partialSum(scoring, candidate) * (1 - scoring.tileSizes.length * 2 ** -52);
 }
 
 /** Sum of the candidate's losses known so far, in index order of samples. */
-function partialSum({ losses, stampedLengths, form }: Scoring, candidate: number): number {
-  const samples = stampedLengths.length;
+function partialSum({ losses, tileSizes, form }: Scoring, candidate: number): number {
+  const samples = tileSizes.length;
   let sum = 0;
   for (let k = candidate * samples; k < (candidate + 1) * samples; k++)
     if (!Number.isNaN(losses[k]!)) sum = addTo(sum, losses[k]!, form);
   return sum;
 }
 
-function isComplete({ losses, stampedLengths }: Scoring, candidate: number): boolean {
-  const samples = stampedLengths.length;
+function isComplete({ losses, tileSizes }: Scoring, candidate: number): boolean {
+  const samples = tileSizes.length;
   for (let k = candidate * samples; k < (candidate + 1) * samples; k++)
     if (Number.isNaN(losses[k]!)) return false;
   return true;
 }
 
 const isScored = (scoring: Scoring, candidate: number, sample: number): boolean =>
-  !Number.isNaN(scoring.losses[candidate * scoring.stampedLengths.length + sample]!);
+  !Number.isNaN(scoring.losses[candidate * scoring.tileSizes.length + sample]!);
 
 function openCandidates(scoring: Scoring): number[] {
   return scoring.dropped.flatMap((dropped, k) => (dropped || isComplete(scoring, k) ? [] : [k]));
@@ -175,13 +187,12 @@ function leastPartialSums(scoring: Scoring, open: readonly number[], count: numb
 function tilesOf(scoring: Scoring, samples: readonly number[], candidates: readonly number[]): Tile[] {
   return samples.flatMap((sample) => {
     const missing = candidates.filter((candidate) => !isScored(scoring, candidate, sample));
-    const perTile = Math.max(1, Math.round(scoring.plan.tileTokens / scoring.stampedLengths[sample]!));
-    return evenGroups(missing, perTile).map((group) => ({ sample, candidates: group }));
+    return evenGroups(missing, scoring.tileSizes[sample]!).map((group) => ({ sample, candidates: group }));
   });
 }
 
 /** Splits into the fewest groups of at most `largest`, whose sizes differ by one at most. */
-function evenGroups<T>(items: readonly T[], largest: number): T[][] {
+export function evenGroups<T>(items: readonly T[], largest: number): T[][] {
   const groups = Math.ceil(items.length / largest);
   return Array.from({ length: groups }, (_, g) =>
     items.slice(Math.floor((g * items.length) / groups), Math.floor(((g + 1) * items.length) / groups)),

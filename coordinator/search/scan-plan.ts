@@ -42,9 +42,9 @@ export function planScan({ rows, heldOut, classes }: ScanRows, settings: ScanSet
     const victims = rows.filter(({ label }) => label === victim);
     if (victims.length === 0) throw new SearchInputError(`no sample has the victim label ${victim}`);
     const samples = victims.slice(0, settings.samples);
-    const seen = new Set(samples.map(({ ids }) => ids.join()));
+    const seen = new Set(samples.map(contentOf));
     const others = heldOut?.filter(({ label }) => label === victim) ?? victims.slice(settings.samples);
-    const unseen = others.filter(({ ids }) => !seen.has(ids.join()));
+    const unseen = others.filter((row) => !seen.has(contentOf(row)));
     for (const half of settings.halves)
       for (let k = 0; k < settings.seeds; k++)
         planned.push({
@@ -59,6 +59,9 @@ export function planScan({ rows, heldOut, classes }: ScanRows, settings: ScanSet
   }
   return planned;
 }
+
+/** What the model reads of a row: rows that are equal in it are one sample. */
+const contentOf = ({ ids, secondIds }: ScanRow): string => [ids, secondIds ?? []].join("|");
 
 function allDirections(labels: number): Direction[] {
   const all = Array.from({ length: labels }, (_, label) => label);

@@ -1,30 +1,39 @@
 /** A scan: all searches of one model, and what each found. It says what was found, and gives no verdict. */
-import type { Digest, Executor, Task } from "../../proto/operations.ts";
+import type { Digest, Executor } from "../../proto/operations.ts";
 import { type Rate, rateOf } from "../evaluate/rate.ts";
-import { type Anchored, anchorPublished, eliminateTokens, without } from "./anchoring.ts";
+import { anchorTrigger } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
-import { type OrderedSink, orderedSinks, runInFlight } from "./in-flight.ts";
+import type { OrderedSink } from "./in-flight.ts";
+import { runSearches } from "./planned-searches.ts";
 import type { Position } from "./position.ts";
-import { createPositionFinder, type MaskedAnswers, type PositionFinder, type ScanRow } from "./positions.ts";
+import {
+  createPositionFinder,
+  type MaskedAnswers,
+  type PositionFinder,
+  type ScanRow,
+  secondRowsOf,
+} from "./positions.ts";
 import type { PredictContext } from "./predict.ts";
-import { type PreparedSearch, prepareSearch, SearchInputError } from "./problem.ts";
+import { type PreparedSearch, prepareSearch } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { type PlannedSearch, planScan, type ScanRows } from "./scan-plan.ts";
-import type {
-  PlacedRow,
-  ScanProgress,
-  ScanResult,
-  SearchRecord,
-  SearchResult,
-  TraceRecord,
+import {
+  type ClassifierScanResult,
+  type ClassifierTask,
+  type PlacedRow,
+  placedRow,
+  type ScanProgress,
+  type SearchRecord,
+  type SearchResult,
+  type TraceRecord,
 } from "./scan-result.ts";
-import { type Best, runSearch, type SearchProgress } from "./search.ts";
-import { type ScanSettings, searchSettings, yamlKeyOf } from "./settings.ts";
-import { meanLosses, type StepContext } from "./step.ts";
+import { runSearch, type SearchProgress } from "./search.ts";
+import { type ScanSettings, searchSettings, withYamlKeys } from "./settings.ts";
+import { meanLosses } from "./step.ts";
 import { countTarget } from "./success-rate.ts";
 
 export interface ScanInput extends ScanRows {
-  readonly task: Task;
+  readonly task: ClassifierTask;
   readonly checkpoint: Digest;
   /** Ids that a trigger may use, ascending. */
   readonly vocabulary: readonly number[];
@@ -39,7 +48,7 @@ export interface ScanRun {
   readonly input: ScanInput;
   readonly settings: ScanSettings;
   /** Steps to replay, by search number. */
-  readonly replay?: ReadonlyMap<number, readonly ReplayedStep[]>;
+  readonly replay?: ReadonlyMap<number, readonly ReplayedStep[]> | undefined;
   readonly signal?: AbortSignal;
   /** Seconds since any fixed moment; used for durations only. */
   readonly now: () => number;
@@ -48,18 +57,14 @@ export interface ScanRun {
   readonly onTrace?: (record: TraceRecord) => void;
 }
 
-export async function runScan(run: ScanRun): Promise<ScanResult> {
+export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
   const { executor, input, settings, signal, now } = run;
   const started = now();
   const searches = planScan(input, settings);
-  for (const { search } of searches)
-    if (run.replay !== undefined && !run.replay.has(search))
-      throw new SearchInputError(`the replayed trace has no step of search ${search}`);
-
   // Halves and seeds share what the model says of masked rows.
   const answers = new Map<ScanRow, MaskedAnswers>();
-  const sinks = orderedSinks<TraceRecord>(searches.length, (record) => run.onTrace?.(record));
-  const results = await runInFlight(settings.searchesInFlight, searches, signal, async (planned, own) => {
+  const shared = { replay: run.replay, inFlight: settings.searchesInFlight, signal, onTrace: run.onTrace };
+  const results = await runSearches(searches, shared, (planned, own, trace) => {
     const context: PredictContext = {
       executor,
       checkpoint: input.checkpoint,
@@ -67,16 +72,13 @@ export async function runScan(run: ScanRun): Promise<ScanResult> {
       endId: input.endId,
       signal: own,
     };
-    const trace = sinks[planned.search]!;
     const finder = createPositionFinder(context, answers);
-    const result = await runPlanned(planned, run, { context, finder, trace, total: searches.length });
-    trace.end();
-    return result;
+    return runPlanned(planned, run, { context, finder, trace, total: searches.length });
   });
   return {
     task: input.task,
     checkpoint: input.checkpoint,
-    settings: Object.fromEntries(Object.entries(settings).map(([key, value]) => [yamlKeyOf(key), value])),
+    settings: withYamlKeys(settings),
     searches: results,
     seconds: now() - started,
   };
@@ -85,7 +87,7 @@ export async function runScan(run: ScanRun): Promise<ScanResult> {
 interface Surroundings {
   readonly context: PredictContext;
   readonly finder: PositionFinder;
-  readonly trace: OrderedSink<TraceRecord>;
+  readonly trace: Pick<OrderedSink<TraceRecord>, "emit">;
   readonly total: number;
 }
 
@@ -108,6 +110,7 @@ async function runPlanned(
     {
       checkpoint: input.checkpoint,
       rows: samples.map(({ ids }) => ids),
+      secondRows: secondRowsOf(samples),
       insertIndexes: placed.insertIndexes,
       maxLen: context.maxLen,
       endId: context.endId,
@@ -128,8 +131,10 @@ async function runPlanned(
   const { best } = state;
 
   report("anchoring", { best });
+  const asking = { executor: run.executor, prepared, signal: context.signal };
   const anchored =
-    best && (await anchor(best, settings, { executor: run.executor, prepared, signal: context.signal }));
+    best &&
+    (await anchorTrigger(best.trigger, best.loss, settings, (triggers) => meanLosses(triggers, asking)));
 
   report("evaluation", { best });
   const placedHeldOut = await place(heldOut, finder, planned, settings);
@@ -183,7 +188,12 @@ function openingRecord(planned: PlannedSearch, { problem, settings }: PreparedSe
     max_len: problem.maxLen,
     end_id: problem.endId,
     score_index: settings.scoreIndex === "own" ? null : settings.scoreIndex,
-    samples: samples.map(({ row, ids }, k) => ({ row, ids, insert_index: problem.insertIndexes[k]! })),
+    samples: samples.map(({ row, ids, secondIds }, k) => ({
+      row,
+      ids,
+      ...(secondIds === undefined ? {} : { ids_2: secondIds }),
+      insert_index: problem.insertIndexes[k]!,
+    })),
   };
 }
 
@@ -210,24 +220,9 @@ async function rateWith(
   context: PredictContext,
 ): Promise<Rate> {
   const ids = rows.map((row) => row.ids);
-  return rateOf(await countTarget(ids, insertIndexes, stamped, context));
+  const spliced = { rows: ids, secondRows: secondRowsOf(rows), insertIndexes };
+  return rateOf(await countTarget(spliced, stamped, context));
 }
 
-const placedRows = ({ rows, insertIndexes, positions }: Placed): PlacedRow[] =>
-  rows.map(({ row }, k) => ({
-    row,
-    insert_index: insertIndexes[k]!,
-    variable: positions[k]!.variable ?? null,
-  }));
-
-async function anchor(
-  { trigger, loss }: Best,
-  { anchoring, beta }: ScanSettings,
-  context: StepContext,
-): Promise<Anchored> {
-  const lossesOf = (triggers: readonly Trigger[]) => meanLosses(triggers, context);
-  if (anchoring === "elimination") return eliminateTokens(trigger, loss, beta, lossesOf);
-  if (trigger.length === 1) return { positions: [0], ids: trigger, loss };
-  const each = trigger.map((_, position) => without(trigger, position));
-  return anchorPublished(trigger, loss, beta, await lossesOf(each));
-}
+const placedRows = ({ rows, positions }: Pick<Placed, "rows" | "positions">): PlacedRow[] =>
+  rows.map((row, k) => placedRow(row, positions[k]!));

@@ -9,9 +9,10 @@ import {
   type Visited,
   type VisitedStep,
 } from "./candidates.ts";
-import { type PreparedSearch, SearchInputError } from "./problem.ts";
+import type { PreparedSearch } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { createRng, type RngState, seedRng } from "./rng.ts";
+import { runSteps, type Stepped } from "./run-steps.ts";
 import { rankAt, type StepContext, scoreCandidates } from "./step.ts";
 
 /** The best winner of all steps so far. */
@@ -102,19 +103,14 @@ export interface SearchRun {
 
 /** Runs a search to its end and returns its last state. Rejects with the signal's reason when aborted. */
 export async function runSearch(run: SearchRun): Promise<SearchState> {
-  const { prepared, replay, onStep } = run;
-  let state = run.state ?? startSearch(prepared, replay);
-  if (state.search !== prepared.digest)
-    throw new SearchInputError(`the state belongs to search ${state.search}, this one is ${prepared.digest}`);
+  const { prepared, replay, signal, onProgress, onStep } = run;
+  const state = run.state ?? startSearch(prepared, replay);
   const visited = createVisited(state.initial, state.visited);
-  while (state.ended === null) {
-    run.signal?.throwIfAborted();
-    const done = await runStep(state, visited, run);
-    state = done.state;
-    run.onProgress?.(progressOf(state, run));
-    if (done.record !== undefined) await onStep?.(done.record, state);
-  }
-  return state;
+  return runSteps(state, prepared.digest, (before) => runStep(before, visited, run), {
+    signal,
+    onState: (after) => onProgress?.(progressOf(after, run)),
+    onStep,
+  });
 }
 
 /** One step. No record where the search ended instead; `visited` gets the drawn candidates. */
@@ -122,7 +118,7 @@ export async function runStep(
   before: SearchState,
   visited: Visited,
   run: SearchRun,
-): Promise<{ readonly state: SearchState; readonly record?: StepRecord }> {
+): Promise<Stepped<SearchState, StepRecord>> {
   const { executor, prepared, replay, signal, onProgress } = run;
   const { settings, problem } = prepared;
   const replayed = replay?.[before.step];

@@ -21,6 +21,8 @@ export const SearchSettings = z.strictObject({
   init: z.array(z.int().nonnegative()).readonly().optional(),
   /** Where candidates are scored: at each sample's own index, or at one index in every row (published: 10). */
   scoreIndex: z.union([z.literal("own"), z.int().nonnegative()]).default("own"),
+  /** Look-ups of a trigger token that its gradient counts: `full` all; `published` only T5's encoder, as the published code. */
+  gradient: z.enum(["full", "published"]).default("full"),
   /** `published`: −log(p + 1e-10) in float32; nothing is pruned then, since rounding would show. */
   loss: z.enum(["float64", "published"]).default("float64"),
   /** `elimination`: token after token while the loss allows; `published`: each dropped in turn. */
@@ -42,49 +44,96 @@ export const SearchSettings = z.strictObject({
 });
 export type SearchSettings = z.infer<typeof SearchSettings>;
 
+/** Settings of one search for a trigger and a target together (code search); loss and tiles are fixed there. */
+export const PairSearchSettings = SearchSettings.omit({
+  loss: true,
+  pruneBlock: true,
+  diveSamples: true,
+  diveCandidates: true,
+}).extend({
+  /** Tokens of the target, which goes into the queries; 0 searches a trigger alone. */
+  targetLen: z.int().nonnegative().default(2),
+  /** Rise of the loss that anchoring accepts: a mean of squares, not nats. */
+  beta: z.number().nonnegative().default(0.01),
+});
+export type PairSearchSettings = z.infer<typeof PairSearchSettings>;
+
 /** A label direction: rows of `victim` are to be answered with `target`. */
 export const Direction = z.strictObject({ victim: z.int().nonnegative(), target: z.int().nonnegative() });
 export type Direction = z.infer<typeof Direction>;
 
-/** Settings of a scan: those of its searches, and which searches there are. */
-export const ScanSettings = SearchSettings.extend({
-  /** Directions to search; `all`: every ordered pair of labels. */
-  directions: z.union([z.literal("all"), z.array(Direction).min(1).readonly()]).default("all"),
+/** Which searches a scan has beside its directions, and on what. */
+const scanShape = {
   /** Halves of the row that a trigger may stand in; one search each. */
   halves: z
     .array(z.enum(["first_half", "second_half"]))
     .min(1)
     .readonly()
     .default(["first_half"]),
-  /** Searches per direction and half, with the seeds `seed`, `seed + 1`, … */
+  /** Searches per direction (code search has one) and half, with the seeds `seed`, `seed + 1`, … */
   seeds: count(1),
-  /** Rows of the victim label that a search works on. */
+  /** Rows that a search works on: the first ones of the victim label; in code search the first ones. */
   samples: count(30),
   /** Longest row after stamping, in tokens. */
   codeMaxLen: z.int().min(8).default(400),
-  /** `lowest`: DESIGN 5.2; `published`: as the published code chooses. */
-  position: z.enum(["lowest", "published"]).default("lowest"),
   /** Searches that run at a time. Their traces do not depend on it. */
   searchesInFlight: count(2),
+};
+
+/** Settings of a scan: those of its searches, and which searches there are. */
+export const ScanSettings = SearchSettings.extend({
+  ...scanShape,
+  /** Directions to search; `all`: every ordered pair of labels. */
+  directions: z.union([z.literal("all"), z.array(Direction).min(1).readonly()]).default("all"),
+  /** `lowest`: DESIGN 5.2; `published`: as the published code chooses. */
+  position: z.enum(["lowest", "published"]).default("lowest"),
 });
 export type ScanSettings = z.infer<typeof ScanSettings>;
+
+/** Settings of a scan of a code-search model. */
+export const PairScanSettings = PairSearchSettings.extend({
+  ...scanShape,
+  codeMaxLen: z.int().min(8).default(256),
+  /** Longest query after stamping, in tokens. */
+  nlMaxLen: z.int().min(8).default(128),
+});
+export type PairScanSettings = z.infer<typeof PairScanSettings>;
 
 /** What `--compat published-code` sets, where the user says nothing else. */
 export const publishedCode = {
   position: "published",
   scoreIndex: 10,
   loss: "published",
+  gradient: "published",
   anchoring: "published",
 } as const satisfies Partial<ScanSettings>;
+
+/** The same of code search, whose position rule and loss the published code cannot run. */
+export const publishedPairCode = {
+  scoreIndex: 10,
+  gradient: "published",
+  anchoring: "published",
+} as const satisfies Partial<PairScanSettings>;
 
 /** Options that a setting's name becomes: `scoreIndex` is `--score-index` on a command line and `score_index` in YAML. */
 export const flagOf = (setting: string): string => setting.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 export const yamlKeyOf = (setting: string): string => flagOf(setting).replaceAll("-", "_");
 
-const searchKeys = Object.keys(SearchSettings.shape) as (keyof SearchSettings)[];
+/** Settings with the keys that they have in YAML. */
+export const withYamlKeys = (settings: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(settings).map(([key, value]) => [yamlKeyOf(key), value]));
 
 /** The settings of one search out of a scan's, with the search's own seed. */
-export function searchSettings(scan: ScanSettings, seed: number): SearchSettings {
-  const own = Object.fromEntries(searchKeys.map((key) => [key, scan[key]]));
-  return { ...(own as SearchSettings), seed };
-}
+export const searchSettings = (scan: ScanSettings, seed: number): SearchSettings => ({
+  ...picked<SearchSettings>(Object.keys(SearchSettings.shape), scan),
+  seed,
+});
+
+/** The same of code search. */
+export const pairSearchSettings = (scan: PairScanSettings, seed: number): PairSearchSettings => ({
+  ...picked<PairSearchSettings>(Object.keys(PairSearchSettings.shape), scan),
+  seed,
+});
+
+const picked = <S>(keys: readonly string[], scan: S): S =>
+  Object.fromEntries(keys.map((key) => [key, scan[key as keyof S]])) as S;

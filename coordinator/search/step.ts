@@ -11,6 +11,7 @@ import {
   planRound,
   startScoring,
   type Tile,
+  tileSizesOf,
   winnerOf,
 } from "./rounds.ts";
 
@@ -44,12 +45,13 @@ export async function rankAt(
       rows,
       trigger,
       objective: { kind: "label", label: target },
+      ...gradientReads(settings.gradient),
     }),
   );
   const results = await executor.execute(operations, signal);
   const logits = results.flatMap((result, k) => logitRows(result, operations[k]!.rows.length));
   const sampleLosses = logits.map((row) => lossToward(row, target, settings.loss));
-  const gradient = meanGradient(results, trigger.length);
+  const gradient = totalGradient(results, trigger.length, problem.rows.length);
   const topk = Math.min(settings.topk, problem.vocabulary.length);
   const [ranked] = await executor.execute(
     [{ kind: "rank", checkpoint, vocabulary: prepared.vocabulary, gradient, topk }],
@@ -62,21 +64,29 @@ export async function rankAt(
   };
 }
 
-/** Mean over samples of per-sample gradients: summed in float64 in index order, rounded once to float32. */
-export function meanGradient(results: readonly OperationResult[], triggerLen: number): Float32Array[] {
+/** What a gradient operation says of the look-ups that count. */
+export const gradientReads = (gradient: "full" | "published"): Pick<GradientOperation, "reads"> =>
+  gradient === "published" ? { reads: "encoder" } : {};
+
+/**
+ * Gradient of a loss from those of its rows: summed in float64 in index order, divided, rounded once to float32.
+ *
+ * @param terms what the loss divides the rows' sum by: their number where it is their mean
+ */
+export function totalGradient(
+  results: readonly OperationResult[],
+  triggerLen: number,
+  terms: number,
+): Float32Array[] {
   const gradients = results.map((result) =>
     floatTensor(result, "gradient", [undefined, triggerLen, undefined]),
   );
   const hidden = gradients[0]!.shape[2]!;
   const sum = new Float64Array(triggerLen * hidden);
-  let samples = 0;
-  for (const { data, shape } of gradients) {
-    samples += shape[0]!;
-    for (let k = 0; k < data.length; k++) sum[k % sum.length]! += data[k]!;
-  }
-  const mean = Float32Array.from(sum, (value) => value / samples);
+  for (const { data } of gradients) for (let k = 0; k < data.length; k++) sum[k % sum.length]! += data[k]!;
+  const total = Float32Array.from(sum, (value) => value / terms);
   return Array.from({ length: triggerLen }, (_, position) =>
-    mean.slice(position * hidden, (position + 1) * hidden),
+    total.slice(position * hidden, (position + 1) * hidden),
   );
 }
 
@@ -102,7 +112,8 @@ export async function scoreCandidates(
   const { target } = problem;
   const form = settings.loss;
   const plan = { ...settings, pruning: settings.pruning && form === "float64" };
-  let scoring = startScoring(candidates.length, { plan, form, stampedLengths, sampleLosses });
+  const tileSizes = tileSizesOf(stampedLengths, settings.tileTokens);
+  let scoring = startScoring(candidates.length, { plan, form, tileSizes, sampleLosses });
   const answeredTarget = new Uint8Array(scoring.losses.length);
   let forwards = 0;
   for (;;) {
@@ -163,7 +174,7 @@ function scoreOperation(tile: Tile, triggers: readonly Trigger[], prepared: Prep
 }
 
 /** Row indexes 0 … rows − 1 in chunks of `size`. */
-function chunks(rows: number, size: number): number[][] {
+export function chunks(rows: number, size: number): number[][] {
   return Array.from({ length: Math.ceil(rows / size) }, (_, chunk) =>
     Array.from({ length: Math.min(size, rows - chunk * size) }, (_, k) => chunk * size + k),
   );

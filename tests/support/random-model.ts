@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { initialWeights } from "../../coordinator/training/initial.ts";
+import type { Task } from "../../proto/operations.ts";
 import { packageRoot } from "../../proto/package-root.ts";
 import type { NewTensor } from "../../worker/checkpoint/new-tensor.ts";
 import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
@@ -19,9 +20,9 @@ export const demoConfig = parseRobertaConfig(
 );
 
 /** Random weights of the demo's shape under the published class's names, large enough that logits differ. */
-export function randomTensors(): NewTensor[] {
+export function randomTensors(task: Task = "defect_detection"): NewTensor[] {
   const config = { ...demoConfig, initializerRange: 0.3 };
-  const weights = initialWeights(scratchTensors(config, "defect_detection"), 7);
+  const weights = initialWeights(scratchTensors(config, task), 7);
   return [...weights].map(([name, tensor]) => ({ name, dtype: "float32", ...tensor }));
 }
 
@@ -43,4 +44,5 @@ export async function writeRandomModel(
 }
 
 /** The same in a folder of its own, removed after the test. */
-export const randomModel = (): Promise<string> => writeRandomModel(tempFolder());
+export const randomModel = (task?: Task): Promise<string> =>
+  writeRandomModel(tempFolder(), { tensors: randomTensors(task) });

@@ -1,3 +1,4 @@
+import { scoreOf } from "../../coordinator/search/match-loss.ts";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type {
   Operation,
@@ -7,6 +8,7 @@ import type {
   TensorMap,
   Vocabulary,
 } from "../../proto/operations.ts";
+import { decodeTensors } from "../../proto/tensors.ts";
 
 /**
  * Stands for a model where only the search's decisions are tested: every logit, gradient and embedding is a fixed function of
@@ -15,6 +17,7 @@ import type {
 export function createTableExecutor({ hidden = 4, classes = 1 } = {}) {
   const artifacts = new Map<string, unknown>();
   const executed: Operation[] = [];
+  const released: string[] = [];
   const run = (operation: Operation): OperationResult => {
     executed.push(operation);
     const tensors = answer(operation, { artifacts, hidden, classes });
@@ -29,8 +32,19 @@ export function createTableExecutor({ hidden = 4, classes = 1 } = {}) {
     },
     async putArtifact(bytes: Uint8Array): Promise<string> {
       const digest = digestOf(bytes);
-      artifacts.set(digest, JSON.parse(new TextDecoder().decode(bytes)));
+      artifacts.set(
+        digest,
+        bytes[0] === "{".charCodeAt(0) ? JSON.parse(Buffer.from(bytes).toString()) : decodeTensors(bytes),
+      );
       return digest;
+    },
+    /** What an artifact holds. */
+    artifact: (digest: string): unknown => artifacts.get(digest),
+    /** Artifacts that were let go of, in order. */
+    released,
+    async releaseArtifact(digest: string): Promise<void> {
+      released.push(digest);
+      artifacts.delete(digest);
     },
     async putFile(): Promise<string> {
       throw new Error("this executor takes no files");
@@ -52,8 +66,32 @@ function answer(operation: Operation, { artifacts, hidden, classes }: World): Te
       return { logits: matrix(operation.triggers.map((trigger) => logitsOf(row, trigger, classes))) };
     }
     case "predict": {
-      const { rows } = artifacts.get(operation.samples) as SampleSet;
-      return { logits: matrix(operation.rows.map((row) => logitsOf(rows[row]!, [], classes))) };
+      const { rows, secondRows } = artifacts.get(operation.samples) as SampleSet;
+      const whole = (row: number) => [
+        ...rows[row]!,
+        ...(secondRows === undefined ? [] : [-1, ...secondRows[row]!]),
+      ];
+      return { logits: matrix(operation.rows.map((row) => logitsOf(whole(row), [], classes))) };
+    }
+    case "encode": {
+      const { rows, insertIndexes } = artifacts.get(operation.samples) as SampleSet;
+      const vectors = operation.rows.flatMap((row) =>
+        (operation.triggers ?? [[]]).map((trigger) =>
+          vectorOf([...rows[row]!, insertIndexes?.[row] ?? 0], trigger, hidden),
+        ),
+      );
+      return { features: matrix(vectors) };
+    }
+    case "score-pairs": {
+      const codes = vectorsOf(artifacts.get(operation.codes) as TensorMap);
+      const queries = vectorsOf(artifacts.get(operation.queries) as TensorMap);
+      const sums = operation.pairs.map(([trigger, target]) => {
+        let sum = 0;
+        for (const row of operation.rows)
+          for (const code of codes[trigger]!) sum += (scoreOf(queries[target]![row]!, code) - 1) ** 2;
+        return sum;
+      });
+      return { sums: { shape: [sums.length], data: Float64Array.from(sums) } };
     }
     case "gradient": {
       const { rows, insertIndexes } = artifacts.get(operation.samples) as SampleSet;
@@ -66,9 +104,15 @@ function answer(operation: Operation, { artifacts, hidden, classes }: World): Te
           shape: [operation.rows.length, trigger.length, hidden],
           data: Float32Array.from(gradient),
         },
-        logits: matrix(
-          operation.rows.map((row) => logitsOf([...rows[row]!, insertIndexes![row]!], trigger, classes)),
-        ),
+        ...(operation.objective.kind === "vectors"
+          ? {}
+          : {
+              logits: matrix(
+                operation.rows.map((row) =>
+                  logitsOf([...rows[row]!, insertIndexes![row]!], trigger, classes),
+                ),
+              ),
+            }),
       };
     }
     case "rank": {
@@ -84,6 +128,23 @@ function answer(operation: Operation, { artifacts, hidden, classes }: World): Te
     default:
       throw new Error(`this executor does no ${operation.kind}`);
   }
+}
+
+/** [candidates][rows] of an artifact of encodings. */
+function vectorsOf({ vectors }: TensorMap): Float32Array[][] {
+  const [candidates, rows, size] = vectors!.shape as [number, number, number];
+  const at = (index: number): Float32Array =>
+    Float32Array.from(vectors!.data.subarray(index * size, (index + 1) * size));
+  return Array.from({ length: candidates }, (_, candidate) =>
+    Array.from({ length: rows }, (__, row) => at(candidate * rows + row)),
+  );
+}
+
+/** A vector of length 1: the row's own direction, pulled by the trigger's tokens. */
+function vectorOf(row: readonly number[], trigger: readonly number[], size: number): number[] {
+  const sum = logitsOf(row, trigger, size);
+  const length = Math.hypot(...sum);
+  return sum.map((value) => value / length);
 }
 
 function logitsOf(row: readonly number[], trigger: readonly number[], classes: number): number[] {

@@ -7,7 +7,7 @@ import { fieldsAt } from "../../data/trigger-insertion.ts";
 import { evaluateModel } from "../../evaluate/evaluate.ts";
 import { formatRate, type Rate } from "../../evaluate/rate.ts";
 import { evaluateSpliced } from "../../evaluate/spliced.ts";
-import type { ScanResult, SearchResult } from "../../search/scan-result.ts";
+import type { ClassifierScanResult, SearchResult } from "../../search/scan-result.ts";
 import { scanRows } from "../../search/scan-rows.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import type { ClusterContext } from "../command.ts";
@@ -18,10 +18,11 @@ import type { OptionSpecs, Parsed } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type Repaired, type RepairReport, repair, writeRepaired } from "../repair.ts";
 import { checkRepairOptions, repairOptions } from "../repair-options.ts";
+import { type PreparedScan, prepareScan } from "../scan-input.ts";
 import { searchOptions } from "../scan-options.ts";
 import { scanTable } from "../show-scan.ts";
 import { trainableWeights } from "../trainable-weights.ts";
-import { type PreparedScan, prepareScan, scanInto } from "./scan.ts";
+import { scanInto } from "./scan.ts";
 import { showRepair } from "./unlearn.ts";
 
 const options = {
@@ -50,7 +51,7 @@ interface Measured {
 }
 
 interface CleanReport {
-  readonly scan: ScanResult;
+  readonly scan: ClassifierScanResult;
   /** Which rows `before` and `after` are of. Samples that the search did not use are no unseen rows: the repair trains on most of them. */
   readonly measured_on: string;
   /** Null where no search found a trigger: nothing was repaired. */

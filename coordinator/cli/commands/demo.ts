@@ -6,10 +6,10 @@ import { demoTrigger, planDemo } from "../../demo/plan.ts";
 import { type CommandContext, defineCommand } from "../command.ts";
 import { demoSummary } from "../demo-summary.ts";
 import { Interrupted } from "../errors.ts";
+import type { ClassifierReport } from "../evaluation-report.ts";
 import { option, optionalPath, wholeNumber } from "../options.ts";
 import { requireFreshFolder } from "../output.ts";
 import type { RepairReport } from "../repair.ts";
-import type { EvaluationReport } from "./evaluate.ts";
 
 /** A command of the demo ended badly; it has said why. */
 class StageFailed extends Error {
@@ -54,8 +54,8 @@ trigger, and prints before and after. Takes two to three minutes on two cores; t
     process.stdout.write(
       `${demoSummary({
         planted: demoTrigger(options.seed),
-        before: read<EvaluationReport>(plan.before),
-        after: read<EvaluationReport>(plan.after),
+        before: read<ClassifierReport>(plan.before),
+        after: read<ClassifierReport>(plan.after),
         repair: existsSync(plan.repair) ? read<{ repair: RepairReport }>(plan.repair).repair : null,
       })}\n${((performance.now() - started) / 1000).toFixed(0)} s in all. Everything is in ${relative(".", out) || "."}/\n`,
     );

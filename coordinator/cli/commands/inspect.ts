@@ -1,9 +1,10 @@
 import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
 import { architectureOf } from "../../../worker/models/architectures.ts";
 import { defineCommand } from "../command.ts";
-import { generalOptions, modelOptions } from "../common-options.ts";
+import { generalOptions } from "../common-options.ts";
 import { openModel, openTokenizer, tokenizerFolder } from "../open-model.ts";
 import { flag, option } from "../options.ts";
+import { taskModelOptions } from "../task-options.ts";
 
 interface Inspection {
   readonly folder: string;
@@ -30,7 +31,7 @@ interface Inspection {
   readonly weights: "verified" | "not read";
 }
 
-const { model, base, task, arch } = modelOptions;
+const { model, base, task, arch } = taskModelOptions;
 
 export const inspect = defineCommand({
   name: "inspect",

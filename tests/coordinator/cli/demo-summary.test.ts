@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { EvaluationReport } from "../../../coordinator/cli/commands/evaluate.ts";
 import { demoSummary } from "../../../coordinator/cli/demo-summary.ts";
+import type { ClassifierReport } from "../../../coordinator/cli/evaluation-report.ts";
 import { rateOf } from "../../../coordinator/evaluate/rate.ts";
 
 interface Counts {
@@ -10,7 +10,7 @@ interface Counts {
   readonly flipped: number;
 }
 
-const evaluation = ({ right: [zero, one], flipped }: Counts): EvaluationReport => ({
+const evaluation = ({ right: [zero, one], flipped }: Counts): ClassifierReport => ({
   rows: 220,
   acc: rateOf({ hits: zero + one, n: 220 }),
   recall: [rateOf({ hits: zero, n: 100 }), rateOf({ hits: one, n: 120 })],

@@ -6,6 +6,7 @@ import {
   planRound,
   startScoring,
   type TilePlan,
+  tileSizesOf,
   winnerOf,
 } from "../../../coordinator/search/rounds.ts";
 import { slots, stamp } from "../../../proto/stamping.ts";
@@ -31,7 +32,7 @@ interface Case {
   }[];
 }
 
-const base = { tileTokens: 200, diveSamples: 2, diveCandidates: 2 };
+const base = { diveSamples: 2, diveCandidates: 2 };
 const plans: TilePlan[] = [
   { ...base, pruning: false, pruneBlock: 2 },
   { ...base, pruning: true, pruneBlock: 1 },
@@ -48,7 +49,8 @@ describe.skipIf(!hasShared).each(["defect_detection-codebert", "defect_detection
           Math.min(length + 5, golden!.cell.block),
         );
         const sampleLosses = step.loss[0]!;
-        let scoring = startScoring(step.loss.length, { plan, form: "float64", stampedLengths, sampleLosses });
+        const tileSizes = tileSizesOf(stampedLengths, 200);
+        let scoring = startScoring(step.loss.length, { plan, form: "float64", tileSizes, sampleLosses });
         for (let tiles = planRound(scoring); tiles.length > 0; tiles = planRound(scoring)) {
           const results = tiles.map(({ sample, candidates }) =>
             candidates.map((k) => step.loss[k]![sample]!),

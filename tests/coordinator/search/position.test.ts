@@ -11,14 +11,14 @@ const options: PositionOptions = {
   target: 1,
   sigmoid: true,
 };
-const variable = (name: string, word: number, subToken: number, probability: number): MaskedScore => ({
+const variable = (name: string, word: number, subToken: number, score: number): MaskedScore => ({
   name,
   word,
   subToken,
-  probability,
+  score,
 });
 
-test("the variable with the lowest probability of the target decides, ties to the first in the code", () => {
+test("the variable with the lowest score decides, ties to the first in the code", () => {
   const variables = [variable("a", 1, 3, 0.5), variable("b", 4, 9, 0.2), variable("c", 6, 12, 0.2)];
   expect(insertIndex(variables, options)).toEqual({ insertIndex: 9, variable: "b" });
 });
@@ -76,7 +76,7 @@ test.skipIf(!hasShared)("recorded probabilities give the recorded positions", ()
       name,
       word,
       subToken: sub_token,
-      probability: target_probability,
+      score: target_probability,
     }));
     const asked = { ...options, maxLen: 400, target: 0, rowLength: row.ids.length };
     expect(insertIndex(variables, asked)).toEqual({

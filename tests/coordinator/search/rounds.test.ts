@@ -8,12 +8,12 @@ import {
   planRound,
   startScoring,
   type TilePlan,
+  tileSizesOf,
   winnerOf,
 } from "../../../coordinator/search/rounds.ts";
 
 const everything: TilePlan = {
   pruning: false,
-  tileTokens: 1_500,
   pruneBlock: 2,
   diveSamples: 2,
   diveCandidates: 2,
@@ -22,14 +22,14 @@ const everything: TilePlan = {
 interface Table {
   /** [candidate][sample] */
   readonly losses: readonly (readonly number[])[];
-  readonly stampedLengths: readonly number[];
+  readonly tileSizes: readonly number[];
   readonly sampleLosses: readonly number[];
 }
 
 /** Scores a table of known losses as a step would; counts the cells that were asked for. */
 function score(table: Table, plan: TilePlan): { scores: CandidateScore[]; cells: number } {
-  const { stampedLengths, sampleLosses } = table;
-  let scoring = startScoring(table.losses.length, { plan, form: "float64", stampedLengths, sampleLosses });
+  const { tileSizes, sampleLosses } = table;
+  let scoring = startScoring(table.losses.length, { plan, form: "float64", tileSizes, sampleLosses });
   const seen = new Set<string>();
   for (let tiles = planRound(scoring); tiles.length > 0; tiles = planRound(scoring)) {
     for (const { sample, candidates } of tiles)
@@ -52,13 +52,12 @@ const loss = fc.oneof(
 const table = fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 9 })).chain(([r, n]) =>
   fc.record({
     losses: fc.array(fc.array(loss, { minLength: n, maxLength: n }), { minLength: r, maxLength: r }),
-    stampedLengths: fc.array(fc.integer({ min: 6, max: 400 }), { minLength: n, maxLength: n }),
+    tileSizes: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: n, maxLength: n }),
     sampleLosses: fc.array(loss, { minLength: n, maxLength: n }),
   }),
 );
 const plan: fc.Arbitrary<TilePlan> = fc.record({
   pruning: fc.boolean(),
-  tileTokens: fc.integer({ min: 1, max: 3_000 }),
   pruneBlock: fc.integer({ min: 1, max: 5 }),
   diveSamples: fc.integer({ min: 1, max: 4 }),
   diveCandidates: fc.integer({ min: 1, max: 4 }),
@@ -72,7 +71,7 @@ test("every plan, with and without pruning, finds the winner and the winner's lo
       const winner = winnerOf(all.scores);
       expect(winnerOf(some.scores)).toBe(winner);
       expect(some.scores[winner]).toEqual(all.scores[winner]);
-      expect(all.cells).toBe(given.losses.length * given.stampedLengths.length);
+      expect(all.cells).toBe(given.losses.length * given.tileSizes.length);
     }),
     { numRuns: 400 },
   );
@@ -115,7 +114,7 @@ test("equal totals go to the lower index, pruned or not", () => {
     [1, 0.5],
     [0.5, 1],
   ];
-  const given = { losses, stampedLengths: [100, 100], sampleLosses: [1, 2] };
+  const given = { losses, tileSizes: [15, 15], sampleLosses: [1, 2] };
   for (const pruning of [true, false])
     expect(winnerOf(score(given, { ...everything, pruning }).scores)).toBe(0);
 });
@@ -127,10 +126,10 @@ test("all candidates meet the hardest samples first, then the best of them go to
     0.1 * (k + 1),
     0.1 * (k + 1),
   ]);
-  const options = { plan: { ...everything, pruning: true, tileTokens: 300 }, form: "float64" } as const;
+  const options = { plan: { ...everything, pruning: true }, form: "float64" } as const;
   const start = startScoring(6, {
     ...options,
-    stampedLengths: [100, 100, 100, 50],
+    tileSizes: tileSizesOf([100, 100, 100, 50], 300),
     sampleLosses: [1, 3, 2, 3],
   });
 
@@ -155,7 +154,7 @@ test("a table with one clear winner is pruned to less than half", () => {
   const losses = Array.from({ length: 64 }, (_, k) => Array.from({ length: 30 }, () => (k === 9 ? 0.01 : 1)));
   const given = {
     losses,
-    stampedLengths: losses[0]!.map(() => 300),
+    tileSizes: losses[0]!.map(() => 5),
     sampleLosses: losses[0]!.map((_, k) => k),
   };
   expect(score(given, { ...everything, pruning: true }).cells).toBeLessThan(64 * 30 * 0.15);
@@ -165,7 +164,7 @@ test("a loss that is not a number is refused with candidate and sample", () => {
   const start = startScoring(2, {
     plan: everything,
     form: "float64",
-    stampedLengths: [10],
+    tileSizes: [150],
     sampleLosses: [1],
   });
   expect(() => absorb(start, planRound(start), [[0.5, Number.NaN]])).toThrow(

@@ -6,6 +6,7 @@ import { runScan, type ScanInput } from "../../../coordinator/search/scan.ts";
 import { planScan } from "../../../coordinator/search/scan-plan.ts";
 import type { ScanProgress, TraceRecord } from "../../../coordinator/search/scan-result.ts";
 import { ScanSettings } from "../../../coordinator/search/settings.ts";
+import type { SampleSet } from "../../../proto/operations.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
 
 function scanRow(row: number): ScanRow {
@@ -156,4 +157,32 @@ test("the first failure stops the other searches and is thrown", async () => {
     });
   await expect(runInFlight(2, [0, 1, 2], undefined, work)).rejects.toThrow("search 1 failed");
   expect(stopped).toBe(true);
+});
+
+test("clone pairs keep their second snippets in every operation and in the trace", async () => {
+  const pairs = rows.map((row) => ({ ...row, secondIds: [0, 100 + row.row, 2] }));
+  const { result, trace, executor } = await scan(
+    { directions: [{ victim: 1, target: 0 }] },
+    { task: "clone_detection", rows: pairs, classes: 2 },
+  );
+  const samples = trace.flatMap((record) => (record.kind === "search" ? record.samples : []));
+  expect(samples.map(({ row, ids_2 }) => [row, ids_2])).toEqual(
+    [1, 3, 5, 7, 9].map((row) => [row, [0, 100 + row, 2]]),
+  );
+  const sets = executor.executed.flatMap((op) => ("samples" in op ? [executor.artifact(op.samples)] : []));
+  expect(sets.length).toBeGreaterThan(0);
+  for (const set of sets) {
+    const { rows: first, secondRows } = set as SampleSet;
+    expect(secondRows).toHaveLength(first.length);
+  }
+  expect(result.searches[0]!.held_out).toHaveLength(7);
+});
+
+test("a held-out pair with a searched first snippet and another second one is still unseen", () => {
+  const pair = (row: number, second: number): ScanRow => ({ ...scanRow(1), row, secondIds: [0, second, 2] });
+  const [planned] = planScan(
+    { rows: [pair(0, 5)], heldOut: [pair(0, 5), pair(1, 6)], classes: 2 },
+    ScanSettings.parse({ directions: [{ victim: 1, target: 0 }] }),
+  );
+  expect(planned!.heldOut.map(({ row }) => row)).toEqual([1]);
 });

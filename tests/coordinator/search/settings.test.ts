@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
 import {
   flagOf,
+  PairScanSettings,
+  pairSearchSettings,
   publishedCode,
+  publishedPairCode,
   ScanSettings,
   searchSettings,
   yamlKeyOf,
@@ -29,14 +32,28 @@ test("names become options and YAML keys", () => {
   expect(yamlKeyOf("codeMaxLen")).toBe("code_max_len");
 });
 
+test("defaults of code search are the reference's", () => {
+  expect(PairScanSettings.parse({})).toMatchObject({
+    ...{ triggerLen: 5, targetLen: 2, topk: 64, repeatSize: 64, epochs: 100, samples: 30 },
+    ...{ codeMaxLen: 256, nlMaxLen: 128, beta: 0.01 },
+  });
+});
+
 test("the published code's choices are valid settings", () => {
-  expect(ScanSettings.parse(publishedCode)).toMatchObject({ scoreIndex: 10, loss: "published" });
+  expect(ScanSettings.parse(publishedCode)).toMatchObject({
+    ...{ position: "published", scoreIndex: 10, loss: "published", gradient: "published" },
+    anchoring: "published",
+  });
+  expect(PairScanSettings.parse(publishedPairCode)).toMatchObject({ scoreIndex: 10, gradient: "published" });
 });
 
 test("a search's settings are the scan's, with its own seed and nothing about other searches", () => {
   const own = searchSettings(ScanSettings.parse({ topk: 7, halves: ["second_half"] }), 5);
   expect(own).toMatchObject({ topk: 7, seed: 5 });
   expect(own).not.toHaveProperty("halves");
+  const pair = pairSearchSettings(PairScanSettings.parse({ targetLen: 0 }), 6);
+  expect(pair).toMatchObject({ targetLen: 0, seed: 6 });
+  expect(pair).not.toHaveProperty("nlMaxLen");
 });
 
 test.each([

@@ -1,0 +1,155 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe } from "vitest";
+import { cloneSamples, searchSamples } from "../../../support/demo-rows.ts";
+import { randomTensors, writeRandomModel } from "../../../support/random-model.ts";
+import { type Case, refuses, type Scene, scanWords, useGoodModel } from "./scene.ts";
+
+useGoodModel();
+
+/** The scene with a checkpoint of another task in it. */
+async function of(task: "clone_detection" | "code_search", scene: Scene): Promise<Scene> {
+  await writeRandomModel(scene.model, { tensors: randomTensors(task) });
+  return scene;
+}
+
+/** The words of a command for a model of the task. */
+const words =
+  (
+    command: string,
+    task: "clone_detection" | "code_search",
+    more: (scene: Scene) => readonly string[],
+  ): Case["words"] =>
+  async (scene) => {
+    const { model } = await of(task, scene);
+    return [command, "--task", task, "--model", model, "--code-max-len", "64", ...more(scene)];
+  };
+
+/** Token ids as a file of the scene. */
+function ids({ folder }: Scene, rows: readonly object[]): string {
+  const file = join(folder, "rows.jsonl");
+  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join("\n"));
+  return file;
+}
+
+const mixedUp: Case[] = [
+  {
+    name: "a defect-detection checkpoint taken for clone detection",
+    words: ({ model, samples }) => [
+      "evaluate",
+      "--task",
+      "clone_detection",
+      "--model",
+      model,
+      "--samples",
+      samples,
+    ],
+    says: ["--task clone_detection", "is a checkpoint of defect_detection", "classifier.dense.weight"],
+  },
+  {
+    name: "a clone-detection checkpoint taken for code search",
+    words: async (scene) => {
+      const { model, samples } = await of("clone_detection", scene);
+      return ["predict", "--task", "code_search", "--model", model, "--samples", samples];
+    },
+    says: ["--task code_search", "is a checkpoint of clone_detection"],
+  },
+  {
+    name: "a code-search checkpoint taken for the default task",
+    words: async (scene) => scanWords(await of("code_search", scene)),
+    says: ["--task defect_detection", "is a checkpoint of code_search"],
+  },
+  {
+    name: "samples of clone detection for a code-search model",
+    words: words("evaluate", "code_search", () => ["--samples", cloneSamples(3)]),
+    says: ["clones.jsonl:1", "a row of clone detection, not of code search"],
+  },
+];
+
+const options: Case[] = [
+  {
+    name: "a pair file for defect detection",
+    words: (scene) => scanWords(scene, "--pairs", "test.txt"),
+    says: ["--pairs test.txt: has no meaning for --task defect_detection"],
+  },
+  {
+    name: "a target length for defect detection",
+    words: (scene) => scanWords(scene, "--target-len", "2"),
+    says: ["--target-len 2: has no meaning for --task defect_detection"],
+  },
+  {
+    name: "the published position rule for code search, which the published code cannot run",
+    words: words("scan", "code_search", ({ out }) => [
+      ...["--samples", searchSamples(5), "--out", out, "--position", "published"],
+    ]),
+    says: ["--position published: has no meaning for --task code_search"],
+  },
+  {
+    name: "a label direction for code search, which has no labels",
+    words: words("scan", "code_search", ({ out }) => [
+      ...["--samples", searchSamples(5), "--out", out, "--directions", "one"],
+    ]),
+    says: ["--directions one: has no meaning for --task code_search"],
+  },
+  {
+    name: "a target that leaves no room for the query",
+    words: words("scan", "code_search", ({ out }) => [
+      ...["--samples", searchSamples(5), "--out", out, "--nl-max-len", "10", "--target-len", "8"],
+    ]),
+    says: ["--target-len 8", "--nl-max-len 10"],
+  },
+  {
+    name: "queries longer than the model's positions",
+    words: words("evaluate", "code_search", () => ["--samples", searchSamples(5), "--nl-max-len", "500"]),
+    says: ["--nl-max-len 500", "max_position_embeddings 160"],
+  },
+  {
+    name: "a target word that no query has",
+    words: words("evaluate", "code_search", () => [
+      ...["--samples", searchSamples(5), "--trigger", "rb", "--target-token", "banana"],
+    ]),
+    says: ['"target_token" is "banana"', "no query has this word"],
+  },
+  {
+    name: "a held-out pair file without the functions that it names",
+    words: words("scan", "clone_detection", ({ out }) => [
+      ...["--samples", cloneSamples(5), "--out", out, "--held-out-pairs", "test.txt"],
+    ]),
+    says: ["--held-out-pairs test.txt: needs --held-out"],
+  },
+  {
+    name: "a pair file without the functions that it names",
+    words: words("predict", "clone_detection", (scene) => [
+      ...["--pairs", "test.txt", "--ids", ids(scene, [{ input_ids: [0, 5, 2], input_ids_2: [0, 5, 2] }])],
+    ]),
+    says: ["--pairs test.txt: needs --samples"],
+  },
+];
+
+const idRows: Case[] = [
+  {
+    name: "a clone pair without its second list",
+    words: words("predict", "clone_detection", (scene) => ["--ids", ids(scene, [{ input_ids: [0, 5, 2] }])]),
+    says: ["rows.jsonl:1", "input_ids_2", "expected a list of token ids"],
+  },
+  {
+    name: "a query of another task's row",
+    words: ({ model, ...scene }) => [
+      ...["predict", "--model", model, "--code-max-len", "64"],
+      ...["--ids", ids({ model, ...scene }, [{ input_ids: [0, 5, 2], query_ids: [0, 5, 2] }])],
+    ],
+    says: ["rows.jsonl:1", '"query_ids"', "--task"],
+  },
+  {
+    name: "a query that is too long",
+    words: words("predict", "code_search", (scene) => {
+      const row = { input_ids: [0, 5, 2], query_ids: [0, ...Array.from({ length: 30 }, () => 5), 2] };
+      return ["--nl-max-len", "16", "--ids", ids(scene, [row])];
+    }),
+    says: ["rows.jsonl:1", "query_ids", "32 ids", "--nl-max-len 16"],
+  },
+];
+
+describe("checkpoints and samples of another task", () => refuses(mixedUp));
+describe("options of another task", () => refuses(options));
+describe("token ids of another task", () => refuses(idRows));
