@@ -11,6 +11,7 @@ interface Counts {
 }
 
 const evaluation = ({ right: [zero, one], flipped }: Counts): ClassifierReport => ({
+  task: "defect_detection",
   rows: 220,
   acc: rateOf({ hits: zero + one, n: 220 }),
   recall: [rateOf({ hits: zero, n: 100 }), rateOf({ hits: one, n: 120 })],
