@@ -1,5 +1,6 @@
 import type { Digest, Executor, Tensor } from "../../proto/operations.ts";
-import type { HeadTensors, StepRecord } from "../training/head-trainer.ts";
+import type { HeadTensors } from "../training/head.ts";
+import type { StepRecord } from "../training/head-trainer.ts";
 import type { TrainingSamples } from "../training/trainer.ts";
 
 /** What every plan works on: a checkpoint and its weights, on an executor. */
