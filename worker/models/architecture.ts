@@ -33,6 +33,8 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   extraShapes(config: C, prefix: string): Iterable<readonly [string, readonly number[]]>;
   /** How a tensor begins that is trained from scratch, the head's included. */
   initial(config: C, name: string, shape: readonly number[]): Initial;
+  /** Tasks that the published code has classes for. */
+  readonly tasks: readonly Task[];
   /** Clone detection: each snippet has a vector of its own and the head reads both, or both are read as one row. */
   readonly clones: "joined" | "one row";
   /** Names of the head's tensors. */
@@ -42,6 +44,8 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
 
   /** Most tokens of a row, both end tokens included; undefined: no limit. */
   longestRow(config: C): LengthLimit | undefined;
+  /** Where clones are one row: what the model reads of a row, up to the token that it answers at, without padding. */
+  readRow?(config: C, snippets: Snippets): readonly number[];
   /** Why the model cannot read a row of ids that are all in its vocabulary: padding inside, no end; undefined where it can. */
   rowProblem(config: C, ids: readonly number[]): string | undefined;
 
@@ -81,6 +85,15 @@ export type Initial =
       /** Row that is 0 all the same: that of padding. */
       readonly zeroRow?: number;
     };
+
+/** Ids of a row's snippets, stamped or not, without the padding that follows them. */
+export interface Snippets {
+  readonly first: readonly number[];
+  /** Clone detection only. */
+  readonly second?: readonly number[];
+  /** Columns that each snippet is padded to. */
+  readonly maxLen: number;
+}
 
 export interface LengthLimit {
   readonly tokens: number;

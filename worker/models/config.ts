@@ -2,11 +2,12 @@ import type { LengthLimit } from "./architecture.ts";
 import { architectureOf, architectures } from "./architectures.ts";
 import { parseObject, show } from "./config-json.ts";
 import { ModelError } from "./errors.ts";
+import type { GptBigCodeConfig } from "./gpt-bigcode/config.ts";
 import type { RobertaConfig } from "./roberta/config.ts";
 import type { T5Config } from "./t5/config.ts";
 
 /** What a graph is built from: the keys of a `config.json` that change the computation, by `modelType`. */
-export type ModelConfig = RobertaConfig | T5Config;
+export type ModelConfig = RobertaConfig | T5Config | GptBigCodeConfig;
 
 export type ModelType = ModelConfig["modelType"];
 

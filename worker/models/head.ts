@@ -3,8 +3,11 @@ import type { ModelInGraph } from "./architecture.ts";
 import { type Dropout, noDropout } from "./dropout.ts";
 import type { Weights } from "./weights.ts";
 
-/** A classification head by the names of its tensors: dense, tanh, out_proj, as RoBERTa's, which the published wrapper puts on T5 too. */
-export interface HeadLayout {
+/** A classification head by the names of its tensors. */
+export type HeadLayout = DenseHeadLayout | LinearHeadLayout;
+
+/** dense, tanh, out_proj: RoBERTa's, which the published wrapper puts on T5 too. */
+export interface DenseHeadLayout {
   readonly kind: "dense";
   /** [hidden, features] */
   readonly denseWeight: string;
@@ -16,8 +19,15 @@ export interface HeadLayout {
   readonly outBias: string;
 }
 
+/** One layer without bias: GPT-BigCode's `score`. */
+export interface LinearHeadLayout {
+  readonly kind: "linear";
+  /** [classes, features] */
+  readonly weight: string;
+}
+
 /** The head that RoBERTa's classes and the published wrapper call `classifier`. */
-export const classifierHead: HeadLayout = {
+export const classifierHead: DenseHeadLayout = {
   kind: "dense",
   denseWeight: "classifier.dense.weight",
   denseBias: "classifier.dense.bias",
@@ -34,6 +44,7 @@ export function headShapes(
     classes,
   }: { readonly features: number; readonly hidden: number; readonly classes: number },
 ): [string, number[]][] {
+  if (head.kind === "linear") return [[head.weight, [classes, features]]];
   return [
     [head.denseWeight, [hidden, features]],
     [head.denseBias, [hidden]],
@@ -41,6 +52,10 @@ export function headShapes(
     [head.outBias, [classes]],
   ];
 }
+
+/** Name of the weight that gives the logits, a row for each. */
+export const outWeightOf = (head: HeadLayout): string =>
+  head.kind === "linear" ? head.weight : head.outWeight;
 
 /** Logits [B, classes] from features [B, features]. */
 export function headLogits(
@@ -50,6 +65,7 @@ export function headLogits(
 ): Value {
   const { head } = layout;
   if (head === undefined) throw new Error("a model for code search has no head");
+  if (head.kind === "linear") return gemm(features, weights.get(head.weight), null, { transB: true });
   const inner = dense(weights, dropout(features, "classifier.input"), head.denseWeight, head.denseBias);
   const hidden = dropout(tanh(inner), "classifier.hidden");
   return dense(weights, hidden, head.outWeight, head.outBias);

@@ -1,10 +1,10 @@
 import type { Task } from "../../proto/operations.ts";
-import type { Initial, LayoutNames } from "./architecture.ts";
+import type { Architecture, Initial, LayoutNames } from "./architecture.ts";
 import { architectureOf } from "./architectures.ts";
 import type { ModelConfig } from "./config.ts";
 import { ModelError } from "./errors.ts";
 import { featureSize } from "./features.ts";
-import { type HeadLayout, headShapes } from "./head.ts";
+import { type HeadLayout, headShapes, outWeightOf } from "./head.ts";
 
 /** What layout recognition needs to know of a stored tensor. */
 export interface TensorInfo {
@@ -16,7 +16,7 @@ export interface TensorInfo {
 
 /**
  * How a checkpoint names its tensors: "wrapped" is the wrapper class of the EliBadCode repository (`encoder.*`,
- * `classifier.*`), "plain" is Hugging Face's `…ForSequenceClassification` (`roberta.*`, `classifier.*`).
+ * `classifier.*`), "plain" is Hugging Face's `…ForSequenceClassification` (`roberta.*`, `classifier.*`; `transformer.*`, `score.*`).
  */
 export type LayoutKind = "wrapped" | "plain";
 
@@ -48,6 +48,7 @@ export function recogniseLayout(
   task: Task,
 ): ModelLayout {
   const architecture = architectureOf(config);
+  checkTask(architecture, task);
   const { kind, prefix } = layoutNames(architecture.layouts, tensors);
   const head = task === "code_search" ? undefined : architecture.head(kind);
   const classes = head === undefined ? 0 : headClasses(kind, head, { task, config, tensors });
@@ -75,6 +76,7 @@ export interface ScratchTensor {
 /** The tensors of a whole checkpoint in the wrapped layout, unused ones included. */
 export function scratchTensors(config: ModelConfig, task: Task): ScratchTensor[] {
   const architecture = architectureOf(config);
+  checkTask(architecture, task);
   const { prefix } = architecture.layouts.find(({ kind }) => kind === "wrapped")!;
   const head =
     task === "code_search"
@@ -97,6 +99,11 @@ export function scratchTensors(config: ModelConfig, task: Task): ScratchTensor[]
       tiedTo,
     })),
   ];
+}
+
+function checkTask({ name, tasks }: Pick<Architecture, "name" | "tasks">, task: Task): void {
+  if (tasks.includes(task)) return;
+  throw new ModelError("config.json", "model_type", `${name} is for ${tasks.join(" and ")}, not for ${task}`);
 }
 
 /** Logits of the published classes. */
@@ -139,7 +146,7 @@ function headClasses(
   },
 ): number {
   if (kind === "wrapped" && task !== "code_search") return WRAPPED_CLASSES[task];
-  return config.labels.length || (tensors.get(head.outWeight)?.shape[0] ?? 2);
+  return config.labels.length || (tensors.get(outWeightOf(head))?.shape[0] ?? 2);
 }
 
 /** `purpose` says in the message what the shape is expected for. */

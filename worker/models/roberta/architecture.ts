@@ -20,6 +20,7 @@ export const roberta: Architecture<RobertaConfig> = {
   tiedNames: () => [],
   extraShapes: poolerShapes,
   initial: initialRoberta,
+  tasks: ["defect_detection", "clone_detection", "code_search"],
   clones: "joined",
   head: () => classifierHead,
 
