@@ -11,6 +11,8 @@ interface Forward {
   readonly prob: readonly (readonly number[])[];
   readonly features: readonly (readonly number[])[];
   readonly loss: readonly number[];
+  /** StarCoder: the column that the head reads, of both snippets in one row. */
+  readonly pooled_position?: readonly number[];
 }
 
 /** The parts of a `golden/tiny` classification cell that the engine's tests read; the golden README explains each. */
@@ -83,7 +85,7 @@ export const putJson = (executor: Executor, value: unknown): Promise<Digest> =>
 
 /** Cells of `golden/tiny` whose architectures and tasks have a label. */
 export const classifierCells = ["defect_detection", "clone_detection"].flatMap((task) =>
-  ["codebert", "unixcoder", "codet5"].map((arch) => `${task}-${arch}`),
+  ["codebert", "unixcoder", "codet5", "starcoder"].map((arch) => `${task}-${arch}`),
 );
 
 /** Loss toward a label from a row's logits: −ln σ(±z) for one logit, else −ln softmax. */

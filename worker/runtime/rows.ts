@@ -22,22 +22,38 @@ export function checkSnippets({ secondRows }: SampleSet, digest: Digest, task: T
   throw new OperationFailed(`sample set ${digest} ${found}, and the model's task is ${task}`);
 }
 
-/** Row of a sample set as it is. */
-export function sampleRow({ rows, secondRows }: SampleSet, row: number): InputRow {
+/** Row of a sample set as the model reads it. */
+export const sampleRow = (samples: SampleSet, row: number, config: ModelConfig): InputRow =>
+  asRead(rowAt(samples, row), samples, config);
+
+/** The same with a trigger at the row's insert index; an empty trigger leaves it as it is. */
+export function stampedRow(
+  samples: SampleSet,
+  row: number,
+  trigger: readonly number[],
+  config: ModelConfig,
+): InputRow {
+  const clean = rowAt(samples, row);
+  if (trigger.length === 0) return asRead(clean, samples, config);
+  const ids = stamp(clean.ids, trigger, insertIndex(samples, row), samples);
+  return asRead({ ...clean, name: `${clean.name} with its trigger`, ids }, samples, config);
+}
+
+/** Two snippets become one row where the architecture has it so. */
+function asRead(row: InputRow, { maxLen }: SampleSet, config: ModelConfig): InputRow {
+  const { name, ids: first, second } = row;
+  const snippets = { first, ...(second && { second: second.ids }), maxLen };
+  const ids = architectureOf(config).readRow?.(config, snippets);
+  return ids === undefined ? row : { name, ids };
+}
+
+function rowAt({ rows, secondRows }: SampleSet, row: number): InputRow {
   const ids = rows[row];
   if (ids === undefined) {
     throw new OperationFailed(`row ${row} is not in a sample set of ${rows.length} rows`);
   }
   const second = secondRows && { second: { name: `second snippet of row ${row}`, ids: secondRows[row]! } };
   return { name: `row ${row}`, ids, ...second };
-}
-
-/** Row of a sample set with a trigger at its insert index; an empty trigger leaves it as it is. */
-export function stampedRow(samples: SampleSet, row: number, trigger: readonly number[]): InputRow {
-  const clean = sampleRow(samples, row);
-  if (trigger.length === 0) return clean;
-  const ids = stamp(clean.ids, trigger, insertIndex(samples, row), samples);
-  return { ...clean, name: `${clean.name} with its trigger`, ids };
 }
 
 /** Triggers of a tile; OperationFailed where there are none, or their lengths differ. */
@@ -54,14 +70,14 @@ export function checkedTriggers<T extends readonly number[]>(
 
 /** Column of each trigger token in the stamped row; −1 where it was cut. */
 export const triggerSlots = (samples: SampleSet, row: number, triggerLength: number): number[] =>
-  slots(sampleRow(samples, row).ids.length, triggerLength, insertIndex(samples, row), samples);
+  slots(rowAt(samples, row).ids.length, triggerLength, insertIndex(samples, row), samples);
 
 function insertIndex(samples: SampleSet, row: number): number {
   const index = samples.insertIndexes?.[row];
   if (index === undefined) {
     throw new OperationFailed(`row ${row} has no insert index, so no trigger can be put into it`);
   }
-  const { length } = sampleRow(samples, row).ids;
+  const { length } = rowAt(samples, row).ids;
   if (index > length)
     throw new OperationFailed(`row ${row}: insert index ${index} lies behind its ${length} tokens`);
   return index;

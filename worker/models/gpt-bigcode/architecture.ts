@@ -16,6 +16,7 @@ export const gptBigCode: Architecture<GptBigCodeConfig> = {
   ],
   encoderShapes,
   unusedShapes,
+  tiedNames: () => [],
   extraShapes: () => [],
   tasks: ["defect_detection", "clone_detection"],
   clones: "one row",
@@ -28,6 +29,7 @@ export const gptBigCode: Architecture<GptBigCodeConfig> = {
     return `column 0: id ${padId} is padding, and the model answers at the token before the first padding`;
   },
 
+  twoReaders: false,
   wordTable: (layout) => embeddingTables(layout).word,
   vectors: (model, words, options) => rowVectors(model, embed(model, words), options),
   paddedVectors(model, { inputs, length, ...options }) {

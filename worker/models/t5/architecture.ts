@@ -21,6 +21,7 @@ export const t5: Architecture<T5Config> = {
   tiedNames,
   extraShapes: unusedShapes,
   initial: initialT5,
+  tasks: ["defect_detection", "clone_detection", "code_search"],
   clones: "joined",
   head: () => classifierHead,
 

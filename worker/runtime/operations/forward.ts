@@ -18,7 +18,9 @@ import { fedKey, fedTo, fedWeights } from "./fed-weights.ts";
 export async function score(operation: ScoreOperation, context: OperationContext): Promise<Done> {
   const triggers = checkedTriggers("score", operation.triggers);
   const samples = await context.samples(operation.samples);
-  const rows = triggers.map((trigger) => stampedRow(samples, operation.sample, trigger));
+  const rows = triggers.map((trigger) =>
+    stampedRow(samples, operation.sample, trigger, context.model.config),
+  );
   return asResult("logits", await logits(rows, context), context);
 }
 
@@ -28,8 +30,8 @@ export async function encode(operation: EncodeOperation, context: OperationConte
   const triggers = operation.triggers && checkedTriggers("encode", operation.triggers);
   const rows = operation.rows.flatMap((row) =>
     triggers === undefined
-      ? [sampleRow(samples, row)]
-      : triggers.map((trigger) => stampedRow(samples, row, trigger)),
+      ? [sampleRow(samples, row, context.model.config)]
+      : triggers.map((trigger) => stampedRow(samples, row, trigger, context.model.config)),
   );
   const weights = await replacedWeights(operation, context);
   return asResult("features", await features(rows, context, weights), context);
@@ -38,7 +40,7 @@ export async function encode(operation: EncodeOperation, context: OperationConte
 /** Logits of each row, with some weights of the checkpoint replaced where the operation says so. */
 export async function predict(operation: PredictOperation, context: OperationContext): Promise<Done> {
   const samples = await context.samples(operation.samples);
-  const rows = operation.rows.map((row) => sampleRow(samples, row));
+  const rows = operation.rows.map((row) => sampleRow(samples, row, context.model.config));
   const weights = await replacedWeights(operation, context);
   return asResult("logits", await logits(rows, context, weights), context);
 }

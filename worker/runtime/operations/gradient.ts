@@ -35,7 +35,7 @@ export async function gradient(operation: GradientOperation, context: OperationC
   const answers = new Float32Array(rows.length * width);
   let [forwards, tokens] = [0, 0];
   for (const [index, row] of rows.entries()) {
-    const stamped = stampedRow(samples, row, trigger);
+    const stamped = stampedRow(samples, row, trigger, config);
     checkRow(stamped, config);
     const slots = triggerSlots(samples, row, trigger.length);
     const second = await secondFeed(stamped, context);

@@ -22,7 +22,7 @@ export async function trainStep(operation: TrainStepOperation, context: Operatio
   const { model } = context;
   checkStep(operation, model);
   const samples = await context.samples(operation.samples);
-  const rows = operation.rows.map((row) => sampleRow(samples, row));
+  const rows = operation.rows.map((row) => sampleRow(samples, row, model.config));
   const snippets = [rows, rows.map(({ second }) => second!)];
   const batches = snippetBatches(model).map((batch, at) => paddedBatch(batch, snippets[at]!, model));
   const weights = fedWeights(await context.weights(operation.weights), model);
