@@ -116,14 +116,20 @@ describe.skipIf(!hasShared)("configurations that transformers wrote", () => {
     ["tiny/layouts/roberta-bin", { labels: ["clean", "vulnerable", "unsure"], layerNormEps: 1e-5 }],
     ["tiny/clone_detection-codet5", { headSize: 12, activation: "relu", gated: false, endId: 2, startId: 0 }],
     ["trained/clone-codet5-backdoored", { modelType: "t5", padId: 0, tiedOutput: true }],
+    [
+      "tiny/clone_detection-starcoder",
+      {
+        intermediateSize: 192,
+        activation: "gelu tanh",
+        multiQuery: true,
+        padId: 0,
+        labels: ["LABEL_0", "LABEL_1"],
+      },
+    ],
+    ["trained/defect-starcoder-backdoored", { intermediateSize: 256, scoreScale: 0.25, maxPositions: 512 }],
     ["trained/defect-codebert-backdoored", { hiddenSize: 64, layers: 3, vocabSize: 50265 }],
   ])("%s is read", (folder, expected) => {
     const text = JSON.stringify(readSharedJson("golden", folder, "config.json"));
     expect(parseConfig(text)).toMatchObject(expected);
-  });
-
-  test.each(["defect_detection-starcoder"])("%s is refused by name", (cell) => {
-    const text = JSON.stringify(readSharedJson("golden", "tiny", cell, "config.json"));
-    expect(() => parseConfig(text)).toThrow(/model_type: 'gpt_bigcode' is not supported yet/);
   });
 });
