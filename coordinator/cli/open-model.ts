@@ -169,4 +169,4 @@ export const tokenizerFolder = (options: Pick<ModelOptions, "model" | "base">): 
 export const publishCheckpoint = (
   executor: Executor,
   { checkpoint, configFile, task }: OpenedModel,
-): Promise<Digest> => putCheckpoint(executor, checkpoint.folder, task, configFile);
+): Promise<Digest> => putCheckpoint(executor, checkpoint.folder, task, { configFile });

@@ -36,7 +36,8 @@ export interface ModelLayout {
   readonly unused: readonly string[];
 }
 
-const FLOATS: readonly string[] = ["float32", "float16", "bfloat16", "float64"];
+/** Types that a weight may be stored in. */
+export const FLOATS: readonly string[] = ["float32", "float16", "bfloat16", "float64"];
 
 /**
  * Recognises the layout from the tensors' names and checks that exactly the tensors of the model are there.

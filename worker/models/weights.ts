@@ -92,7 +92,16 @@ export function weightsOf(
         ? values
         : updated(values, at, name, { ...update, b: rowsOf(update.b, range) });
     },
-    lookup: (name, ids) => cast(gather(raw(name), ids), "float32"),
+    lookup(name, ids) {
+      if (find(name).update !== undefined && !fed.has(name)) {
+        throw new ModelError(
+          "weights",
+          name,
+          "a table that is looked up in has a LoRA update, which is not supported",
+        );
+      }
+      return cast(gather(raw(name), ids), "float32");
+    },
   };
 }
 

@@ -4,13 +4,16 @@ import { basename, join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest, Task } from "../../proto/operations.ts";
 import { readManifest } from "../cache/manifest.ts";
-import { openCheckpoint } from "../checkpoint/open-checkpoint.ts";
+import { isAdapter } from "../checkpoint/open-adapter.ts";
+import type { TensorEntry } from "../checkpoint/tensor-entry.ts";
 import { checkTiedNames } from "../checkpoint/tied-names.ts";
 import { type DType, encodeOnnx, type Graph } from "../graph/index.ts";
 import { parseConfig } from "../models/config.ts";
 import { recogniseLayout } from "../models/layout.ts";
+import type { LowRankUpdate, StoredTensor } from "../models/weights.ts";
 import type { StoredModel } from "../programs/model.ts";
 import type { ResolveArtifact } from "./artifacts.ts";
+import { openWeights } from "./open-weights.ts";
 
 /** A checkpoint whose files lie in a folder of the engine's own, together with the programs made from it. */
 export interface ModelFolder {
@@ -50,7 +53,7 @@ export async function openModelFolder(checkpoint: Digest, options: ModelFolderOp
 
 async function readModelFolder(folder: string, task: Task): Promise<ModelFolder> {
   const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"));
-  const { tensors } = await openCheckpoint(folder);
+  const { tensors, adapter } = await openWeights(folder, isAdapter(folder) ? folder : undefined);
   const named = new Map(
     [...tensors].map(([name, entry]) => [name, { ...entry, file: basename(entry.file) }]),
   );
@@ -58,12 +61,26 @@ async function readModelFolder(folder: string, task: Task): Promise<ModelFolder>
   await checkTiedNames(tensors, layout.tied);
   const stored = new Map(
     [...layout.weights.keys()].map((name) => {
-      const { dtype, shape, file, offset, byteLength } = named.get(name)!;
-      return [name, { dtype: dtype as DType, shape, file, offset, length: byteLength }];
+      const update = adapter?.updates.get(name);
+      return [name, { ...storedTensor(tensors.get(name)!), ...(update && { update: storedUpdate(update) }) }];
     }),
   );
   return { folder, model: { task, config, layout, stored } };
 }
+
+const storedTensor = ({ dtype, shape, file, offset, byteLength }: TensorEntry): StoredTensor => ({
+  dtype: dtype as DType,
+  shape,
+  file: basename(file),
+  offset,
+  length: byteLength,
+});
+
+const storedUpdate = ({ a, b, scale }: LowRankUpdate<TensorEntry>): LowRankUpdate<StoredTensor> => ({
+  a: storedTensor(a),
+  b: storedTensor(b),
+  scale,
+});
 
 /** Writes a program beside the weights that it names; the same program has the same path. */
 export async function writeProgram(graph: Graph, folder: string): Promise<string> {
