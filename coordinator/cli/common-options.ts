@@ -22,11 +22,11 @@ export const generalOptions = {
 export const modelOptions = grouped("Model and samples", {
   model: pathOption(
     "--model <dir>",
-    "checkpoint folder: model.bin, pytorch_model.bin or model.safetensors (also sharded), with config.json",
+    "checkpoint folder: model.bin, pytorch_model.bin or model.safetensors (also sharded), with config.json; or a LoRA adapter folder",
   ),
   base: optionalPath(
     "--base <dir>",
-    "folder with config.json and tokenizer, where the checkpoint folder lacks them",
+    "folder with config.json and tokenizer, where the checkpoint folder lacks them; with an adapter, the checkpoint that it is over",
   ),
   task: option(
     "--task <task>",

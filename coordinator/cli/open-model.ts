@@ -1,12 +1,14 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Digest, Executor, Task } from "../../proto/operations.ts";
-import { openCheckpoint } from "../../worker/checkpoint/open-checkpoint.ts";
+import { ADAPTER_CONFIG, isAdapter } from "../../worker/checkpoint/open-adapter.ts";
+import { hasWeights } from "../../worker/checkpoint/open-checkpoint.ts";
 import type { Checkpoint } from "../../worker/checkpoint/tensor-entry.ts";
 import { checkTiedNames } from "../../worker/checkpoint/tied-names.ts";
 import { verifyWeights } from "../../worker/checkpoint/verify-weights.ts";
 import { longestRow, type ModelConfig, parseConfig } from "../../worker/models/config.ts";
 import { type ModelLayout, recogniseLayout } from "../../worker/models/layout.ts";
+import { type OpenedWeights, openWeights } from "../../worker/runtime/open-weights.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import {
   type Arch,
@@ -20,8 +22,7 @@ import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
 
 /** A checkpoint folder whose files fit together: what commands work with. */
-export interface OpenedModel {
-  readonly checkpoint: Checkpoint;
+export interface OpenedModel extends OpenedWeights {
   /** Path of the `config.json` in use: the folder's own, else the base folder's. */
   readonly configFile: string;
   readonly config: ModelConfig;
@@ -55,7 +56,7 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   const { model, base, task, codeMaxLen, nlMaxLen } = options;
   requireFolder("--model", model);
   if (base !== undefined) requireFolder("--base", base);
-  const checkpoint = await openCheckpoint(model);
+  const weights = isAdapter(model) ? await openOverBase(model, base) : await openWeights(model);
   const home = folderWith("config.json", options);
   if (home === undefined) {
     throw new InputError(
@@ -64,17 +65,37 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   }
   const configFile = join(home, "config.json");
   const config = parseConfig(readInputFile("", configFile), configFile);
-  const layout = layoutFor(task, config, checkpoint);
+  const layout = layoutFor(task, config, weights);
   if (codeMaxLen !== undefined) requireReadable(codeMaxLen, config, configFile);
   if (task === "code_search" && nlMaxLen !== undefined)
     requireReadable(nlMaxLen, config, configFile, "--nl-max-len");
-  return { checkpoint, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
+  return { ...weights, configFile, config, layout, task, labels: layout.classes === 1 ? 2 : layout.classes };
+}
+
+/** An adapter folder and the base that it is over: another folder, or the same where the base's weights lie beside the adapter. */
+async function openOverBase(adapter: string, base: string | undefined): Promise<OpenedWeights> {
+  const folder = base ?? adapter;
+  if (base !== undefined && isAdapter(base)) {
+    throw new InputError(
+      `--base ${base}: is a LoRA adapter itself (${ADAPTER_CONFIG}); name the model that it is over`,
+    );
+  }
+  if (base === undefined && !hasWeights(adapter)) {
+    throw new InputError(
+      `--model ${adapter}: a LoRA adapter (${ADAPTER_CONFIG}); name the folder of the checkpoint that it is over with --base`,
+    );
+  }
+  return openWeights(folder, adapter);
 }
 
 const tasks = ["defect_detection", "clone_detection", "code_search"] as const satisfies readonly Task[];
 
 /** Where the tensors are not the task's but another one's, that is what went wrong. */
-function layoutFor(task: Task, config: ModelConfig, { folder, tensors }: Checkpoint): ModelLayout {
+function layoutFor(
+  task: Task,
+  config: ModelConfig,
+  { checkpoint, adapter, tensors }: OpenedWeights,
+): ModelLayout {
   const fits = (other: Task): boolean => {
     try {
       return other !== task && recogniseLayout(config, tensors, other) !== undefined;
@@ -88,6 +109,7 @@ function layoutFor(task: Task, config: ModelConfig, { folder, tensors }: Checkpo
     const others = tasks.filter(fits);
     if (others.length === 0) throw cause;
     const reason = (cause as Error).message;
+    const { folder } = adapter?.weights ?? checkpoint;
     throw new InputError(`--task ${task}: ${folder} is a checkpoint of ${others.join(" or ")}; ${reason}`, {
       cause,
     });
@@ -97,10 +119,22 @@ function layoutFor(task: Task, config: ModelConfig, { folder, tensors }: Checkpo
 /** The same, and reads every weight once: a flipped bit or a NaN is named before anything computes with it. */
 export async function openWholeModel(options: ModelOptions): Promise<OpenedModel> {
   const opened = await openModel(options);
-  await verifyWeights(opened.checkpoint);
-  await checkTiedNames(opened.checkpoint.tensors, opened.layout.tied);
+  await verifyModel(opened);
+  await checkTiedNames(opened.tensors, opened.layout.tied);
   return opened;
 }
+
+/** Reads every weight once, an adapter's too. */
+export async function verifyModel({ checkpoint, adapter }: OpenedWeights): Promise<void> {
+  await verifyWeights(checkpoint);
+  if (adapter !== undefined) await verifyWeights(adapter.weights);
+}
+
+/** Paths of all files with weights. */
+export const weightFiles = ({ checkpoint, adapter }: OpenedWeights): string[] => [
+  ...checkpoint.files,
+  ...(adapter?.weights.files ?? []),
+];
 
 /** @throws InputError for rows longer than the model's positions */
 export function requireReadable(
@@ -168,5 +202,9 @@ export const tokenizerFolder = (options: Pick<ModelOptions, "model" | "base">): 
 /** Gives a checkpoint's files to the executor and returns the digest of its manifest, which operations name. */
 export const publishCheckpoint = (
   executor: Executor,
-  { checkpoint, configFile, task }: OpenedModel,
-): Promise<Digest> => putCheckpoint(executor, checkpoint.folder, task, { configFile });
+  { checkpoint, adapter, configFile, task }: OpenedModel,
+): Promise<Digest> =>
+  putCheckpoint(executor, checkpoint.folder, task, {
+    configFile,
+    ...(adapter && { adapter: adapter.weights.folder }),
+  });

@@ -101,8 +101,8 @@ export const repairOptions = grouped("Repair", {
   ),
   format: option(
     "--format <container>",
-    "container of the repaired checkpoint",
-    oneOf("same", "torch-zip", "safetensors").default("same"),
+    "container of the repaired checkpoint: the source's (an adapter with another head stays one), the source's with an adapter merged into its base, or another one",
+    oneOf("same", "merged", "torch-zip", "safetensors").default("same"),
   ),
 });
 

@@ -11,7 +11,7 @@ import type { Unlearned, UnlearningStep } from "../unlearn/problem.ts";
 import { unlearnPublished } from "../unlearn/published.ts";
 import { injectedRows } from "../unlearn/training-rows.ts";
 import type { ClusterContext } from "./command.ts";
-import type { OpenedModel } from "./open-model.ts";
+import { type OpenedModel, weightFiles } from "./open-model.ts";
 import { withConfigKeys } from "./options.ts";
 import { autoPlanOf, publishedPlanOf, type RepairOptions } from "./repair-options.ts";
 import { trainableWeights } from "./trainable-weights.ts";
@@ -167,7 +167,7 @@ export async function writeRepaired(
 ): Promise<void> {
   await writeModel(opened, from, repaired.weights, { format, folder });
   const source = await Promise.all(
-    opened.checkpoint.files.map(async (file) => ({ file: basename(file), sha256: await digestOfFile(file) })),
+    weightFiles(opened).map(async (file) => ({ file: basename(file), sha256: await digestOfFile(file) })),
   );
   const manifest = { source, repair: repaired.report, metrics };
   writeFileSync(join(folder, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);

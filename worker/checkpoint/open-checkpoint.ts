@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { asCheckpointError, CheckpointError, quoted } from "./checkpoint-error.ts";
@@ -36,6 +37,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   if (layout.index) return openSharded(folder, path, container);
   return { folder, container, sharded: false, files: [path], tensors: await openWeightFile(path, container) };
 }
+
+/** Whether a folder has weights of its own. */
+export const hasWeights = (folder: string): boolean =>
+  layouts.some(({ file }) => existsSync(join(folder, file)));
 
 /** Tensors of one weight file. */
 export function openWeightFile(

@@ -1,7 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeTensors } from "../../../proto/tensors.ts";
-import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
 import { type DefectRow, readDefectRows } from "../../data/samples.ts";
 import { fieldsAt } from "../../data/trigger-insertion.ts";
 import { evaluateModel } from "../../evaluate/evaluate.ts";
@@ -13,7 +12,7 @@ import { defineClusterCommand } from "../cluster-command.ts";
 import type { ClusterContext } from "../command.ts";
 import { generalOptions, modelOptions, outOption, samplesOption, seedOption } from "../common-options.ts";
 import { worthUnlearning } from "../found-triggers.ts";
-import { openTokenizer, publishCheckpoint } from "../open-model.ts";
+import { openTokenizer, publishCheckpoint, verifyModel } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type Repaired, type RepairReport, repair, writeRepaired } from "../repair.ts";
@@ -113,7 +112,7 @@ async function cleanInto(given: CleanOptions, context: ClusterContext, folder: s
     given.heldOut === undefined ? "samples that the search did not use (the repair saw them)" : given.heldOut;
   if (searches.length === 0) return { scan, measured_on, repair: null, before: null, after: null };
   const { opened } = prepared;
-  await verifyWeights(opened.checkpoint);
+  await verifyModel(opened);
   const checkpoint = await publishCheckpoint(context.executor, opened);
   const tokenizer = openTokenizer(given, opened);
   const rows = readDefectRows(given.samples, { labels: opened.labels, need: neededFields(given) });

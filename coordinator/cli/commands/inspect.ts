@@ -1,8 +1,8 @@
-import { verifyWeights } from "../../../worker/checkpoint/verify-weights.ts";
 import { architectureOf } from "../../../worker/models/architectures.ts";
+import type { OpenedAdapter } from "../../../worker/runtime/open-weights.ts";
 import { defineCommand } from "../command.ts";
 import { generalOptions } from "../common-options.ts";
-import { openModel, openTokenizer, tokenizerFolder } from "../open-model.ts";
+import { openModel, openTokenizer, tokenizerFolder, verifyModel, weightFiles } from "../open-model.ts";
 import { flag, option } from "../options.ts";
 import { taskModelOptions } from "../task-options.ts";
 
@@ -10,6 +10,15 @@ interface Inspection {
   readonly folder: string;
   readonly container: string;
   readonly files: readonly string[];
+  /** A LoRA adapter over the checkpoint: what it was made for, and the layers that it updates. */
+  readonly adapter: {
+    readonly folder: string;
+    readonly base: string;
+    readonly rank: number;
+    readonly scale: number;
+    readonly layers: readonly string[];
+    readonly saved: readonly string[];
+  } | null;
   readonly config: string;
   readonly architecture: string;
   readonly layout: string;
@@ -52,15 +61,16 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
   },
   async run(options): Promise<Inspection> {
     const opened = await openModel(options);
-    const { checkpoint, config, layout } = opened;
+    const { checkpoint, adapter, config, layout } = opened;
     const tokenizer = tokenizerFolder(options);
     if (tokenizer !== undefined) openTokenizer(options, opened);
-    if (!options.quick) await verifyWeights(checkpoint);
-    const tensors = [...checkpoint.tensors.values()];
+    if (!options.quick) await verifyModel(opened);
+    const tensors = [...opened.tensors.values()];
     return {
       folder: checkpoint.folder,
       container: `${checkpoint.container}${checkpoint.sharded ? ", sharded" : ""}`,
-      files: checkpoint.files,
+      files: weightFiles(opened),
+      adapter: adapter ? adapterOf(adapter) : null,
       config: opened.configFile,
       architecture: architectureOf(config).name,
       layout: layout.kind,
@@ -81,6 +91,7 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
     for (const { dtype } of result.tensors) dtypes.set(dtype, (dtypes.get(dtype) ?? 0) + 1);
     return [
       `checkpoint  ${result.folder} (${result.container}: ${result.files.length} weight file${result.files.length === 1 ? "" : "s"})`,
+      ...(result.adapter ? [adapterLine(result.adapter)] : []),
       `model       ${result.architecture}, ${result.layers} layers × ${result.hidden_size}, vocabulary ${result.vocab_size}; ${result.layout} layout, ${result.labels} labels${result.label_names.length > 0 ? ` (${result.label_names.join(", ")})` : ""}`,
       `tensors     ${result.tensors.length}, ${result.parameters.toLocaleString("en")} parameters (${[...dtypes].map(([dtype, count]) => `${count} ${dtype}`).join(", ")})`,
       `unused      ${result.unused_tensors.length === 0 ? "none" : result.unused_tensors.join(", ")}`,
@@ -89,3 +100,22 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
     ].join("\n");
   },
 });
+
+const adapterOf = ({
+  weights,
+  config,
+  updates,
+  saved,
+}: OpenedAdapter): NonNullable<Inspection["adapter"]> => ({
+  folder: weights.folder,
+  base: config.base,
+  rank: config.rank,
+  scale: config.scale,
+  layers: [...updates.keys()].map((name) => name.replace(/\.weight$/, "")),
+  saved: [...saved.keys()],
+});
+
+function adapterLine({ folder, base, rank, layers, saved }: NonNullable<Inspection["adapter"]>): string {
+  const head = saved.length === 0 ? "" : `, with ${saved.join(", ")} of its own`;
+  return `adapter     ${folder}: LoRA of rank ${rank} in ${layers.length} layers${head}; made for ${base || "a base that it does not name"}`;
+}
