@@ -135,7 +135,7 @@ describe.skipIf(!hasShared)("a LoRA adapter", () => {
     const { folder: model } = await written(opened, await doubledHead(opened), "same");
 
     await expect(openModel({ ...over, base: headless })).rejects.toThrow(
-      "score.weight: expected shape [2, 32], but there is no such tensor",
+      /score\.weight: expected shape \[2, 32\].*, but there is no such tensor/,
     );
     const whole = await openModel({ ...over, model, base: headless });
     const { folder } = await written(whole, new Map(), "merged");

@@ -4,6 +4,7 @@ import type { LayoutKind } from "../layout.ts";
 import { keyBias, paddedRows, rowEnds } from "../padded.ts";
 import { type GptBigCodeConfig, longestGptBigCodeRow, parseGptBigCodeConfig } from "./config.ts";
 import { embed, embeddingTables, rowVectors } from "./decoder.ts";
+import { initialGptBigCode } from "./initial.ts";
 import { encoderShapes, unusedShapes } from "./shapes.ts";
 
 /** GPT-BigCode: StarCoder, SantaCoder. */
@@ -18,6 +19,7 @@ export const gptBigCode: Architecture<GptBigCodeConfig> = {
   unusedShapes,
   tiedNames: () => [],
   extraShapes: () => [],
+  initial: initialGptBigCode,
   tasks: ["defect_detection", "clone_detection"],
   clones: "one row",
   head: scoreHead,

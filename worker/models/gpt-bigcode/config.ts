@@ -5,6 +5,7 @@ import {
   checkHeads,
   checkPadId,
   commonKeys,
+  deviation,
   labelNames,
   must,
   readKeys,
@@ -37,6 +38,8 @@ export interface GptBigCodeConfig extends CommonConfig {
   readonly multiQuery: boolean;
   /** What attention scores are multiplied with. */
   readonly scoreScale: number;
+  /** Deviation of weights before training. */
+  readonly initializerRange: number;
 }
 
 const id = z.number().int().min(0);
@@ -57,6 +60,7 @@ const GptBigCodeJson = z.object({
   multi_query: z.boolean().default(true),
   num_key_value_heads: size(1_024).optional(),
   scale_attn_weights: z.boolean().default(true),
+  initializer_range: deviation.default(0.02),
   // In which type a half-precision model takes its softmax, and that the scores are scaled down for it and up again:
   // elibad computes in float32 whatever type the weights are stored in, so neither changes anything.
   attention_softmax_in_fp32: must(z.boolean()),
@@ -120,6 +124,7 @@ export function parseGptBigCodeConfig(object: Record<string, unknown>, file: str
     maxPositions: json.n_positions,
     multiQuery,
     scoreScale: json.scale_attn_weights ? 1 / Math.sqrt(hiddenSize / heads) : 1,
+    initializerRange: json.initializer_range,
     padId,
     labels: labelNames(json, file),
   };
