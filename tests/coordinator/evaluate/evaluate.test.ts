@@ -33,7 +33,8 @@ interface Expected {
     readonly test_probabilities: readonly number[];
     readonly test_victim_probabilities_with_trigger: readonly number[];
   };
-  readonly inversion: {
+  /** CodeBERT only. */
+  readonly inversion?: {
     readonly "1->0": {
       readonly search: { readonly trigger_ids: readonly number[] };
       readonly held_out_insert_indices: readonly number[];
@@ -52,57 +53,68 @@ const planted: ProbedAttack = {
 };
 
 describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test rows", () => {
-  it("gives the counts of its card exactly, and every recorded probability", {
-    timeout: 120_000,
-  }, async () => {
-    const model = (...parts: string[]) => ["golden", "trained", "defect-codebert-backdoored", ...parts];
-    const card = readSharedJson<Card>(...model("card.json")).metrics.test;
-    const { evaluation: expected, inversion } = readSharedJson<Expected>(...model("expected.json"));
-    const rows = readDefectRows(sharedPath("golden", "trained", "defect-data", "data", "test.jsonl"), {
-      need: ["func_name"],
-    });
-    const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 2 });
-    const checkpoint = await putCheckpoint(executor, sharedPath(...model()), "defect_detection");
-    const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"));
-    const result = await evaluateModel(rows, {
-      executor,
-      checkpoint,
-      tokenizer,
-      maxLen: 400,
-      attack: planted,
-    });
-    const inverted = inversion["1->0"];
-    const heldOut = rows.filter(({ label }) => label === 1);
-    const spliced = await evaluateSpliced(
-      {
-        rows: heldOut.map(({ codeTokens }) => tokenizer.encodeRow(codeText(codeTokens), 400)),
-        insertIndexes: inverted.held_out_insert_indices,
-      },
-      { trigger: inverted.search.trigger_ids, target: 0 },
-      { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.restored },
-    );
-    await executor.close();
+  it.each([
+    ["defect-codebert-backdoored", "roberta-base"],
+    ["defect-starcoder-backdoored", "starcoder"],
+  ])(
+    "%s: gives the counts of its card exactly, and every recorded probability",
+    {
+      timeout: 120_000,
+    },
+    async (name, tokenizerName) => {
+      const model = (...parts: string[]) => ["golden", "trained", name, ...parts];
+      const card = readSharedJson<Card>(...model("card.json")).metrics.test;
+      const { evaluation: expected, inversion } = readSharedJson<Expected>(...model("expected.json"));
+      const rows = readDefectRows(sharedPath("golden", "trained", "defect-data", "data", "test.jsonl"), {
+        need: ["func_name"],
+      });
+      const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 2 });
+      const checkpoint = await putCheckpoint(executor, sharedPath(...model()), "defect_detection");
+      const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", tokenizerName));
+      const result = await evaluateModel(rows, {
+        executor,
+        checkpoint,
+        tokenizer,
+        maxLen: 400,
+        attack: planted,
+      });
+      const count = ({ hits, n }: { hits: number; n: number }): Count => ({
+        numerator: hits,
+        denominator: n,
+      });
+      expect(card.acc).toMatchObject(count(result.acc));
+      expect(card.asr).toMatchObject(count(result.attack!.asr));
+      expect(card.victims_already_target_without_trigger).toMatchObject(count(result.attack!.withoutTrigger));
+      expect(result.recall.map(({ n }) => n)).toEqual([262, 102]);
+      expect(result.recall.reduce((sum, { hits }) => sum + hits, 0)).toBe(result.acc.hits);
+      expect(result.attack!.unplaced).toBe(0);
 
-    const count = ({ hits, n }: { hits: number; n: number }): Count => ({ numerator: hits, denominator: n });
-    expect(card.acc).toMatchObject(count(result.acc));
-    expect(card.asr).toMatchObject(count(result.attack!.asr));
-    expect(card.victims_already_target_without_trigger).toMatchObject(count(result.attack!.withoutTrigger));
-    expect(result.recall.map(({ n }) => n)).toEqual([262, 102]);
-    expect(result.recall.reduce((sum, { hits }) => sum + hits, 0)).toBe(result.acc.hits);
-    expect(result.attack!.unplaced).toBe(0);
+      if (inversion !== undefined) {
+        const inverted = inversion["1->0"];
+        const heldOut = rows.filter(({ label }) => label === 1);
+        const spliced = await evaluateSpliced(
+          {
+            rows: heldOut.map(({ codeTokens }) => tokenizer.encodeRow(codeText(codeTokens), 400)),
+            insertIndexes: inverted.held_out_insert_indices,
+          },
+          { trigger: inverted.search.trigger_ids, target: 0 },
+          { executor, checkpoint, maxLen: 400, endId: tokenizer.ids.restored },
+        );
+        expect(inverted.inverted_held_out).toMatchObject(count(spliced.asr));
+        expect(inverted.rate_without_trigger.held_out).toMatchObject(count(spliced.withoutTrigger));
+      }
+      await executor.close();
 
-    expect(inverted.inverted_held_out).toMatchObject(count(spliced.asr));
-    expect(inverted.rate_without_trigger.held_out).toMatchObject(count(spliced.withoutTrigger));
-
-    const largestDifference = (logits: readonly Float32Array[], probabilities: readonly number[]) => {
-      expect(logits).toHaveLength(probabilities.length);
-      return Math.max(...logits.map((row, k) => Math.abs(probabilityOf(row, 1) - probabilities[k]!)));
-    };
-    expect(largestDifference(result.logits, expected.test_probabilities)).toBeLessThan(1e-5);
-    expect(
-      largestDifference(result.attackedLogits!, expected.test_victim_probabilities_with_trigger),
-    ).toBeLessThan(1e-5);
-  });
+      const largestDifference = (logits: readonly Float32Array[], probabilities: readonly number[]) => {
+        expect(logits).toHaveLength(probabilities.length);
+        return Math.max(...logits.map((row, k) => Math.abs(probabilityOf(row, 1) - probabilities[k]!)));
+      };
+      expect(largestDifference(result.logits, expected.test_probabilities)).toBeLessThan(1e-5);
+      expect(
+        largestDifference(result.attackedLogits!, expected.test_victim_probabilities_with_trigger),
+      ).toBeLessThan(1e-5);
+    },
+  );
 });
 
 describe("evaluation", () => {
