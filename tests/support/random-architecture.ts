@@ -76,6 +76,30 @@ export const drawnConfigs = {
       eos_token_id: 2,
       decoder_start_token_id: 0,
     })),
+  gpt_bigcode: fc
+    .record({
+      layers: size(1, 3),
+      heads: size(1, 3),
+      headSize: size(4, 6),
+      inner: fc.option(size(3, 12)),
+      activation: fc.constantFrom("gelu", "gelu_pytorch_tanh"),
+      multiQuery: fc.boolean(),
+      scaled: fc.boolean(),
+    })
+    .map(({ layers, heads, headSize, inner, activation, multiQuery, scaled }) => ({
+      model_type: "gpt_bigcode",
+      vocab_size: DRAWN_VOCABULARY,
+      n_embd: heads * headSize,
+      n_layer: layers,
+      n_head: heads,
+      n_inner: inner,
+      n_positions: 20,
+      activation_function: activation,
+      multi_query: multiQuery,
+      scale_attn_weights: scaled,
+      pad_token_id: 0,
+      initializer_range: 0.5,
+    })),
 } as const;
 
 export const drawnDtype: fc.Arbitrary<Dtype> = fc.constantFrom("float32", "float16", "bfloat16", "float64");

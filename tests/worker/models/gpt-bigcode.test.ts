@@ -1,14 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { GradientOperation, PredictOperation } from "../../../proto/operations.ts";
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { gptBigCode } from "../../../worker/models/gpt-bigcode/architecture.ts";
 import { parseGptBigCodeConfig } from "../../../worker/models/gpt-bigcode/config.ts";
 import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
 import { loadWeights, relativeDifference } from "../../support/golden.ts";
-import { lossToward, putJson, rowsOf } from "../../support/golden-cell.ts";
+import { putJson } from "../../support/golden-cell.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures", "gpt-bigcode");
@@ -69,43 +68,6 @@ test.each(kinds)("%s: dropout's masks follow from the seed", async (kind) => {
 
   expect(await trainingLogits(kind, 0.2, 7)).toEqual(dropped);
   expect(await trainingLogits(kind, 0.2, 8)).not.toEqual(dropped);
-});
-
-test.each(kinds)("%s: the trigger's gradient is that of central differences", async (kind) => {
-  const { folder, executor, checkpoint, samples } = await open(kind);
-  const trigger = [3, 7];
-  const gradient: GradientOperation = {
-    kind: "gradient",
-    checkpoint,
-    samples,
-    rows: [0],
-    trigger,
-    objective: { kind: "label", label: 1 },
-  };
-  const [result] = await executor.execute([gradient]);
-  const slopes = result!.tensors.gradient!.data;
-
-  // The row [1, 3, 7, 5, 9, 13, 2] has each token of the trigger once, so a row of the table moves one look-up.
-  const table = (await loadWeights(folder)).get("transformer.wte.weight")!;
-  const stamped = await putJson(executor, { rows: [[1, 3, 7, 5, 9, 13, 2]], maxLen: 8, endId: 0 });
-  const lossAt = async (id: number, column: number, step: number): Promise<number> => {
-    const data = Float32Array.from(table.data);
-    data[id * 6 + column] = data[id * 6 + column]! + step;
-    const moved = { "transformer.wte.weight": { shape: table.shape, data } };
-    const weights = await executor.putArtifact(encodeTensors(moved));
-    const predict: PredictOperation = { kind: "predict", checkpoint, weights, samples: stamped, rows: [0] };
-    const [predicted] = await executor.execute([predict]);
-    return lossToward(rowsOf(predicted!.tensors.logits!)[0]!, 1);
-  };
-  const differences: number[] = [];
-  for (const id of trigger) {
-    for (let column = 0; column < 6; column++) {
-      const [up, down] = [await lossAt(id, column, 1e-2), await lossAt(id, column, -1e-2)];
-      differences.push((up - down) / 2e-2);
-    }
-  }
-  expect(relativeDifference(slopes, differences)).toBeLessThan(5e-3);
-  await executor.close();
 });
 
 const config = parseGptBigCodeConfig(

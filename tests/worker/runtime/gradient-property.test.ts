@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { SampleSet, Task, TensorMap } from "../../../proto/operations.ts";
+import type { SampleSet, TensorMap } from "../../../proto/operations.ts";
 import { encodeTensors } from "../../../proto/tensors.ts";
-import { architectureOf } from "../../../worker/models/architectures.ts";
+import { architectureOf, architectures } from "../../../worker/models/architectures.ts";
 import { parseConfig } from "../../../worker/models/config.ts";
 import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
@@ -21,7 +21,6 @@ import {
 import { tempFolder } from "../../support/temp-folder.ts";
 import { uniform } from "../../support/uniform.ts";
 
-const TASKS: readonly Task[] = ["defect_detection", "clone_detection", "code_search"];
 /** Ids of the trigger's tokens, which stand nowhere else, so that their table rows are read at the trigger alone. */
 const TRIGGER = [DRAWN_VOCABULARY - 1, DRAWN_VOCABULARY - 2];
 const LENGTHS = [5, 9, 12];
@@ -239,7 +238,7 @@ async function rowLossesToward(opened: Opened, samples: string, weights: Weights
 describe.each(Object.keys(drawnConfigs) as (keyof typeof drawnConfigs)[])(
   "random configurations of %s",
   (arch) => {
-    test.each(TASKS)(
+    test.each(architectures[arch].tasks)(
       "%s: gradients by weights and by the trigger equal central differences of the loss",
       async (task) => {
         const models = fc.record({ json: drawnConfigs[arch], dtype: drawnDtype, seed: fc.nat(1_000_000) });
