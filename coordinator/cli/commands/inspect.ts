@@ -2,7 +2,7 @@ import { architectureOf } from "../../../worker/models/architectures.ts";
 import type { OpenedAdapter } from "../../../worker/runtime/open-weights.ts";
 import { defineCommand } from "../command.ts";
 import { generalOptions } from "../common-options.ts";
-import { openModel, openTokenizer, tokenizerFolder, verifyModel, weightFiles } from "../open-model.ts";
+import { openModel, openTokenizer, tokenizerFolder, verifyModel } from "../open-model.ts";
 import { flag, option } from "../options.ts";
 import { taskModelOptions } from "../task-options.ts";
 
@@ -13,6 +13,7 @@ interface Inspection {
   /** A LoRA adapter over the checkpoint: what it was made for, and the layers that it updates. */
   readonly adapter: {
     readonly folder: string;
+    readonly files: readonly string[];
     readonly base: string;
     readonly rank: number;
     readonly scale: number;
@@ -69,7 +70,7 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
     return {
       folder: checkpoint.folder,
       container: `${checkpoint.container}${checkpoint.sharded ? ", sharded" : ""}`,
-      files: weightFiles(opened),
+      files: checkpoint.files,
       adapter: adapter ? adapterOf(adapter) : null,
       config: opened.configFile,
       architecture: architectureOf(config).name,
@@ -108,6 +109,7 @@ const adapterOf = ({
   saved,
 }: OpenedAdapter): NonNullable<Inspection["adapter"]> => ({
   folder: weights.folder,
+  files: weights.files,
   base: config.base,
   rank: config.rank,
   scale: config.scale,
