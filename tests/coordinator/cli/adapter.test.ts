@@ -9,6 +9,7 @@ import {
 } from "../../../coordinator/cli/open-model.ts";
 import { trainableWeights } from "../../../coordinator/cli/trainable-weights.ts";
 import { type CheckpointFormat, writeModel } from "../../../coordinator/cli/write-model.ts";
+import { encodeTensors } from "../../../proto/tensors.ts";
 import { tensorsToWrite } from "../../../worker/checkpoint/new-tensor.ts";
 import { openCheckpoint } from "../../../worker/checkpoint/open-checkpoint.ts";
 import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
@@ -70,6 +71,41 @@ describe.skipIf(!hasShared)("a LoRA adapter", () => {
     expect(
       relativeDifference(await logits(opened), expected().logits.base_with_adapter!.flat()),
     ).toBeLessThan(2e-5);
+  });
+
+  test("has the trigger gradients of the merged checkpoint, and trains from its merged weights", async () => {
+    const opened = await openModel(over);
+    const { folder } = await written(opened, new Map(), "merged");
+    const merged = await openModel({ model: folder, task: "defect_detection" });
+    const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 1 });
+    const rows = [[1, 125, 90, 207, 80, 2]];
+    const samples = await putJson(executor, { rows, insertIndexes: [2], maxLen: 40, endId: 0 });
+    const run = async (model: OpenedModel) => {
+      const checkpoint = await publishCheckpoint(executor, model);
+      const weights = await executor.putArtifact(
+        encodeTensors(Object.fromEntries(await trainableWeights(model))),
+      );
+      const [gradient, step] = await executor.execute([
+        {
+          ...{ kind: "gradient", checkpoint, samples, rows: [0], trigger: [7, 8] },
+          objective: { kind: "label", label: 1 },
+        },
+        {
+          ...{ kind: "train-step", checkpoint, weights, samples, rows: [0], rowWeights: [1] },
+          ...{ objective: { kind: "labels", labels: [1] }, dropout: 0, dropoutSeed: 0 },
+        },
+      ]);
+      return [
+        gradient!.tensors.gradient!,
+        step!.tensors.logits!,
+        step!.tensors["transformer.h.0.attn.c_attn.weight"]!,
+      ].map(({ data }) => data);
+    };
+
+    const [own, whole] = [await run(opened), await run(merged)];
+    for (const [at, values] of own.entries())
+      expect(relativeDifference(values, whole[at]!)).toBeLessThan(2e-5);
+    await executor.close();
   });
 
   test("whose head alone changed is written as an adapter with that head", async () => {
