@@ -366,11 +366,38 @@ describe("a tokenizer", () => {
   refuses(cases);
 });
 
-describe.skipIf(!hasShared)("the golden checkpoints of other architectures", () => {
-  const golden = (name: string, ...says: string[]): Case => ({
-    name,
-    words: (scene) => scanWords(scene, "--model", sharedPath("golden", "tiny", name)),
-    says: ["config.json", "model_type", ...says],
-  });
-  refuses([golden("defect_detection-starcoder", "'gpt_bigcode'")]);
+describe.skipIf(!hasShared)("a LoRA adapter", () => {
+  const adapter = sharedPath("golden", "tiny", "layouts", "gpt-bigcode-lora");
+  const over = (base: string) => (scene: Scene) => scanWords(scene, "--model", adapter, "--base", base);
+  refuses([
+    {
+      name: "without its base",
+      words: (scene) => scanWords(scene, "--model", adapter),
+      says: ["--model", "gpt-bigcode-lora", "adapter_config.json", "--base"],
+    },
+    {
+      name: "over a base of another size",
+      words: over(sharedPath("golden", "tiny", "defect_detection-starcoder")),
+      says: ["adapter_model.bin", "lora_A.weight", "[4, 48]", "[4, 32]", "adapter for another base"],
+    },
+    {
+      name: "over another architecture",
+      words: over(sharedPath("golden", "tiny", "layouts", "roberta-safetensors")),
+      says: [
+        "adapter_model.bin",
+        "the base has no layer transformer.h.0.attn.c_attn",
+        "adapter for another base",
+      ],
+    },
+    {
+      name: "over a folder that is not there",
+      words: over("nowhere"),
+      says: ["--base", "nowhere", "no such folder"],
+    },
+    {
+      name: "over itself",
+      words: over(adapter),
+      says: ["--base", "is a LoRA adapter itself"],
+    },
+  ]);
 });
