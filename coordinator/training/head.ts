@@ -1,93 +1,53 @@
+import type { Tensor } from "../../proto/operations.ts";
+import { denseHead } from "./dense-head.ts";
+import { linearHead } from "./linear-head.ts";
+
 /**
- * The classification head of the published models, trained on cached features: dense → tanh → out_proj. Forward and backward
- * in float64 from float32 weights; the encoder takes no part, so an epoch costs next to nothing.
+ * A classification head, trained on cached features: forward and backward in float64 from float32 weights. The encoder takes no part, so
+ * an epoch costs next to nothing.
  */
-export interface HeadWeights {
-  /** [hidden, features], [hidden], [classes, hidden], [classes]; changed in place by training. */
-  readonly denseWeight: Float32Array;
-  readonly denseBias: Float32Array;
-  readonly outWeight: Float32Array;
-  readonly outBias: Float32Array;
+export interface Head {
+  /** By the checkpoint's tensor names; changed in place by training. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** One row's logits [classes], and what `backward` needs to know of the way there. */
+  forward(features: Float32Array): Activations;
+  /** Adds one row's gradients, given ∂loss/∂logits [classes]; `into` has an array for each weight. */
+  backward(
+    features: Float32Array,
+    activations: Activations,
+    logitGradient: Float64Array,
+    into: ReadonlyMap<string, Float64Array>,
+  ): void;
 }
 
-export interface HeadShape {
-  readonly features: number;
-  readonly hidden: number;
-  readonly classes: number;
-}
-
-export function headShape(weights: HeadWeights): HeadShape {
-  const hidden = weights.denseBias.length;
-  return { hidden, features: weights.denseWeight.length / hidden, classes: weights.outBias.length };
-}
-
-interface Activations {
-  /** tanh output [hidden] and logits [classes] of one row. */
-  readonly hidden: Float64Array;
+export interface Activations {
   readonly logits: Float64Array;
+  /** Output of the inner layer [hidden]; empty where there is none. */
+  readonly hidden: Float64Array;
 }
 
-/** Logits of one row's features. */
-export function headForward(weights: HeadWeights, features: Float32Array): Activations {
-  const shape = headShape(weights);
-  const hidden = new Float64Array(shape.hidden);
-  for (let o = 0; o < shape.hidden; o++) {
-    let sum = weights.denseBias[o]!;
-    const start = o * shape.features;
-    for (let i = 0; i < shape.features; i++) sum += weights.denseWeight[start + i]! * features[i]!;
-    hidden[o] = Math.tanh(sum);
-  }
-  const logits = new Float64Array(shape.classes);
-  for (let c = 0; c < shape.classes; c++) {
-    let sum = weights.outBias[c]!;
-    for (let o = 0; o < shape.hidden; o++) sum += weights.outWeight[c * shape.hidden + o]! * hidden[o]!;
-    logits[c] = sum;
-  }
-  return { hidden, logits };
-}
+/** Names of a head's tensors, as the checkpoint's layout has them. */
+export type HeadTensors =
+  /** dense [hidden, features], tanh, out_proj [classes, hidden]: RoBERTa's and T5's. */
+  | {
+      readonly kind: "dense";
+      readonly denseWeight: string;
+      readonly denseBias: string;
+      readonly outWeight: string;
+      readonly outBias: string;
+    }
+  /** One layer [classes, features] without bias: GPT-BigCode's `score`. */
+  | { readonly kind: "linear"; readonly weight: string };
 
-/** Gradients of a head, in the order of its weights. */
-export interface HeadGradients {
-  readonly denseWeight: Float64Array;
-  readonly denseBias: Float64Array;
-  readonly outWeight: Float64Array;
-  readonly outBias: Float64Array;
-}
+export const headNames = ({ kind, ...names }: HeadTensors): string[] => Object.values(names);
 
-export function zeroGradients(weights: HeadWeights): HeadGradients {
-  return {
-    denseWeight: new Float64Array(weights.denseWeight.length),
-    denseBias: new Float64Array(weights.denseBias.length),
-    outWeight: new Float64Array(weights.outWeight.length),
-    outBias: new Float64Array(weights.outBias.length),
+/** @param weights tensors of which those that `names` names are the head's; copied */
+export function createHead(names: HeadTensors, weights: ReadonlyMap<string, Pick<Tensor, "data">>): Head {
+  const copy = (name: string): Float32Array => {
+    const tensor = weights.get(name);
+    if (!tensor) throw new Error(`the head's tensor '${name}' is missing`);
+    return Float32Array.from(tensor.data);
   };
-}
-
-/** Adds one row's gradients, given ∂loss/∂logits [classes]. */
-export function headBackward(
-  weights: HeadWeights,
-  features: Float32Array,
-  { hidden }: Activations,
-  logitGradient: Float64Array,
-  into: HeadGradients,
-): void {
-  const shape = headShape(weights);
-  const hiddenGradient = new Float64Array(shape.hidden);
-  for (let c = 0; c < shape.classes; c++) {
-    const g = logitGradient[c]!;
-    into.outBias[c] = into.outBias[c]! + g;
-    for (let o = 0; o < shape.hidden; o++) {
-      const at = c * shape.hidden + o;
-      into.outWeight[at] = into.outWeight[at]! + g * hidden[o]!;
-      hiddenGradient[o] = hiddenGradient[o]! + g * weights.outWeight[at]!;
-    }
-  }
-  for (let o = 0; o < shape.hidden; o++) {
-    const g = hiddenGradient[o]! * (1 - hidden[o]! * hidden[o]!);
-    into.denseBias[o] = into.denseBias[o]! + g;
-    const start = o * shape.features;
-    for (let i = 0; i < shape.features; i++) {
-      into.denseWeight[start + i] = into.denseWeight[start + i]! + g * features[i]!;
-    }
-  }
+  const own = new Map(headNames(names).map((name) => [name, copy(name)]));
+  return names.kind === "dense" ? denseHead(names, own) : linearHead(names, own);
 }
