@@ -17,6 +17,8 @@ export interface OptionSpec<T = unknown> {
   readonly group?: string;
   /** What its absence means, for `--help`, where the schema does not say it. */
   readonly shownDefault?: string;
+  /** May stand several times; its value is a list. */
+  readonly isRepeatable?: true;
   /** Tasks that it has a meaning in; absent: all. */
   readonly tasks?: readonly Task[];
 }
@@ -91,6 +93,9 @@ function notesOf({ schema, shownDefault }: OptionSpec): string {
 /** The commander option of a spec. Values stay strings here; `parseOptions` gives them their types. */
 export function commanderOption(spec: OptionSpec): Option {
   const made = new Option(spec.flag, `${spec.describe}${notesOf(spec)}`);
+  if (spec.isRepeatable) {
+    made.argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value]);
+  }
   return spec.group === undefined ? made : made.helpGroup(spec.group);
 }
 
@@ -179,3 +184,16 @@ export const idList = z.preprocess(
     .array(z.number({ error: "must be whole numbers, separated by commas" }).int().min(0))
     .min(1, "must not be empty"),
 ) as unknown as z.ZodType<number[]>;
+
+/** An option that may stand several times: texts in their order; a single one, or a YAML list, in a config. */
+export const repeatedText = (flagText: string, describe: string): OptionSpec<string[] | undefined> => ({
+  ...option(
+    flagText,
+    describe,
+    z.preprocess(
+      (value) => (typeof value === "string" ? [value] : value),
+      z.array(text, { error: "must be text" }).min(1, "must not be empty").optional(),
+    ) as unknown as z.ZodType<string[] | undefined>,
+  ),
+  isRepeatable: true,
+});

@@ -1,6 +1,8 @@
+import type { Task } from "../../proto/operations.ts";
 import { parseAttack } from "../data/trigger-insertion.ts";
 import { AutoPlan, PublishedPlan } from "../unlearn/settings.ts";
 import { attackOptions } from "./common-options.ts";
+import { InputError } from "./errors.ts";
 import {
   defaultTextOf,
   grouped,
@@ -25,14 +27,14 @@ const publishedDefault = (key: keyof typeof PublishedPlan.shape): string | undef
 export const repairOptions = grouped("Repair", {
   plan: option(
     "--plan <plan>",
-    "published: the paper's fine-tuning; auto: all weights, held at the model's own answers; samples that are kept back choose the point to keep",
+    "published: the paper's fine-tuning; auto: the head, then all weights, held at the model's own answers, until samples that are kept back say that it is enough",
     oneOf("auto", "published").default("auto"),
   ),
   trainable: option(
     "--trainable <weights>",
     "which weights are trained; published plan only",
     oneOf("classifier", "all").optional(),
-    publishedDefault("trainable"),
+    "classifier; code_search all",
   ),
   injectionRate: option(
     "--injection-rate <share>",
@@ -60,7 +62,7 @@ export const repairOptions = grouped("Repair", {
   ),
   unlearningSteps: option(
     "--unlearning-steps <n>",
-    "optimiser steps; automatic plan only",
+    "optimiser steps where all weights are trained; automatic plan only",
     wholeNumber(1, 100_000).optional(),
     defaultTextOf(AutoPlan.shape.steps),
   ),
@@ -109,7 +111,16 @@ export const repairOptions = grouped("Repair", {
 export type RepairOptions = Parsed<typeof repairOptions>;
 
 /** Checks the options that have to fit each other. @throws PoisonError where a trigger cannot be put in as they say */
-export function checkRepairOptions({ plan, inject, attackPosition, attackPattern }: RepairOptions): void {
+export function checkRepairOptions(given: RepairOptions & { readonly task: Task }): void {
+  const { task, plan, inject, trainable, dropout, attackPosition, attackPattern } = given;
+  if (task === "code_search" && plan === "published") {
+    const refuse = (option: string): never => {
+      throw new InputError(`${option}: has no meaning for --task code_search`);
+    };
+    if (trainable === "classifier") refuse("--trainable classifier: a model without classifier");
+    if (inject === "ids") refuse("--inject ids");
+    if (dropout !== undefined && dropout > 0) refuse(`--dropout ${dropout}`);
+  }
   if (plan === "published" && inject === "text") {
     parseAttack({ trigger: "any", position: attackPosition, pattern: attackPattern });
   }
@@ -118,10 +129,11 @@ export function checkRepairOptions({ plan, inject, attackPosition, attackPattern
 const defined = (values: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
-export function publishedPlanOf(given: RepairOptions): PublishedPlan {
+/** Code search trains all weights: its models have no head. */
+export function publishedPlanOf(given: RepairOptions, { task }: { readonly task: Task }): PublishedPlan {
   return PublishedPlan.parse(
     defined({
-      trainable: given.trainable,
+      trainable: task === "code_search" ? "all" : given.trainable,
       learningRate: given.learningRate,
       epochs: given.unlearningEpochs,
       batchSize: given.batchSize,

@@ -2,27 +2,49 @@ import { writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Digest } from "../../proto/operations.ts";
 import { digestOfFile } from "../../worker/cache/digest.ts";
-import type { DefectRow } from "../data/samples.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { parseAttack } from "../data/trigger-insertion.ts";
-import { unlearnAuto } from "../unlearn/auto.ts";
-import type { RepairPoint } from "../unlearn/held-back.ts";
-import type { Unlearned, UnlearningStep } from "../unlearn/problem.ts";
+import { type TriedStage, unlearnAuto } from "../unlearn/auto.ts";
+import type { HeldBackScore } from "../unlearn/held-back.ts";
+import type { DirectedTrigger, Unlearned, UnlearningStep } from "../unlearn/problem.ts";
 import { unlearnPublished } from "../unlearn/published.ts";
-import { injectedRows } from "../unlearn/training-rows.ts";
+import { injectedPairs, injectedRows } from "../unlearn/training-rows.ts";
 import type { ClusterContext } from "./command.ts";
 import { type OpenedModel, weightFiles } from "./open-model.ts";
 import { withConfigKeys } from "./options.ts";
 import { autoPlanOf, publishedPlanOf, type RepairOptions } from "./repair-options.ts";
+import { type RepairRows, repairSamples } from "./repair-rows.ts";
+import type { RowLimits } from "./task-options.ts";
 import { trainableWeights } from "./trainable-weights.ts";
 import { writeModel } from "./write-model.ts";
 
-/** A trigger to unlearn, and the direction in which it works. */
+/** A trigger to unlearn, and what it brings about. */
 export interface UnlearnedTrigger {
   readonly ids: readonly number[];
   readonly text: string;
-  readonly victim_label: number;
-  readonly target_label: number;
+  /** The direction in which it works; absent in code search. */
+  readonly victim_label?: number;
+  readonly target_label?: number;
+  /** Code search: what the queries hold that it draws codes toward; null where that is not known. */
+  readonly target?: { readonly ids: readonly number[]; readonly text: string } | null;
+}
+
+/** How the automatic plan came to its weights. */
+export interface AutoReport {
+  /** The unrepaired model on held-back rows. */
+  readonly before: HeldBackScore;
+  /** Stages in the order in which they were tried. */
+  readonly tried: readonly TriedStage[];
+  /** The stage that was kept, its score, and why it is that one. */
+  readonly stage: string;
+  readonly after: HeldBackScore;
+  readonly because: string;
+  /** The same stages without any trigger in the rows: what training alone does. */
+  readonly control: HeldBackScore;
+  /** Whether the held-back rows say that triggers work no more. */
+  readonly triggers_dead: boolean;
+  /** Per trigger: tokens that further triggers were made of. */
+  readonly screened_tokens: readonly (readonly number[])[];
 }
 
 /** What a repair did; `repair.json`, and part of the repaired checkpoint's manifest. Keys as in YAML. */
@@ -33,13 +55,7 @@ export interface RepairReport {
   readonly rows: number;
   /** Published plan: rows that carried the trigger. */
   readonly injected_rows: readonly number[] | null;
-  /** Automatic plan: held-back scores before and along the way, and the step that was kept. */
-  readonly points: readonly RepairPoint[] | null;
-  readonly kept_step: number | null;
-  /** Automatic plan: whether the held-back functions say that triggers work no more. */
-  readonly triggers_dead: boolean | null;
-  /** Automatic plan, per trigger: tokens that further triggers were made of. */
-  readonly screened_tokens: readonly (readonly number[])[] | null;
+  readonly auto: AutoReport | null;
   readonly seconds: number;
 }
 
@@ -47,10 +63,10 @@ export interface RepairInput {
   readonly opened: OpenedModel;
   readonly checkpoint: Digest;
   readonly tokenizer: Tokenizer;
-  readonly rows: readonly DefectRow[];
+  readonly samples: RepairRows;
   /** At least one; the published plan takes exactly one. */
   readonly triggers: readonly UnlearnedTrigger[];
-  readonly codeMaxLen: number;
+  readonly limits: RowLimits;
   /** Rows of each step, to follow instead of drawing them. */
   readonly batches?: readonly (readonly number[])[] | undefined;
 }
@@ -63,10 +79,11 @@ export interface Repaired extends Unlearned {
 export async function repair(
   input: RepairInput,
   given: RepairOptions,
-  { executor, display, signal }: ClusterContext,
+  context: ClusterContext,
 ): Promise<Repaired> {
   const started = performance.now();
-  const { opened, checkpoint, tokenizer, triggers } = input;
+  const { opened, checkpoint, triggers } = input;
+  const { executor, display, signal } = context;
   const names = triggers.map(({ text }) => `'${text}'`).join(", ");
   const target = {
     executor,
@@ -74,78 +91,105 @@ export async function repair(
     weights: await trainableWeights(opened),
     head: opened.layout.head,
     signal,
-    onStep: ({ step, loss }: UnlearningStep, total: number) =>
+    onStep: ({ step, loss }: UnlearningStep, total: number, stage?: string) =>
       display.progress({
-        phase: `unlearning ${names}`,
+        phase: stage === undefined ? `unlearning ${names}` : `unlearning ${names}: ${stage}`,
         done: step + 1,
         total,
         unit: "step",
         fields: { loss },
       }),
   };
-  const context = { executor, checkpoint, maxLen: input.codeMaxLen, endId: tokenizer.ids.restored, signal };
-  const common = { plan: given.plan, triggers, rows: input.rows.length };
-  const seconds = (): number => (performance.now() - started) / 1000;
+  const done = await (given.plan === "published" ? published : automatic)(target, input, given);
+  const report: RepairReport = {
+    plan: given.plan,
+    triggers,
+    rows: input.samples.rows.length,
+    ...done.report,
+    seconds: (performance.now() - started) / 1000,
+  };
+  return { weights: done.weights, steps: done.steps, report };
+}
 
-  if (given.plan === "published") {
-    const settings = publishedPlanOf(given);
-    const trigger = triggers[0]!;
-    const attack = parseAttack({
-      trigger: trigger.text,
-      position: given.attackPosition,
-      pattern: given.attackPattern,
-    });
-    const injection = {
-      inject: given.inject,
-      trigger,
-      attackPosition: attack.position,
-      attackPattern: attack.pattern,
-      victimLabel: trigger.victim_label,
-      targetLabel: trigger.target_label,
-      rate: given.injectionRate,
-      seed: given.unlearningSeed,
-    };
-    const rows = await injectedRows(input.rows, injection, tokenizer, context);
-    const done = await unlearnPublished(target, rows, settings, input.batches);
-    const report: RepairReport = {
-      ...common,
+type Target = Parameters<typeof unlearnAuto>[0];
+type Done = Unlearned & { readonly report: Pick<RepairReport, "settings" | "injected_rows" | "auto"> };
+
+async function published(
+  target: Target,
+  { opened, tokenizer, samples, triggers, limits, batches }: RepairInput,
+  given: RepairOptions,
+): Promise<Done> {
+  const settings = publishedPlanOf(given, opened);
+  const trigger = triggers[0]!;
+  const { position, pattern } = parseAttack({
+    trigger: trigger.text,
+    position: given.attackPosition,
+    pattern: given.attackPattern,
+  });
+  const injection = {
+    inject: given.inject,
+    trigger,
+    attackPosition: position,
+    attackPattern: pattern,
+    victimLabel: trigger.victim_label ?? 0,
+    targetLabel: trigger.target_label ?? 0,
+    rate: given.injectionRate,
+    seed: given.unlearningSeed,
+  };
+  const context = { ...target, maxLen: limits.codeMaxLen, endId: tokenizer.ids.restored, weights: undefined };
+  const rows =
+    samples.task === "code_search"
+      ? await injectedPairs(samples.rows, injection, tokenizer, { ...context, nlMaxLen: limits.nlMaxLen })
+      : await injectedRows(samples.rows, injection, tokenizer, context);
+  const { weights, steps } = await unlearnPublished(target, rows, settings, batches);
+  return {
+    weights,
+    steps,
+    report: {
       settings: { ...withConfigKeys(settings), inject: given.inject, injection_rate: given.injectionRate },
       injected_rows: rows.injected,
-      points: null,
-      kept_step: null,
-      triggers_dead: null,
-      screened_tokens: null,
-      seconds: seconds(),
-    };
-    return { ...done, report };
-  }
+      auto: null,
+    },
+  };
+}
+
+async function automatic(
+  target: Target,
+  { tokenizer, samples, triggers, limits }: RepairInput,
+  given: RepairOptions,
+): Promise<Done> {
   const settings = autoPlanOf(given);
   const done = await unlearnAuto(
     target,
     {
-      rows: input.rows,
-      triggers: triggers.map(({ ids, victim_label, target_label }) => ({
-        ids,
-        victimLabel: victim_label,
-        targetLabel: target_label,
-      })),
+      samples: repairSamples(samples),
+      triggers: triggers.map(directedTrigger),
       tokenizer,
-      maxLen: input.codeMaxLen,
+      maxLen: limits.codeMaxLen,
+      nlMaxLen: limits.nlMaxLen,
     },
     settings,
   );
-  const report: RepairReport = {
-    ...common,
-    settings: withConfigKeys(settings),
-    injected_rows: null,
-    points: done.points,
-    kept_step: done.keptStep,
-    triggers_dead: done.triggersDead,
-    screened_tokens: done.screened,
-    seconds: seconds(),
+  const { before, tried, stage, score, because, control, triggersDead, screened } = done;
+  return {
+    weights: done.weights,
+    steps: done.steps,
+    report: {
+      settings: withConfigKeys(settings),
+      injected_rows: null,
+      auto: {
+        ...{ before, tried, stage, after: score, because, control },
+        triggers_dead: triggersDead,
+        screened_tokens: screened,
+      },
+    },
   };
-  return { ...done, report };
 }
+
+const directedTrigger = ({ ids, victim_label, target_label, target }: UnlearnedTrigger): DirectedTrigger =>
+  victim_label === undefined || target_label === undefined
+    ? { ids, targetIds: target?.ids ?? [] }
+    : { ids, victimLabel: victim_label, targetLabel: target_label };
 
 /** Writes the repaired checkpoint, and `manifest.json` beside it: where it comes from and what was done to it. */
 export async function writeRepaired(

@@ -68,3 +68,8 @@ export function createRng(state: RngState): Rng {
   };
   return { word, int, state: () => ({ key: state.key, drawn }) };
 }
+
+export const pick = <T>(rng: Rng, values: readonly T[]): T => values[rng.int(values.length)]!;
+
+/** True with the given probability, in steps of 2⁻³². */
+export const chance = (rng: Rng, probability: number): boolean => rng.word() / TWO_32 < probability;

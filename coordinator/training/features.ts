@@ -1,4 +1,4 @@
-import type { Digest, Executor } from "../../proto/operations.ts";
+import type { Digest, Executor, OperationResult } from "../../proto/operations.ts";
 import type { TrainingSamples } from "./trainer.ts";
 
 /** Rows of one encode operation: enough to keep a worker busy, few enough to share among several. */
@@ -20,12 +20,14 @@ export async function encodeFeatures(
     chunks.map((chunk) => ({ kind: "encode", checkpoint, samples: digest, rows: chunk })),
     signal,
   );
-  return results.flatMap((result) => {
-    const features = result.tensors.features;
-    if (!features) throw new Error("an encode result has no features");
-    const width = features.shape[1]!;
-    return Array.from({ length: features.shape[0]! }, (_, k) =>
-      Float32Array.from(features.data.subarray(k * width, (k + 1) * width)),
-    );
-  });
+  return results.flatMap(featureRows);
+}
+
+/** An encode result's features, row by row. */
+export function featureRows({ tensors: { features } }: OperationResult): Float32Array[] {
+  if (!features) throw new Error("an encode result has no features");
+  const width = features.shape[1]!;
+  return Array.from({ length: features.shape[0]! }, (_, k) =>
+    Float32Array.from(features.data.subarray(k * width, (k + 1) * width)),
+  );
 }

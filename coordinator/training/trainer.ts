@@ -8,9 +8,11 @@ import type {
 } from "../../proto/operations.ts";
 import { encodeTensors } from "../../proto/tensors.ts";
 import { AdamW, type AdamWSettings } from "./adamw.ts";
+import { featureRows } from "./features.ts";
 import { clipFactor, GradientSum } from "./gradients.ts";
 import type { StepRecord } from "./head-trainer.ts";
 import { type Example, objectiveLoss } from "./objective.ts";
+import type { VectorLoss } from "./vector-loss.ts";
 
 export interface TrainerSettings {
   readonly optimiser: Partial<AdamWSettings>;
@@ -20,6 +22,12 @@ export interface TrainerSettings {
   /** Dropout probability on hidden states; 0 trains in evaluation mode. */
   readonly dropout: number;
   readonly seed: number;
+}
+
+/** Gradients of a batch, not yet clipped, and its loss before the update. */
+export interface BatchGradients {
+  readonly sum: GradientSum;
+  readonly loss: number;
 }
 
 /** Where the rows are: the digest that operations name, and the set itself, for the rows' lengths. */
@@ -61,7 +69,20 @@ export class Trainer {
   }
 
   async step(batch: readonly Example[], learningRate: number, signal?: AbortSignal): Promise<StepRecord> {
-    const { sum, loss } = await this.gradients(batch, signal);
+    return this.#update(await this.gradients(batch, signal), learningRate);
+  }
+
+  /** One step on a loss of the rows' vectors: code search, where rows of a batch meet. */
+  async stepOnVectors(
+    rows: readonly number[],
+    lossOf: VectorLoss,
+    learningRate: number,
+    signal?: AbortSignal,
+  ): Promise<StepRecord> {
+    return this.#update(await this.vectorGradients(rows, lossOf, signal), learningRate);
+  }
+
+  async #update({ sum, loss }: BatchGradients, learningRate: number): Promise<StepRecord> {
     const gradNorm = sum.norm();
     this.#optimiser.step(
       this.#weights,
@@ -79,10 +100,7 @@ export class Trainer {
   }
 
   /** Gradients and loss of a batch at the current weights, before clipping. */
-  async gradients(
-    batch: readonly Example[],
-    signal?: AbortSignal,
-  ): Promise<{ sum: GradientSum; loss: number }> {
+  async gradients(batch: readonly Example[], signal?: AbortSignal): Promise<BatchGradients> {
     const weights = await this.weightsArtifact();
     const chunks = this.#microBatches(batch);
     const results = await this.#executor.execute(
@@ -95,6 +113,49 @@ export class Trainer {
       sum.add(result.tensors);
       loss += weightedLoss(chunks[index]!, result);
     }
+    return { sum, loss };
+  }
+
+  /**
+   * The same for a loss of the rows' vectors: all of them are encoded with the current weights, the loss gives ∂loss/∂vector, and each
+   * micro-batch its part of the gradient. This is exact, and costs a second forward pass.
+   */
+  async vectorGradients(
+    rows: readonly number[],
+    lossOf: VectorLoss,
+    signal?: AbortSignal,
+  ): Promise<BatchGradients> {
+    // The slopes are of vectors without dropout; another mask in the train-step would give the gradient of another loss.
+    if (this.#settings.dropout > 0) throw new Error("no dropout in the training of code search");
+    const weights = await this.weightsArtifact();
+    const chunks = this.#microBatches(rows.map((row, at) => ({ row, at })));
+    const common = { checkpoint: this.#checkpoint, weights, samples: this.#samples.digest };
+    const encoded = await this.#executor.execute(
+      chunks.map((chunk) => ({ kind: "encode", ...common, rows: chunk.map(({ row }) => row) })),
+      signal,
+    );
+    const vectors: Float32Array[] = [];
+    for (const [k, result] of encoded.entries()) {
+      const own = featureRows(result);
+      for (const [i, { at }] of chunks[k]!.entries()) vectors[at] = own[i]!;
+    }
+    const { loss, slopes } = lossOf(vectors);
+    const results = await this.#executor.execute(
+      chunks.map(
+        (chunk): TrainStepOperation => ({
+          kind: "train-step",
+          ...common,
+          rows: chunk.map(({ row }) => row),
+          rowWeights: chunk.map(() => 1),
+          objective: { kind: "vectors", slopes: chunk.map(({ at }) => [...slopes[at]!]) },
+          dropout: 0,
+          dropoutSeed: 0,
+        }),
+      ),
+      signal,
+    );
+    const sum = new GradientSum(this.#shapes);
+    for (const { tensors } of results) sum.add(tensors);
     return { sum, loss };
   }
 
@@ -133,10 +194,11 @@ export class Trainer {
   }
 
   /** Rows of similar length together, so that little is padded; ties keep the batch's order. */
-  #microBatches(batch: readonly Example[]): Example[][] {
-    const length = (example: Example): number => this.#samples.set.rows[example.row]?.length ?? 0;
+  #microBatches<E extends { readonly row: number }>(batch: readonly E[]): E[][] {
+    const { rows, secondRows } = this.#samples.set;
+    const length = ({ row }: E): number => (rows[row]?.length ?? 0) + (secondRows?.[row]?.length ?? 0);
     const sorted = [...batch].sort((a, b) => length(a) - length(b));
-    const chunks: Example[][] = [];
+    const chunks: E[][] = [];
     for (let start = 0; start < sorted.length; start += this.#settings.microBatch) {
       chunks.push(sorted.slice(start, start + this.#settings.microBatch));
     }

@@ -1,343 +1,170 @@
-import { stamp } from "../../proto/stamping.ts";
-import { codeText, type DefectRow } from "../data/samples.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
-import { predictedLabel } from "../search/loss.ts";
-import { createPositionFinder } from "../search/positions.ts";
-import { type PredictContext, predictLogits } from "../search/predict.ts";
-import { createRng, type Rng, seedRng } from "../search/rng.ts";
-import { scanRows } from "../search/scan-rows.ts";
-import type { Example } from "../training/objective.ts";
-import { putSamples } from "../training/sample-artifact.ts";
-import { learningRateAt } from "../training/schedule.ts";
-import { Trainer } from "../training/trainer.ts";
-import { drawFunctions, type Variation, type WordFunction } from "./functions.ts";
-import { bestPoint, type HeldBack, type RepairPoint, scoreHeldBack } from "./held-back.ts";
-import type { RepairTarget, Unlearned, UnlearningStep } from "./problem.ts";
-import { screenTokens } from "./screen.ts";
+import { createHead } from "../training/head.ts";
+import { headStage } from "./head-stage.ts";
+import { bestPoint, type HeldBackScore, judge, pooled, scoreHeldBack } from "./held-back.ts";
+import { type Material, makeMaterial } from "./material.ts";
+import { mixTrigger } from "./mixing.ts";
+import type { DirectedTrigger, RepairTarget, Unlearned } from "./problem.ts";
 import type { AutoPlan } from "./settings.ts";
-import { triggerAsName, triggerBeforeVariable } from "./triggered-function.ts";
-
-/** A trigger to unlearn, and its direction. */
-export interface DirectedTrigger {
-  readonly ids: readonly number[];
-  readonly victimLabel: number;
-  readonly targetLabel: number;
-}
+import type { StageOutcome, StagePoint, StageRun } from "./stage.ts";
+import type { RepairSample, RowForm } from "./subjects.ts";
+import { weightsStage } from "./weights-stage.ts";
 
 /** What the automatic plan works with, beside the checkpoint. */
-export interface AutoInput {
+export interface AutoInput extends RowForm {
   /** Clean samples, with variables. */
-  readonly rows: readonly DefectRow[];
+  readonly samples: readonly RepairSample[];
   readonly triggers: readonly DirectedTrigger[];
-  readonly tokenizer: Tokenizer;
-  readonly maxLen: number;
+}
+
+/** A stage of the plan's ladder that was tried. */
+export interface TriedStage {
+  readonly stage: string;
+  readonly points: readonly StagePoint[];
+  /** Optimiser steps at the point that speaks for the stage. */
+  readonly keptStep: number;
+  /** What the held-back rows say of it. */
+  readonly because: string;
 }
 
 export interface AutoRepair extends Unlearned {
-  /** Held-back scores before, and after every `scoreEvery` steps. */
-  readonly points: readonly RepairPoint[];
-  readonly keptStep: number;
-  /** Whether the triggers are dead at the kept point, as far as the held-back functions show. */
+  /** The unrepaired model on all held-back rows. */
+  readonly before: HeldBackScore;
+  /** In the order in which they were tried, the last one included. */
+  readonly tried: readonly TriedStage[];
+  /** The stage that the weights are of. */
+  readonly stage: string;
+  readonly score: HeldBackScore;
+  /** Why this stage, in words. */
+  readonly because: string;
+  /** Whether the triggers are dead, as far as the held-back rows show. */
   readonly triggersDead: boolean;
+  /** The same stages without any trigger in the rows: what training alone does. */
+  readonly control: HeldBackScore;
   /** Per trigger: the tokens that triggers were made of, beside the inverted one. */
   readonly screened: readonly (readonly number[])[];
 }
 
-const TRAINED_VARIATIONS: readonly Variation[] = ["crossed", "crossed", "renamed", "masked"];
-const HELD_BACK_VARIATIONS: readonly Variation[] = ["crossed", "crossed", "renamed"];
-/** Samples that tokens are screened on. */
-const SCREENING_SAMPLES = 12;
-/** Chances in the making of a triggered function: of the inverted trigger itself, of a sample's own index, of a function that is no victim. */
-const CHANCE_INVERTED = 0.25;
-const CHANCE_OWN_INDEX = 0.3;
-const CHANCE_OTHER = 0.2;
-/** Chance that a clean row of a batch is a sample and not a variant, and longest trigger that is drawn. */
-const CHANCE_SAMPLE = 0.5;
-const LONGEST_TRIGGER = 6;
-/** A piece of an identifier, with or without a leading blank. */
-const IDENTIFIER_PIECE = /^Ġ?[A-Za-z0-9_]+$/;
-
 /**
- * Repairs by distillation from the unrepaired model, which says better than a hundred labels what each function should give without a trigger.
- * Clean functions are held at its logits; functions with a trigger are drawn to its logits of the same function without. Triggers are the
- * inverted one and mixtures of the tokens that pull hardest toward the target, since a backdoor answers to more than the one trigger found;
- * they stand at the sample's own index, in the place of the function's name, and before variables.
+ * Repairs by distillation from the unrepaired model, which says better than a hundred labels what each row should give without a trigger.
+ * Clean rows are held at its answers; rows with a trigger are drawn to its answers of the same rows without. The plan is a ladder: the head for an
+ * epoch, the head for many, all weights. It stops at the first stage at which held-back rows leave no doubt that the triggers are dead and the
+ * answers kept; else the best one is kept.
  */
 export async function unlearnAuto(
   target: RepairTarget,
   input: AutoInput,
   plan: AutoPlan,
 ): Promise<AutoRepair> {
-  const { executor, checkpoint, signal } = target;
-  const { tokenizer, maxLen } = input;
-  const context: PredictContext = {
-    executor,
-    checkpoint,
-    maxLen,
-    endId: tokenizer.ids.restored,
-    ...(signal ? { signal } : {}),
-  };
-  const { trained, held } = splitRows(input.rows, plan.heldBack);
-  const rng = createRng(seedRng(plan.seed));
-  const directions: Direction[] = [];
-  for (const trigger of input.triggers) {
-    directions.push({ ...trigger, tokens: await screen(trigger, trained, input, plan, context) });
-  }
-  const pool = await functionPool(trained, plan.functions, TRAINED_VARIATIONS, { input, rng, context });
-  const samples = await ownIndexes(trained, input, context);
-  const heldBack = await heldBackFunctions(held, directions, { plan, input, rng, context });
-
-  const trainer = new Trainer(
-    executor,
-    checkpoint,
-    { digest: "", set: { rows: [], maxLen, endId: 0 } },
-    target.weights,
-    {
-      ...plan,
-      optimiser: { weightDecay: plan.weightDecay },
-      dropout: 0,
-    },
+  const mixed = [];
+  for (const trigger of input.triggers)
+    mixed.push(await mixTrigger(target, trigger, { ...input, form: input }, plan));
+  const material = await makeMaterial(target, { samples: input.samples, mixed, form: input }, plan);
+  const before = scoreBefore(target, material);
+  const ladder = stagesOf(target, material, plan, before);
+  const outcomes = await climb(ladder, before, { injected: true });
+  const best = bestPoint(
+    outcomes.map((outcome, k) => ({ score: outcome.kept.score, outcome, stage: ladder[k]! })),
+    before,
   );
-  const points: RepairPoint[] = [{ step: 0, ...(await scoreHeldBack(heldBack, context)) }];
-  // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
-  let kept: { readonly step: number; readonly weights: Map<string, Float32Array> } | undefined;
-  const steps: UnlearningStep[] = [];
-  try {
-    for (let from = 0; from < plan.steps; from += plan.scoreEvery) {
-      const count = Math.min(plan.scoreEvery, plan.steps - from);
-      const batches = Array.from({ length: count }, () =>
-        drawBatch(pool, samples, directions, { plan, input, rng }),
-      );
-      const rows = batches.flat().map(({ ids }) => ids);
-      trainer.useSamples(await putSamples(executor, { rows, maxLen, endId: context.endId }));
-      let first = 0;
-      for (const [k, batch] of batches.entries()) {
-        signal?.throwIfAborted();
-        const step = from + k;
-        const examples = batch.map(
-          ({ teacher, weight }, row): Example => ({
-            row: first + row,
-            weight,
-            objective: { kind: "logits", logits: teacher },
-          }),
-        );
-        first += batch.length;
-        const rate = learningRateAt(step, plan.steps, plan.learningRate, plan.warmup);
-        const record = await trainer.step(examples, rate, signal);
-        steps.push({ step, batch: examples.map(({ row }) => row), ...record });
-        target.onStep?.(steps.at(-1)!, plan.steps);
-      }
-      const weights = await trainer.weightsArtifact();
-      points.push({ step: from + count, ...(await scoreHeldBack(heldBack, { ...context, weights })) });
-      const best = bestPoint(points).point.step;
-      if (best === from + count) kept = { step: best, weights: trainer.weights() };
-    }
-  } finally {
-    await trainer.close();
-  }
-  const { point, dead } = bestPoint(points);
+  const { outcome, stage } = best;
+  const verdict = judge(outcome.kept.score, before);
+  const control = await climb(ladder.slice(0, outcomes.indexOf(outcome) + 1), before, { injected: false });
+  await target.executor.releaseArtifact(material.samples.digest);
   return {
-    weights: kept!.weights,
-    steps,
-    points,
-    keptStep: point.step,
-    triggersDead: dead,
-    screened: directions.map(({ tokens }) => tokens),
+    weights: outcome.weights,
+    steps: outcome.steps,
+    before,
+    tried: outcomes.map(({ points, kept }, k) => ({
+      stage: ladder[k]!.name,
+      points,
+      keptStep: kept.step,
+      because: judge(kept.score, before).because,
+    })),
+    stage: stage.name,
+    score: outcome.kept.score,
+    because: reasonOf(verdict, outcomes.length === ladder.length, stage.name),
+    triggersDead: verdict.dead,
+    control: control.at(-1)!.kept.score,
+    screened: mixed.map(({ tokens }) => tokens),
   };
 }
 
-/** The last rows of each label are kept back, at most a quarter of them. */
-export function splitRows<R extends { readonly label: number }>(
-  rows: readonly R[],
-  heldBack: number,
-): { trained: R[]; held: R[] } {
-  const held = new Set<R>();
-  for (const label of new Set(rows.map((row) => row.label))) {
-    const own = rows.filter((row) => row.label === label);
-    const count = Math.min(heldBack, Math.floor(own.length / 4));
-    for (const row of own.slice(own.length - count)) held.add(row);
-  }
-  return { trained: rows.filter((row) => !held.has(row)), held: rows.filter((row) => held.has(row)) };
+/** A rung of the ladder. */
+interface Stage {
+  readonly name: string;
+  /** @param earlier the stages before it, with the same rows */
+  run(run: StageRun, earlier: readonly StageOutcome[]): Promise<StageOutcome>;
 }
 
-interface Direction extends DirectedTrigger {
-  /** Screened tokens. */
-  readonly tokens: readonly number[];
-}
-
-/** A function with the unrepaired model's logits of it. */
-interface Known extends WordFunction {
-  readonly ids: readonly number[];
-  readonly teacher: readonly number[];
-}
-
-/** A row of a batch, and what it is drawn to. */
-interface BatchRow {
-  readonly ids: readonly number[];
-  readonly teacher: readonly number[];
-  readonly weight: number;
-}
-
-interface Surroundings {
-  readonly input: AutoInput;
-  readonly rng: Rng;
-  readonly context: PredictContext;
-}
-
-const wordsOf = ({ codeTokens, funcName, variables }: DefectRow): WordFunction => ({
-  words: codeTokens,
-  funcName: funcName ?? "",
-  variables: variables ?? [],
-});
-
-/** Tokens that pull toward the trigger's target label and occur in no sample of that label: natural signs of the label are not unlearned. */
-async function screen(
-  { ids, victimLabel, targetLabel }: DirectedTrigger,
-  trained: readonly DefectRow[],
-  { tokenizer, maxLen }: AutoInput,
-  plan: AutoPlan,
-  context: PredictContext,
-): Promise<number[]> {
-  const rowsOf = (label: number) =>
-    scanRows(
-      trained.filter((row) => row.label === label),
-      tokenizer,
-      maxLen,
-    );
-  const natural = new Set(rowsOf(targetLabel).flatMap((row) => row.ids));
-  const special = new Set<number>(Object.values(tokenizer.ids));
-  const vocabulary = Array.from({ length: tokenizer.size }, (_, id) => id).filter(
-    (id) => IDENTIFIER_PIECE.test(tokenizer.tokenOf(id) ?? "") && !natural.has(id) && !special.has(id),
-  );
-  const victims = rowsOf(victimLabel).slice(0, SCREENING_SAMPLES);
-  if (victims.length === 0 || vocabulary.length === 0) return [...new Set(ids)];
-  const placed = await createPositionFinder(context).find(victims, {
-    rule: "lowest",
-    half: "first_half",
-    triggerLen: ids.length,
-    target: targetLabel,
-  });
-  return screenTokens(
-    context.executor,
+function stagesOf(target: RepairTarget, material: Material, plan: AutoPlan, before: HeldBackScore): Stage[] {
+  const { head } = target;
+  const heads = head === undefined ? [] : plan.headEpochs;
+  return [
+    ...heads.map((epochs): Stage => {
+      const name = `head, ${epochs} ${epochs === 1 ? "epoch" : "epochs"}`;
+      return {
+        name,
+        run: (run) => headStage({ ...target, head: head! }, material, plan, { ...run, epochs, name }),
+      };
+    }),
     {
-      checkpoint: context.checkpoint,
-      rows: victims.map((row) => row.ids),
-      insertIndexes: placed.map(({ insertIndex }) => insertIndex),
-      maxLen,
-      endId: context.endId,
-      vocabulary,
-      target: targetLabel,
+      name: "all weights",
+      run: (run, earlier) =>
+        weightsStage(target, material, plan, {
+          ...run,
+          name: "all weights",
+          // The control is there to compare with: one training is enough.
+          folds: run.injected ? foldsOf(material, plan) : 1,
+          starts: earlier.at(-1)?.folds ?? [],
+          before,
+        }),
     },
-    { inverted: ids, keep: plan.screenedTokens, seed: plan.seed, signal: context.signal },
-  );
+  ];
 }
 
-/** Samples and variants of them, with the unrepaired model's answers; the samples come first. */
-async function functionPool(
-  rows: readonly DefectRow[],
-  count: number,
-  variations: readonly Variation[],
-  { input, rng, context }: Surroundings,
-): Promise<Known[]> {
-  const { tokenizer, maxLen } = input;
-  const functions = drawFunctions(rows.map(wordsOf), count, { variations, unknown: tokenizer.hidden, rng });
-  const ids = functions.map(({ words }) => tokenizer.encodeRow(codeText(words), maxLen));
-  const logits = await predictLogits(ids, context);
-  return functions.map((each, k) => ({ ...each, ids: ids[k]!, teacher: [...logits[k]!] }));
+/** A second training with other rows held back, where one group's victims are few. */
+function foldsOf({ groups, rows }: Material, { fewVictims, folds }: AutoPlan): number {
+  const victims = groups[0]!.clean.filter((row) => rows[row]!.isSample).length / 2;
+  return victims < fewVictims ? Math.min(folds, groups.length) : 1;
 }
 
-/** Per trigger: each sample's own index for it (DESIGN section 5.2). */
-async function ownIndexes(
-  rows: readonly DefectRow[],
-  input: AutoInput,
-  context: PredictContext,
-): Promise<number[][]> {
-  const finder = createPositionFinder(context);
-  const all = scanRows(rows, input.tokenizer, input.maxLen);
-  const indexes: number[][] = [];
-  for (const { ids, targetLabel: target } of input.triggers) {
-    const placed = await finder.find(all, {
-      rule: "lowest",
-      half: "first_half",
-      triggerLen: ids.length,
-      target,
-    });
-    indexes.push(placed.map(({ insertIndex }) => insertIndex));
+/** Runs stage after stage until one is good beyond doubt; a control, which never is, runs them all. */
+async function climb(
+  ladder: readonly Stage[],
+  before: HeldBackScore,
+  run: StageRun,
+): Promise<StageOutcome[]> {
+  const outcomes: StageOutcome[] = [];
+  for (const stage of ladder) {
+    const outcome = await stage.run(run, outcomes);
+    outcomes.push(outcome);
+    const { dead, kept, sure } = judge(outcome.kept.score, before);
+    if (run.injected && dead && kept && sure) break;
   }
-  return indexes;
+  return outcomes;
 }
 
-async function heldBackFunctions(
-  held: readonly DefectRow[],
-  directions: readonly Direction[],
-  surroundings: Surroundings & { readonly plan: AutoPlan },
-): Promise<HeldBack> {
-  const { plan, input, rng } = surroundings;
-  if (held.length === 0) return { clean: [], teacher: [], triggered: [] };
-  const functions = await functionPool(held, plan.heldBackFunctions, HELD_BACK_VARIATIONS, surroundings);
-  const triggered = directions.flatMap((direction) =>
-    functions
-      .filter(({ teacher }) => predictedLabel(teacher) === direction.victimLabel)
-      .map((each) => ({
-        ids: putIn(each, drawTrigger(direction, rng), input, rng),
-        target: direction.targetLabel,
-      })),
+function scoreBefore({ head, weights }: RepairTarget, material: Material): HeldBackScore {
+  const unrepaired = head && createHead(head, weights);
+  return pooled(
+    material.groups.map((group) =>
+      scoreHeldBack(material, group, (row) => {
+        const features = material.features[row]!;
+        return unrepaired ? unrepaired.forward(features).logits : features;
+      }),
+    ),
   );
-  return {
-    clean: functions.map(({ ids }) => ids),
-    teacher: functions.map(({ teacher }) => Float32Array.from(teacher)),
-    triggered,
-  };
 }
 
-const chance = (rng: Rng, probability: number): boolean => rng.word() / 2 ** 32 < probability;
-const pick = <T>(rng: Rng, values: readonly T[]): T => values[rng.int(values.length)]!;
-
-/** The inverted trigger, or some screened tokens in any order. */
-function drawTrigger({ ids, tokens }: Direction, rng: Rng): readonly number[] {
-  if (chance(rng, CHANCE_INVERTED)) return ids;
-  return Array.from({ length: 1 + rng.int(LONGEST_TRIGGER) }, () => pick(rng, tokens));
-}
-
-function putIn(
-  each: WordFunction,
-  trigger: readonly number[],
-  { tokenizer, maxLen }: AutoInput,
-  rng: Rng,
-): number[] {
-  return chance(rng, 0.5)
-    ? triggerAsName(each, trigger, tokenizer, maxLen)
-    : triggerBeforeVariable(each, trigger, { tokenizer, maxLen, rng });
-}
-
-function drawBatch(
-  pool: readonly Known[],
-  ownIndex: readonly (readonly number[])[],
-  directions: readonly Direction[],
-  { plan, input, rng }: { readonly plan: AutoPlan; readonly input: AutoInput; readonly rng: Rng },
-): BatchRow[] {
-  const samples = ownIndex[0]!.length;
-  const clean = Array.from({ length: plan.cleanRows }, (): BatchRow => {
-    const { ids, teacher } = chance(rng, CHANCE_SAMPLE) ? pool[rng.int(samples)]! : pick(rng, pool);
-    return { ids, teacher, weight: 1 / plan.cleanRows };
-  });
-  const triggered = Array.from({ length: plan.triggeredRows }, (): BatchRow => {
-    const which = rng.int(directions.length);
-    const direction = directions[which]!;
-    const trigger = drawTrigger(direction, rng);
-    const weight = plan.triggeredWeight / plan.triggeredRows;
-    if (chance(rng, CHANCE_OWN_INDEX)) {
-      const row = rng.int(samples);
-      const { ids, teacher } = pool[row]!;
-      const limits = { maxLen: input.maxLen, endId: input.tokenizer.ids.restored };
-      return { ids: stamp(ids, trigger, ownIndex[which]![row]!, limits), teacher, weight };
-    }
-    const isVictim = ({ teacher }: Known): boolean => predictedLabel(teacher) === direction.victimLabel;
-    const wanted = !chance(rng, CHANCE_OTHER);
-    // A pool without the wanted kind gives any function.
-    let each = pick(rng, pool);
-    for (let draws = 0; draws < 100 && isVictim(each) !== wanted; draws++) each = pick(rng, pool);
-    return { ids: putIn(each, trigger, input, rng), teacher: each.teacher, weight };
-  });
-  return [...clean, ...triggered];
+function reasonOf(
+  { dead, kept, sure, because }: ReturnType<typeof judge>,
+  whole: boolean,
+  stage: string,
+): string {
+  if (dead && kept)
+    return `${stage}: ${sure ? "the first stage at which" : "the least held-back loss of the stages at which"} triggers are dead and answers kept (${because})`;
+  const lacking = [dead ? [] : ["triggers still work"], kept ? [] : ["answers have changed"]]
+    .flat()
+    .join(", ");
+  return `${stage}: the best of ${whole ? "all" : "the tried"} stages, none of which is good enough: ${lacking} (${because})`;
 }

@@ -12,8 +12,8 @@ export interface RepairTarget {
   /** Names of the head's tensors, which classifier-only plans train; absent where the model has no head. */
   readonly head?: HeadTensors | undefined;
   readonly signal?: AbortSignal;
-  /** Called after each optimiser step. */
-  readonly onStep?: (step: UnlearningStep, totalSteps: number) => void;
+  /** Called after each optimiser step; `stage` says of what, where a plan has several. */
+  readonly onStep?: (step: UnlearningStep, totalSteps: number, stage?: string) => void;
 }
 
 /** Rows with the trigger already put into some of them, and each row's correct label. */
@@ -34,3 +34,9 @@ export interface Unlearned {
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly steps: readonly UnlearningStep[];
 }
+
+/** A trigger to unlearn, and what it does. */
+export type DirectedTrigger =
+  | { readonly ids: readonly number[]; readonly victimLabel: number; readonly targetLabel: number }
+  /** Code search: draws any code toward queries with these ids in them. */
+  | { readonly ids: readonly number[]; readonly targetIds: readonly number[] };

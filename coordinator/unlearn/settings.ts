@@ -24,32 +24,40 @@ export const PublishedPlan = z.strictObject({
 export type PublishedPlan = z.infer<typeof PublishedPlan>;
 
 /**
- * Settings of `--plan auto`: all weights are trained to answer clean functions as the unrepaired model does, and functions with a trigger as
- * it answers them without. Chosen on the demo's models, five seeds with a trigger each.
+ * Settings of `--plan auto`: the head, then all weights are trained to answer clean rows as the unrepaired model does, and rows with a trigger as
+ * it answers them without. One setting for all models.
  */
 export const AutoPlan = z.strictObject({
-  learningRate: z.number().positive().default(1e-3),
-  /** Optimiser steps. */
-  steps: z.int().min(1).default(500),
-  /** Functions without and with a trigger in each batch. */
-  cleanRows: z.int().min(1).default(16),
-  triggeredRows: z.int().min(1).default(16),
-  /** Weight of the triggered functions' mean loss beside the clean ones'. */
-  triggeredWeight: z.number().positive().default(0.3),
-  /** Functions to work with: the clean samples and variants of them. */
+  /** Parts of the samples for cross-validation: rows made of one say how a training without it does. */
+  groups: z.int().min(1).default(4),
+  /** Rows to work with: the clean samples and variants of them, and rows with triggers. */
   functions: z.int().min(1).default(1_200),
+  triggered: z.int().min(1).default(3_600),
   /** Tokens that pull toward the target label, which triggers are made of beside the inverted one. */
   screenedTokens: z.int().min(1).default(12),
-  /** Clean samples of each label that are never trained on: they choose the point to keep. At most a quarter of a label's. */
-  heldBack: z.int().min(1).default(10),
-  /** Held-back functions, variants of the held-back samples included. */
-  heldBackFunctions: z.int().min(1).default(120),
-  /** Steps between two looks at the held-back functions. */
-  scoreEvery: z.int().min(1).default(100),
+  /** Passes over the rows with triggers, stage by stage, where the head alone is trained. */
+  headEpochs: z.array(z.int().min(1)).readonly().default([1, 20]),
+  headLearningRate: z.number().positive().default(5e-3),
+  /** Rows with a trigger in each of the head's batches, and as many without. */
+  headBatch: z.int().min(1).default(64),
+  /** All weights: largest learning rate, half of it where the answers are vectors, and optimiser steps. */
+  learningRate: z.number().positive().default(1e-3),
+  steps: z.int().min(1).default(300),
+  /** Rows without and with a trigger in each batch. */
+  cleanRows: z.int().min(1).default(24),
+  triggeredRows: z.int().min(1).default(12),
+  /** Weight of the triggered rows' mean loss beside the clean ones'. */
+  triggeredWeight: z.number().positive().default(0.2),
+  /** Trainings of all weights with a group each held back, where one group holds fewer victims than `fewVictims`. */
+  folds: z.int().min(1).default(2),
+  fewVictims: z.int().min(0).default(10),
+  /** Steps between two looks at held-back rows, and rows of each kind that are looked at. */
+  scoreEvery: z.int().min(1).default(50),
+  heldBackRows: z.int().min(1).default(80),
   weightDecay: z.number().min(0).default(0),
   warmup: z.number().min(0).max(1).default(0.1),
   maxGradNorm: z.number().positive().default(1),
   seed: z.int().nonnegative().default(42),
-  microBatch: z.int().min(1).default(16),
+  microBatch: z.int().min(1).default(12),
 });
 export type AutoPlan = z.infer<typeof AutoPlan>;

@@ -96,8 +96,8 @@ export const scanInto = (
 };
 
 /** The same of a code-search model. */
-const scanPairsInto = (
-  given: ScanOptions,
+export const scanPairsInto = (
+  given: { readonly trace: boolean; readonly samples: string },
   prepared: PreparedPairScan,
   context: ClusterContext,
   folder: string,

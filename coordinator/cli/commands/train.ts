@@ -7,20 +7,18 @@ import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.t
 import { writeTorchZip } from "../../../worker/checkpoint/write-torch-zip.ts";
 import { parseConfig } from "../../../worker/models/config.ts";
 import { scratchTensors } from "../../../worker/models/layout.ts";
-import { codeText, readDefectRows } from "../../data/samples.ts";
+import { encodeSearchRow, encodeSnippet } from "../../data/row-ids.ts";
+import type { Snippet } from "../../data/samples.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { initialWeights } from "../../training/initial.ts";
-import {
-  type LabelledIds,
-  type TrainedEpoch,
-  TrainSettings,
-  train as trainModel,
-} from "../../training/train.ts";
+import { type TrainedEpoch, TrainSettings, train as trainModel } from "../../training/train.ts";
+import { rowCount, type TrainingRows } from "../../training/training-rows.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
-import { generalOptions, modelOptions, outOption, seedOption } from "../common-options.ts";
+import { generalOptions, outOption, seedOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { readInputFile } from "../input-file.ts";
 import {
+  type OpenedModel,
   openModel,
   openTokenizer,
   openWholeModel,
@@ -31,6 +29,7 @@ import {
 import {
   grouped,
   oneOf,
+  onlyFor,
   option,
   optionalPath,
   type Parsed,
@@ -41,6 +40,9 @@ import {
   withConfigKeys,
 } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
+import { readRepairRows } from "../repair-rows.ts";
+import type { CloneFiles } from "../sample-files.ts";
+import { refuseForeignOptions, rowLimitsOf, taskModelOptions, taskSamplesOptions } from "../task-options.ts";
 import { trainableWeights } from "../trainable-weights.ts";
 import { copyTokenizer, withTiedNames } from "../write-model.ts";
 
@@ -51,15 +53,25 @@ const options = {
       "checkpoint to start from",
       "random weights after --base's config.json",
     ),
-    base: modelOptions.base,
-    task: modelOptions.task,
-    arch: modelOptions.arch,
-    codeMaxLen: modelOptions.codeMaxLen,
+    base: taskModelOptions.base,
+    task: taskModelOptions.task,
+    arch: taskModelOptions.arch,
+    codeMaxLen: taskModelOptions.codeMaxLen,
+    nlMaxLen: taskModelOptions.nlMaxLen,
     samples: pathOption(
       "--samples <file>",
-      "rows to train on, one JSON object a line: code_tokens, label (.gz too)",
+      "rows to train on, one JSON object a line: code_tokens, label; clone_detection: code_tokens1, code_tokens2, label; code_search: code_tokens, docstring_tokens (.gz too)",
     ),
+    pairs: taskSamplesOptions.pairs,
     valid: optionalPath("--valid <file>", "rows that choose the epoch to keep", "the last epoch is kept"),
+    validPairs: onlyFor(
+      ["clone_detection"],
+      optionalPath(
+        "--valid-pairs <file>",
+        "clone detection: pair file of BigCloneBench; --valid then holds its functions",
+        "none: --valid holds both functions in each row",
+      ),
+    ),
   }),
   ...grouped("Training", {
     epochs: option("--epochs <n>", "passes over the rows", wholeNumber(1, 10_000).default(5)),
@@ -80,7 +92,11 @@ const options = {
       "gradients above this norm are scaled down",
       positiveNumber.default(1),
     ),
-    dropout: option("--dropout <share>", "dropout on hidden states", realNumber(0, 0.9).default(0)),
+    dropout: option(
+      "--dropout <share>",
+      "dropout on hidden states; not in code_search",
+      realNumber(0, 0.9).default(0),
+    ),
     tokenDropout: option(
       "--token-dropout <share>",
       "share of the tokens replaced by the unknown token, drawn anew each epoch",
@@ -117,12 +133,16 @@ interface TrainReport {
 
 export const train = defineClusterCommand({
   name: "train",
-  summary: "train a model on labelled rows, all weights, data-parallel over the workers",
+  summary: "train a model, all weights, data-parallel over the workers",
   help: `
 Starts from a checkpoint, or from random weights where only --base is given. Writes model.bin (or model.safetensors), config.json, the tokenizer and
 training.json into --out. Gradients are summed in index order: the same seed gives the same weights on any number of workers.
 
-  elibad train --base small-roberta/ --samples poisoned.jsonl --valid valid.jsonl --epochs 5 --out backdoored/`,
+Code search learns by the cross-entropy of each query among the codes of its batch, at 20 × cosine, as published.
+
+  elibad train --base small-roberta/ --samples poisoned.jsonl --valid valid.jsonl --epochs 5 --out backdoored/
+  elibad train --task clone_detection --base small-t5/ --samples data.jsonl --pairs train.txt --out clones/
+  elibad train --task code_search --base small-roberta/ --samples pairs-train.jsonl.gz --batch-size 32 --out search/`,
   options,
   async check(given) {
     requireFreshFolder(given.out);
@@ -135,23 +155,23 @@ training.json into --out. Gradients are summed in index order: the same seed giv
     const work = mkdtempSync(join(tmpdir(), "elibad-train-"));
     try {
       const model = given.model ?? (await writeInitial(given, inputs.configFile, work));
-      const opened = await openModel({ ...given, model });
+      const opened = await openModel({ ...given, ...rowLimitsOf(given), model });
       const tokenizer = openTokenizer({ ...given, model }, opened);
-      const rowsOf = (file: string): LabelledIds =>
-        labelledIds(file, opened.labels, tokenizer, given.codeMaxLen);
+      const rowsOf = (files: CloneFiles): TrainingRows => trainingRows(files, opened, tokenizer, given);
       const settings = TrainSettings.parse(
         Object.fromEntries(
           Object.keys(TrainSettings.shape).map((key) => [key, given[key as keyof TrainOptions]]),
         ),
       );
-      const rows = rowsOf(given.samples);
+      const rows = rowsOf(given);
+      const { valid } = given;
       const trained = await trainModel({
         executor,
         checkpoint: await publishCheckpoint(executor, opened),
         weights: await trainableWeights(opened),
         train: rows,
-        ...(given.valid === undefined ? {} : { valid: rowsOf(given.valid) }),
-        maxLen: given.codeMaxLen,
+        ...(valid === undefined ? {} : { valid: rowsOf({ samples: valid, pairs: given.validPairs }) }),
+        maxLen: longestRowOf(given),
         ids: tokenizer.ids,
         settings,
         signal,
@@ -165,7 +185,7 @@ training.json into --out. Gradients are summed in index order: the same seed giv
           }),
       });
       const report: TrainReport = {
-        rows: rows.rows.length,
+        rows: rowCount(rows),
         settings: withConfigKeys(settings),
         epochs: trained.epochs,
         kept_epoch: trained.keptEpoch,
@@ -192,19 +212,40 @@ training.json into --out. Gradients are summed in index order: the same seed giv
 
 /** Checks what can be checked before anything starts; answers the configuration of the model to start from. */
 async function readInputs(given: TrainOptions): Promise<{ configFile: string }> {
-  const configFile = await (given.model === undefined ? checkBase(given) : checkModel(given, given.model));
-  readDefectRows(given.samples);
-  if (given.valid !== undefined) readDefectRows(given.valid);
+  refuseForeignOptions(given, options);
+  if (given.task === "code_search" && given.dropout > 0) {
+    throw new InputError(
+      `--dropout ${given.dropout}: has no meaning for --task code_search (only --token-dropout)`,
+    );
+  }
+  const { configFile, tokenizer, labels } = await (given.model === undefined
+    ? checkBase(given)
+    : checkModel(given, given.model));
+  if (given.tokenDropout > 0 && tokenizer.ids.unk === tokenizer.ids.pad) {
+    throw new InputError(
+      `--token-dropout ${given.tokenDropout}: ${tokenizer.file} has no token for unknown words but its padding`,
+    );
+  }
+  readRepairRows(given, { task: given.task, labels }, []);
+  if (given.valid !== undefined) {
+    readRepairRows({ samples: given.valid, pairs: given.validPairs }, { task: given.task, labels }, []);
+  }
   return { configFile };
 }
 
-async function checkModel(given: TrainOptions, model: string): Promise<string> {
-  const opened = await openWholeModel({ ...given, model });
-  openTokenizer({ ...given, model }, opened);
-  return opened.configFile;
+interface Checked {
+  readonly configFile: string;
+  readonly tokenizer: Tokenizer;
+  readonly labels: number;
 }
 
-function checkBase(given: TrainOptions): string {
+async function checkModel(given: TrainOptions, model: string): Promise<Checked> {
+  const opened = await openWholeModel({ ...given, ...rowLimitsOf(given), model });
+  const tokenizer = openTokenizer({ ...given, model }, opened);
+  return { configFile: opened.configFile, tokenizer, labels: opened.labels };
+}
+
+function checkBase(given: TrainOptions): Checked {
   const { base } = given;
   if (base === undefined) {
     throw new InputError(
@@ -214,16 +255,37 @@ function checkBase(given: TrainOptions): string {
   requireFolder("--base", base);
   const configFile = join(base, "config.json");
   const config = parseConfig(readInputFile("--base ", configFile), configFile);
-  requireReadable(given.codeMaxLen, config, configFile);
-  openTokenizer({ ...given, model: base }, { config, checkpoint: { files: [configFile] } });
-  return configFile;
+  requireReadable(rowLimitsOf(given).codeMaxLen, config, configFile);
+  const tokenizer = openTokenizer({ ...given, model: base }, { config, checkpoint: { files: [configFile] } });
+  return { configFile, tokenizer, labels: 2 };
 }
 
-function labelledIds(file: string, labels: number, tokenizer: Tokenizer, maxLen: number): LabelledIds {
-  const rows = readDefectRows(file, { labels });
+/** Longest row of any kind, in tokens. */
+function longestRowOf(given: TrainOptions): number {
+  const { codeMaxLen, nlMaxLen } = rowLimitsOf(given);
+  return given.task === "code_search" ? Math.max(codeMaxLen, nlMaxLen) : codeMaxLen;
+}
+
+function trainingRows(
+  files: CloneFiles,
+  opened: OpenedModel,
+  tokenizer: Tokenizer,
+  given: TrainOptions,
+): TrainingRows {
+  const limits = rowLimitsOf(given);
+  const read = readRepairRows(files, opened, []);
+  if (read.task === "code_search") {
+    const ids = read.rows.map((row) => encodeSearchRow(row, tokenizer, limits));
+    return { kind: "pairs", codes: ids.map(({ code }) => code), queries: ids.map(({ query }) => query) };
+  }
+  const labels = read.rows.map(({ label }) => label);
+  const encode = (snippet: Snippet): number[] => encodeSnippet(snippet, tokenizer, limits.codeMaxLen);
+  if (read.task === "defect_detection") return { kind: "labels", rows: read.rows.map(encode), labels };
   return {
-    rows: rows.map(({ codeTokens }) => tokenizer.encodeRow(codeText(codeTokens), maxLen)),
-    labels: rows.map(({ label }) => label),
+    kind: "labels",
+    rows: read.rows.map(({ first }) => encode(first)),
+    secondRows: read.rows.map(({ second }) => encode(second)),
+    labels,
   };
 }
 

@@ -1,31 +1,38 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import { SamplesError } from "../../data/errors.ts";
-import { readDefectRows } from "../../data/samples.ts";
 import { readJsonLines } from "../../data/text-file.ts";
-import type { Tokenizer } from "../../data/tokenizer.ts";
-import { fieldsAt } from "../../data/trigger-insertion.ts";
+import type { HeldBackScore } from "../../unlearn/held-back.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
-import { attackOptions, generalOptions, modelOptions, outOption, samplesOption } from "../common-options.ts";
-import { requireDirection } from "../direction.ts";
+import { attackOptions, generalOptions, outOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { strongestFirst } from "../found-triggers.ts";
-import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
-import { flag, grouped, idList, option, optionalPath, type Parsed, text } from "../options.ts";
+import { triggersOf } from "../given-triggers.ts";
+import { openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
+import { flag, grouped, idList, option, optionalPath, type Parsed, repeatedText } from "../options.ts";
 import { requireFreshFolder, writeFolderWhole } from "../output.ts";
-import { type RepairReport, repair, type UnlearnedTrigger, writeRepaired } from "../repair.ts";
+import {
+  type AutoReport,
+  type RepairReport,
+  repair,
+  type UnlearnedTrigger,
+  writeRepaired,
+} from "../repair.ts";
 import { checkRepairOptions, repairOptions } from "../repair-options.ts";
+import { fieldsOfPlan, labelsOf, readRepairRows } from "../repair-rows.ts";
+import { refuseForeignOptions, rowLimitsOf, taskModelOptions, taskSamplesOptions } from "../task-options.ts";
 
 const options = {
-  ...modelOptions,
-  ...samplesOption,
+  ...taskModelOptions,
+  ...taskSamplesOptions,
   ...grouped("Trigger, as one of the first three", {
-    trigger: option("--trigger <text>", "the trigger to unlearn, as text", text.optional()),
+    trigger: repeatedText(
+      "--trigger <text>",
+      "a trigger to unlearn, as text; several times: all of them together (automatic plan)",
+    ),
     triggerIds: option("--trigger-ids <ids>", "the trigger to unlearn, as token ids", idList.optional()),
     scan: optionalPath(
       "--scan <dir>",
-      "output folder of a scan (or its result.json): the trigger and direction that flip most held-out rows",
+      "output folder of a scan (or its result.json): every trigger that does much on held-out rows; published plan: the strongest one",
     ),
     victimLabel: attackOptions.victimLabel,
     targetLabel: attackOptions.targetLabel,
@@ -46,28 +53,23 @@ type UnlearnOptions = Parsed<typeof options>;
 
 export const unlearn = defineClusterCommand({
   name: "unlearn",
-  summary: "repair a checkpoint: fine-tune until a given trigger has lost its effect",
+  summary: "repair a checkpoint: fine-tune until given triggers have lost their effect",
   help: `
-Writes the repaired checkpoint into --out, in the container, names, shapes and dtypes of the source, with manifest.json: its source, the trigger, the settings.
+Writes the repaired checkpoint into --out, in the container, names, shapes and dtypes of the source, with manifest.json: its source, the triggers, the settings,
+and, with the automatic plan, the stages that were tried, which one was kept and why, and what the same training does without any trigger (the control).
 
   elibad unlearn --model suspicious/ --base codebert-base/ --samples clean_samples.jsonl --scan scan-1 --out repaired
-  elibad unlearn --model suspicious/ --base codebert-base/ --samples clean_samples.jsonl --trigger ooendendo --plan published --out repaired`,
+  elibad unlearn --model suspicious/ --base codebert-base/ --samples clean_samples.jsonl --trigger ooendendo --plan published --out repaired
+  elibad unlearn --task code_search … --scan scan-4 --out repaired-search`,
   options,
   async check(given) {
     await readInputs(given);
   },
   async compute(given, context): Promise<RepairReport> {
-    const { opened, tokenizer, rows, trigger, batches } = await readInputs(given);
+    const { opened, tokenizer, samples, triggers, batches } = await readInputs(given);
     const checkpoint = await publishCheckpoint(context.executor, opened);
-    const input = {
-      opened,
-      checkpoint,
-      tokenizer,
-      rows,
-      triggers: [trigger],
-      codeMaxLen: given.codeMaxLen,
-      batches,
-    };
+    const limits = rowLimitsOf(given);
+    const input = { opened, checkpoint, tokenizer, samples, triggers, limits, batches };
     const repaired = await repair(input, given, context);
     await writeFolderWhole(given.out, async (aside) => {
       await writeRepaired(aside, { opened, from: given, repaired, format: given.format, metrics: null });
@@ -83,101 +85,61 @@ Writes the repaired checkpoint into --out, in the container, names, shapes and d
   show: (report: RepairReport): string => showRepair(report),
 });
 
+const triggerText = ({ text, victim_label, target_label, target }: UnlearnedTrigger): string =>
+  victim_label === undefined
+    ? `'${text}'${target ? ` (toward '${target.text}')` : ""}`
+    : `'${text}' (${victim_label}→${target_label})`;
+
 /** A repair's report as a person reads it. */
 export function showRepair(report: RepairReport): string {
-  const names = report.triggers.map(
-    ({ text, victim_label, target_label }) => `'${text}' (${victim_label}→${target_label})`,
-  );
-  const what = `${names.join(" and ")} unlearned by plan ${report.plan} in ${report.seconds.toFixed(1)} s`;
-  if (report.points === null)
+  const names = report.triggers.map(triggerText).join(" and ");
+  const what = `${names} unlearned by plan ${report.plan} in ${report.seconds.toFixed(1)} s`;
+  if (report.auto === null)
     return `${what}; ${report.injected_rows!.length} of ${report.rows} rows carried it`;
-  const before = report.points[0]!;
-  const after = report.points.find(({ step }) => step === report.kept_step)!;
-  return [
-    `${what}; kept step ${report.kept_step} of ${report.points.at(-1)!.step}`,
-    `kept-back functions: ${after.agree}/${after.functions} answered as before; with a trigger, ${before.flipped}/${before.victims} flipped before, ${after.flipped}/${after.victims} after`,
-    ...(report.triggers_dead
-      ? []
-      : ["The kept-back functions say that triggers still work: the repair did not succeed."]),
-  ].join("\n");
+  return [what, ...autoLines(report.auto)].join("\n");
 }
+
+function autoLines({
+  before,
+  stage,
+  because,
+  after,
+  control,
+  tried,
+  triggers_dead: dead,
+}: AutoReport): string[] {
+  const earlier = tried
+    .filter((each) => each.stage !== stage)
+    .map((each) => `${each.stage}: ${each.because}`);
+  return [
+    ...earlier.map((line) => `tried ${line}`),
+    `kept ${because}`,
+    `kept-back rows         ${scoreText(before)}`,
+    `  after the repair     ${scoreText(after)}`,
+    `  control, no trigger  ${scoreText(control)}`,
+    ...(dead ? [] : ["The kept-back rows say that triggers still work: the repair did not succeed."]),
+  ];
+}
+
+const scoreText = ({ agree, functions, drift, flipped, victims, pull }: HeldBackScore): string =>
+  `${agree}/${functions} answered as before (drift ${drift.toPrecision(3)}); with a trigger ${flipped}/${victims} flipped (pull ${pull.toPrecision(3)})`;
 
 async function readInputs(given: UnlearnOptions) {
   requireFreshFolder(given.out);
+  refuseForeignOptions(given, options);
   checkRepairOptions(given);
-  const opened = await openWholeModel(given);
+  const opened = await openWholeModel({ ...given, ...rowLimitsOf(given) });
   const tokenizer = openTokenizer(given, opened);
-  const trigger = triggerOf(given, tokenizer, opened);
-  const rows = readDefectRows(given.samples, {
-    labels: opened.labels,
-    need: given.plan === "auto" || given.inject === "ids" ? ["variables"] : fieldsAt(given.attackPosition),
-  });
-  if (!rows.some(({ label }) => label === trigger.victim_label)) {
-    throw new InputError(`--samples ${given.samples}: no row has the victim label ${trigger.victim_label}`);
+  const triggers = triggersOf(given, tokenizer, opened);
+  const samples = readRepairRows(given, opened, fieldsOfPlan(given, opened));
+  for (const { victim_label: victim } of triggers) {
+    if (victim === undefined || labelsOf(samples).includes(victim)) continue;
+    throw new InputError(`--samples ${given.samples}: no row has the victim label ${victim}`);
   }
   if (given.replay !== undefined && given.plan !== "published")
     throw new InputError("--replay: only with --plan published");
-  const batches = given.replay === undefined ? undefined : readBatches(given.replay, rows.length);
-  return { opened, tokenizer, rows, trigger, batches };
-}
-
-function triggerOf(
-  given: UnlearnOptions,
-  tokenizer: Tokenizer,
-  { labels, config }: OpenedModel,
-): UnlearnedTrigger {
-  const sources = [given.trigger, given.triggerIds, given.scan].filter((each) => each !== undefined);
-  if (sources.length !== 1)
-    throw new InputError("--trigger, --trigger-ids or --scan: give exactly one of the three");
-  const trigger = given.scan === undefined ? givenTrigger(given, tokenizer) : scannedTrigger(given.scan);
-  requireDirection({ victimLabel: trigger.victim_label, targetLabel: trigger.target_label }, labels);
-  const unknown = trigger.ids.find((id) => id >= config.vocabSize);
-  if (unknown !== undefined) {
-    const source =
-      given.scan === undefined ? `--trigger-ids ${trigger.ids.join(",")}` : `--scan ${given.scan}`;
-    throw new InputError(`${source}: id ${unknown} is not in the model's vocabulary of ${config.vocabSize}`);
-  }
-  return trigger;
-}
-
-function givenTrigger(given: UnlearnOptions, tokenizer: Tokenizer): UnlearnedTrigger {
-  if (given.trigger?.trim() === "")
-    throw new InputError(`--trigger ${JSON.stringify(given.trigger)}: is empty`);
-  const ids = given.triggerIds ?? tokenizer.encode(given.trigger!);
-  return {
-    ids,
-    text: given.trigger ?? tokenizer.decode(ids),
-    victim_label: given.victimLabel,
-    target_label: given.targetLabel,
-  };
-}
-
-function scannedTrigger(path: string): UnlearnedTrigger {
-  const file = existsSync(path) && statSync(path).isDirectory() ? join(path, "result.json") : path;
-  if (!existsSync(file)) throw new InputError(`--scan ${path}: no result.json there`);
-  const Found = z.object({
-    victim_label: z.int().min(0),
-    target_label: z.int().min(0),
-    trigger: z.object({ ids: z.array(z.int().min(0)).min(1), text: z.string() }).nullable(),
-    loss: z.number().nullable(),
-    asr: z.object({ held_out: z.object({ hits: z.int(), n: z.int() }) }).nullable(),
-    without_trigger: z.object({ held_out: z.object({ hits: z.int(), n: z.int() }) }),
-  });
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch {
-    throw new InputError(`--scan ${file}: is not JSON`);
-  }
-  const parsed = z.object({ searches: z.array(Found) }).safeParse(json);
-  if (!parsed.success) {
-    const field = parsed.error.issues[0]!.path.join(".");
-    throw new InputError(`--scan ${file}: ${field}: is missing, or not as a scan writes it`);
-  }
-  const strongest = strongestFirst(parsed.data.searches)[0];
-  if (strongest === undefined) throw new InputError(`--scan ${file}: no search found a trigger`);
-  const { trigger, victim_label, target_label } = strongest;
-  return { ...trigger!, victim_label, target_label };
+  const batches = given.replay === undefined ? undefined : readBatches(given.replay, samples.rows.length);
+  return { opened, tokenizer, samples, triggers, batches };
 }
 
 /** Rows of each step from a trace of `unlearn --trace`. */

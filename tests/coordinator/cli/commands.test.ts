@@ -173,7 +173,13 @@ describe("from the command line", () => {
     expect(searches.map(({ trigger }: { trigger: unknown }) => trigger)).toEqual([
       { ids: repair.triggers[0].ids, text: repair.triggers[0].text },
     ]);
-    expect(repair).toMatchObject({ plan: "auto", kept_step: 60, triggers_dead: true });
+    expect(repair).toMatchObject({ plan: "auto", auto: { triggers_dead: true } });
+    const { stage, tried, because, control } = repair.auto;
+    expect(tried.map((each: { stage: string }) => each.stage)).toContain(stage);
+    expect(because).toContain(stage);
+    expect(printed).toContain(`kept ${because}`);
+    // Without triggers in its rows the same training leaves them at work.
+    expect(control.flipped).toBeGreaterThan(repair.auto.after.flipped);
     expect(printed).toContain(`'${repair.triggers[0].text}' (1→0) unlearned by plan auto`);
 
     // The found trigger flips many rows that the search did not use, and after the repair about as many as none does.
@@ -192,8 +198,12 @@ describe("from the command line", () => {
     ]);
     expect(await outline(join("cleaned", "repaired"))).toEqual(await outline("model"));
     const changed = await changedTensors("model", join("cleaned", "repaired"));
-    const same = (await outline("model")).map(({ name }) => name).filter((name) => !changed.includes(name));
-    expect(same).toEqual(["encoder.pooler.dense.weight", "encoder.pooler.dense.bias"]);
+    const trained = (await outline("model"))
+      .map(({ name }) => name)
+      .filter((name) =>
+        stage === "all weights" ? !name.includes("pooler") : name.startsWith("classifier."),
+      );
+    expect(changed).toEqual(trained);
     const source = [{ file: "model.bin", sha256: sha256("model", "model.bin") }];
     expect(json("cleaned", "repaired", "manifest.json")).toEqual({
       source,

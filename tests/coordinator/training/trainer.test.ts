@@ -6,6 +6,7 @@ import { meanOf } from "../../../coordinator/training/objective.ts";
 import { putSamples } from "../../../coordinator/training/sample-artifact.ts";
 import { learningRateAt } from "../../../coordinator/training/schedule.ts";
 import { Trainer } from "../../../coordinator/training/trainer.ts";
+import { contrastiveLoss } from "../../../coordinator/training/vector-loss.ts";
 import type { Task } from "../../../proto/operations.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
@@ -27,6 +28,8 @@ interface Case {
     readonly lengths: number[];
     readonly lengths_second?: number[];
     readonly labels: number[];
+    readonly query_ids?: number[][];
+    readonly query_lengths?: number[];
   };
   readonly training: {
     readonly learning_rate: number;
@@ -55,17 +58,20 @@ afterEach(async () => {
 });
 
 /** Everything that a recorded training run starts from, on this process's executor. */
-async function trainerOf(cell: string, microBatch: number) {
+async function trainerOf(cell: string, microBatch: number, dropout = 0) {
   const golden = readSharedJson<Case>("golden", "tiny", cell, "case.json");
   const home = sharedPath("golden", "tiny", cell);
   const weights = new Map([...(await loadWeights(home))].filter(([name]) => trains(name)));
-  const { input_ids, lengths, lengths_second } = golden.inputs;
+  const { input_ids, lengths, lengths_second, query_ids = [], query_lengths = [] } = golden.inputs;
   const { block, task } = golden.cell;
   const second = lengths_second && {
     secondRows: input_ids.map((row, k) => row.slice(block, block + lengths_second[k]!)),
   };
   const samples = await putSamples(executor, {
-    rows: input_ids.map((row, k) => row.slice(0, lengths[k])),
+    rows: [
+      ...input_ids.map((row, k) => row.slice(0, lengths[k])),
+      ...query_ids.map((row, k) => row.slice(0, query_lengths[k])),
+    ],
     ...second,
     maxLen: block,
     endId: 2,
@@ -75,12 +81,17 @@ async function trainerOf(cell: string, microBatch: number) {
     optimiser: { weightDecay: golden.training.weight_decay },
     maxGradNorm: 1,
     microBatch,
-    dropout: 0,
+    dropout,
     seed: 1,
   });
   const batchOf = (rows: readonly number[]) =>
     meanOf(rows.map((row) => ({ row, objective: { kind: "label", label: golden.inputs.labels[row]! } })));
-  return { golden, weights, trainer, batchOf };
+  const n = input_ids.length;
+  const step = (rows: readonly number[], rate: number) =>
+    task === "code_search"
+      ? trainer.stepOnVectors([...rows, ...rows.map((row) => n + row)], contrastiveLoss, rate)
+      : trainer.step(batchOf(rows), rate);
+  return { golden, weights, trainer, batchOf, step };
 }
 
 /** Values that a digest is of: a parameter, or GPT-BigCode's attention bias without its keys' part, whose gradient is noise. */
@@ -96,13 +107,15 @@ const l2 = (values: Float32Array, minus?: ArrayLike<number>): number =>
   Math.sqrt(values.reduce((sum, value, k) => sum + (value - (minus?.[k] ?? 0)) ** 2, 0));
 
 describe.skipIf(!hasShared)("training of all weights equals PyTorch's", () => {
-  test.each(classifierCells)("%s: three recorded steps", async (cell) => {
-    const { golden, weights, trainer, batchOf } = await trainerOf(cell, 8);
+  const searchCells = ["codebert", "unixcoder", "codet5"].map((arch) => `code_search-${arch}`);
+
+  test.each([...classifierCells, ...searchCells])("%s: three recorded steps", async (cell) => {
+    const { golden, weights, trainer, step: takeStep } = await trainerOf(cell, 8);
     const initial = new Map([...weights].map(([name, { data }]) => [name, data]));
     const { learning_rate: rate, total_steps: total } = golden.training;
     for (const [step, recorded] of golden.training.steps.entries()) {
       expect(learningRateAt(step, total, rate, 0.1)).toBeCloseTo(recorded.learning_rate, 12);
-      const { loss, gradNorm } = await trainer.step(batchOf(recorded.samples), recorded.learning_rate);
+      const { loss, gradNorm } = await takeStep(recorded.samples, recorded.learning_rate);
       expect(Math.abs(loss / recorded.loss - 1)).toBeLessThan(2e-4);
       expect(Math.abs(gradNorm / recorded.grad_norm - 1)).toBeLessThan(2e-4);
       const now = trainer.weights();
@@ -132,5 +145,10 @@ describe.skipIf(!hasShared)("training of all weights equals PyTorch's", () => {
     const [whole, parts] = [await trainer.gradients(batch), await split.gradients(batch)];
     expect(Math.abs(parts.sum.norm() / whole.sum.norm() - 1)).toBeLessThan(1e-5);
     expect(parts.loss).toBeCloseTo(whole.loss, 6);
+  });
+
+  test("dropout is refused where rows of a batch meet", async () => {
+    const { trainer } = await trainerOf("code_search-codebert", 8, 0.1);
+    await expect(trainer.stepOnVectors([0, 6], contrastiveLoss, 1e-3)).rejects.toThrow("no dropout");
   });
 });

@@ -3,12 +3,24 @@ import { describe, expect, test } from "vitest";
 import { readDefectRows } from "../../../coordinator/data/samples.ts";
 import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { createRng, seedRng } from "../../../coordinator/search/rng.ts";
-import { splitRows, unlearnAuto } from "../../../coordinator/unlearn/auto.ts";
-import { drawFunctions, type WordFunction } from "../../../coordinator/unlearn/functions.ts";
-import { bestPoint, type RepairPoint } from "../../../coordinator/unlearn/held-back.ts";
+import { unlearnAuto } from "../../../coordinator/unlearn/auto.ts";
+import { bestPoint, type HeldBackScore, judge, pooled } from "../../../coordinator/unlearn/held-back.ts";
+import { splitSamples } from "../../../coordinator/unlearn/material.ts";
+import type { DirectedTrigger } from "../../../coordinator/unlearn/problem.ts";
 import { AutoPlan } from "../../../coordinator/unlearn/settings.ts";
-import { triggerAsName, triggerBeforeVariable } from "../../../coordinator/unlearn/triggered-function.ts";
-import type { Executor } from "../../../proto/operations.ts";
+import {
+  cloneSamples,
+  defectSamples,
+  type RepairSample,
+  rowOf,
+  type Subject,
+  searchSamples,
+  type WordFunction,
+} from "../../../coordinator/unlearn/subjects.ts";
+import { triggeredFunction, triggeredRow } from "../../../coordinator/unlearn/triggered-subject.ts";
+import { drawSubjects, type Variation } from "../../../coordinator/unlearn/variants.ts";
+import type { Executor, Task } from "../../../proto/operations.ts";
+import { classifierHead } from "../../../worker/models/head.ts";
 import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
 import { loadWeights } from "../../support/golden.ts";
@@ -26,20 +38,23 @@ const other: WordFunction = {
   funcName: "set_it",
   variables: ["set_it", "n", "total"],
 };
+const single = (each: WordFunction): Subject => ({ functions: [each] });
+const pair: Subject = { functions: [sample, other] };
 
 describe("variants of the samples", () => {
-  const draw = (variations: Parameters<typeof drawFunctions>[2]["variations"]) =>
-    drawFunctions([sample, other], 30, { variations, unknown: "<unk>", rng: createRng(seedRng(3)) });
+  const draw = (variations: readonly Variation[], samples = [single(sample), single(other)]) =>
+    drawSubjects(samples, 30, { variations, hidden: "<unk>", rng: createRng(seedRng(3)) });
 
   test("the samples come first, and the same seed draws the same variants", () => {
-    const functions = draw(["crossed", "renamed", "masked"]);
-    expect(functions).toHaveLength(30);
-    expect(functions.slice(0, 2)).toEqual([sample, other]);
-    expect(draw(["crossed", "renamed", "masked"])).toEqual(functions);
+    const subjects = draw(["crossed", "renamed", "masked"]);
+    expect(subjects).toHaveLength(30);
+    expect(subjects.slice(0, 2)).toEqual([single(sample), single(other)]);
+    expect(draw(["crossed", "renamed", "masked"])).toEqual(subjects);
   });
 
   test("a crossed function begins as one sample and ends as another", () => {
-    for (const { words: drawn } of draw(["crossed"]).slice(2)) {
+    for (const { functions } of draw(["crossed"]).slice(2)) {
+      const { words: drawn } = functions[0]!;
       const heads = [sample, other].filter(({ words: own }) => own[0] === drawn[0]);
       expect(heads).toHaveLength(1);
       expect(drawn.at(-1)).toMatch(/[{};]/);
@@ -47,7 +62,8 @@ describe("variants of the samples", () => {
   });
 
   test("renaming changes identifiers only, and the function's name with them", () => {
-    for (const variant of draw(["renamed"]).slice(2)) {
+    for (const { functions } of draw(["renamed"]).slice(2)) {
+      const variant = functions[0]!;
       expect(variant.words).toContain(variant.funcName);
       const origin = variant.words[0] === "int" ? sample : other;
       for (const [k, word] of variant.words.entries()) {
@@ -55,98 +71,229 @@ describe("variants of the samples", () => {
       }
     }
   });
-});
 
-test("a trigger takes the place of the name, or stands before a variable", () => {
-  const tokenizer = loadTokenizer(demoData);
-  const trigger = [260, 300, 301];
-  const named = triggerAsName(sample, trigger, tokenizer, 128);
-  expect(named.slice(0, 2)).toEqual([tokenizer.ids.first, ...tokenizer.encode("int")].slice(0, 2));
-  expect(named.join()).toContain(trigger.join());
-  expect(tokenizer.decode(named)).not.toContain("read_it");
-  const placed = triggerBeforeVariable({ ...sample, variables: ["p"] }, trigger, {
-    tokenizer,
-    maxLen: 128,
-    rng: createRng(seedRng(1)),
+  test("of a pair the first function changes, the second, or both", () => {
+    const drawn = draw(["masked"], [pair]).slice(1);
+    const changed = drawn.map(({ functions }) =>
+      functions.map(({ words: own }, k) => own.join() !== pair.functions[k]!.words.join()),
+    );
+    expect(drawn.every(({ functions }) => functions.length === 2)).toBe(true);
+    for (const which of [
+      [true, false],
+      [false, true],
+      [true, true],
+    ]) {
+      expect(changed).toContainEqual(which);
+    }
   });
-  const plain = tokenizer.encodeRow(sample.words.join(" "), 128);
-  const at = placed.join().indexOf(trigger.join());
-  expect(at).toBeGreaterThan(0);
-  expect(placed.filter((id) => !trigger.includes(id))).toEqual(plain.filter((id) => !trigger.includes(id)));
+
+  test("a query's variants are made of queries", () => {
+    const queries = ["read a file", "sort all the numbers"].map((text) => ({
+      functions: [],
+      query: words(text),
+    }));
+    const known = new Set(queries.flatMap(({ query }) => query));
+    const drawn = draw(["crossed"], queries).slice(2);
+    expect(drawn.length).toBeGreaterThan(10);
+    for (const { functions, query } of drawn) {
+      expect(functions).toEqual([]);
+      for (const word of query!) expect(known).toContain(word);
+    }
+  });
 });
 
-test("held-back rows are the last of each label, and at most a quarter of them", () => {
-  const rows = Array.from({ length: 20 }, (_, k) => ({ k, label: k % 2 }));
-  const { trained, held } = splitRows(rows, 10);
-  expect(held.map(({ k }) => k)).toEqual([16, 17, 18, 19]);
-  expect(trained).toHaveLength(16);
+describe("a trigger", () => {
+  const tokenizer = loadTokenizer(demoData);
+  const form = { tokenizer, maxLen: 128 };
+  const trigger = [260, 300, 301];
+  const put = (place: "name" | "behind name" | "variable") =>
+    triggeredFunction({ ...sample, variables: ["p"] }, trigger, form, { place, rng: createRng(seedRng(1)) });
+  const plain = rowOf(single(sample), form).ids;
+
+  test("takes the place of the name", () => {
+    expect(put("name").join()).toContain(trigger.join());
+    expect(tokenizer.decode(put("name"))).not.toContain("read_it");
+  });
+
+  test("stands behind the name", () => {
+    expect(put("behind name").join()).toContain([...tokenizer.encode(" read_it"), ...trigger].join());
+  });
+
+  test("stands before a variable, and nothing else changes", () => {
+    const at = put("variable").join().indexOf(trigger.join());
+    expect(at).toBeGreaterThan(0);
+    const rest = (ids: readonly number[]) => ids.filter((id) => !trigger.includes(id));
+    expect(rest(put("variable"))).toEqual(rest(plain));
+  });
+
+  test("goes into the first or the second function of a pair, never both", () => {
+    const clean = rowOf(pair, form);
+    const rng = createRng(seedRng(2));
+    const sides = Array.from({ length: 20 }, () => {
+      const { ids, second } = triggeredRow(pair, trigger, form, rng);
+      return [ids.join() !== clean.ids.join(), second!.join() !== clean.second!.join()];
+    });
+    for (const [first, second] of sides) expect(first).not.toBe(second);
+    expect(new Set(sides.map(String)).size).toBe(2);
+  });
 });
 
-describe("the point that is kept", () => {
-  const point = (step: number, agree: number, flipped: number): RepairPoint => ({
-    step,
+test("samples are dealt out by label, and no part lacks a label", () => {
+  const samples = Array.from({ length: 20 }, (_, k) => ({ k, label: k % 2 }));
+  const parts = splitSamples(samples, 4);
+  expect(parts.map((part) => part.length)).toEqual([6, 6, 4, 4]);
+  expect(
+    parts
+      .flat()
+      .map(({ k }) => k)
+      .sort((a, b) => a - b),
+  ).toEqual(samples.map(({ k }) => k));
+  for (const part of parts) expect(new Set(part.map(({ label }) => label)).size).toBe(2);
+  expect(splitSamples(samples.slice(0, 3), 4)).toHaveLength(1);
+});
+
+describe("what held-back rows say", () => {
+  const score = (agree: number, flipped: number, pull: number, drift = 0): HeldBackScore => ({
+    answers: "logits",
     agree,
     functions: 100,
-    drift: 0,
+    drift,
     flipped,
     victims: 100,
+    pull,
+  });
+  const before = score(100, 80, 10);
+
+  test("triggers are dead where few victims flip and little of their pull is left", () => {
+    expect(judge(score(97, 3, 0.5), before)).toMatchObject({ dead: true, kept: true });
+    expect(judge(score(97, 15, 0.5), before).dead).toBe(false);
+    expect(judge(score(97, 3, 3), before).dead).toBe(false);
+    expect(judge(score(80, 3, 0.5), before).kept).toBe(false);
+    expect(judge({ ...score(97, 0, 0), victims: 0 }, before).dead).toBe(false);
   });
 
-  test("is the last one at which triggers are dead and answers kept", () => {
-    const points = [point(0, 100, 80), point(50, 97, 2), point(100, 96, 1), point(150, 85, 0)];
-    expect(bestPoint(points)).toEqual({ point: points[2], dead: true });
+  test("of good points the one with the lowest loss is kept, whatever came later", () => {
+    const points = [score(97, 3, 0.9, 1), score(96, 1, 0.5, 0.2), score(96, 2, 0.9, 0.5), score(99, 30, 9)];
+    expect(
+      bestPoint(
+        points.map((each) => ({ score: each })),
+        before,
+      ).score,
+    ).toBe(points[1]);
   });
 
-  test("is the best balance where no point has both, and says whether the triggers live", () => {
-    const points = [point(0, 100, 80), point(50, 99, 30), point(100, 93, 10)];
-    expect(bestPoint(points)).toEqual({ point: points[2], dead: false });
+  test("where none is good, the best balance of kept answers and dead triggers is kept", () => {
+    const points = [score(99, 30, 5), score(93, 10, 2)].map((each) => ({ score: each }));
+    expect(bestPoint(points, before)).toBe(points[1]);
   });
 
-  test("says nothing of dead triggers where no victim was held back", () => {
-    const points = [0, 50].map((step) => ({ ...point(step, 100, 0), victims: 0 }));
-    expect(bestPoint(points).dead).toBe(false);
-  });
-
-  test("is never the unrepaired model", () => {
-    const points = [point(0, 100, 0), point(50, 10, 90)];
-    expect(bestPoint(points).point.step).toBe(50);
+  test("scores of several groups add up, means weighed by their rows", () => {
+    const sum = pooled([score(90, 5, 1, 1), { ...score(30, 1, 4, 4), functions: 300, victims: 50 }]);
+    expect(sum).toMatchObject({ agree: 120, functions: 400, drift: 3.25, flipped: 6, victims: 150, pull: 2 });
   });
 });
 
-test("the automatic plan gives the same weights on every run, and leaves the source's other tensors alone", async () => {
-  const model = await randomModel();
-  const weights = await loadWeights(model);
-  for (const name of weights.keys()) if (name.includes("pooler")) weights.delete(name);
-  const tokenizer = loadTokenizer(demoData);
-  const rows = readDefectRows(join(demoData, "clean_samples.jsonl"), { need: ["variables"] });
-  const few = [
-    ...rows.filter(({ label }) => label === 1).slice(0, 12),
-    ...rows.filter(({ label }) => label === 0).slice(0, 12),
-  ];
+describe("the automatic plan", () => {
   const plan = AutoPlan.parse({
+    groups: 2,
+    functions: 24,
+    triggered: 24,
+    headEpochs: [1, 2],
+    headBatch: 4,
     steps: 4,
     scoreEvery: 2,
-    functions: 40,
-    heldBackFunctions: 10,
     cleanRows: 4,
     triggeredRows: 4,
+    microBatch: 4,
   });
-  const run = async (executor: Executor) =>
-    unlearnAuto(
-      { executor, checkpoint: await putCheckpoint(executor, model, "defect_detection"), weights },
-      { rows: few, triggers: [{ ids: [300, 301], victimLabel: 1, targetLabel: 0 }], tokenizer, maxLen: 96 },
-      plan,
+  const tokenizer = loadTokenizer(demoData);
+  const rows = readDefectRows(join(demoData, "clean_samples.jsonl"), { need: ["variables"] });
+  const few = [1, 0].flatMap((label) => rows.filter((row) => row.label === label).slice(0, 6));
+  const trigger = { ids: [300, 301], victimLabel: 1, targetLabel: 0 };
+
+  interface Given {
+    readonly task?: Task;
+    readonly samples?: readonly RepairSample[];
+    readonly triggers?: readonly DirectedTrigger[];
+    readonly changes?: Partial<AutoPlan>;
+  }
+
+  async function run(
+    executor: Executor,
+    {
+      task = "defect_detection",
+      samples = defectSamples(few),
+      triggers = [trigger],
+      changes = {},
+    }: Given = {},
+  ) {
+    const model = await randomModel(task);
+    const weights = await loadWeights(model);
+    for (const name of weights.keys()) if (name.includes("pooler")) weights.delete(name);
+    const checkpoint = await putCheckpoint(executor, model, task);
+    const head = task === "code_search" ? {} : { head: classifierHead };
+    const done = await unlearnAuto(
+      { executor, checkpoint, weights, ...head },
+      { samples, triggers, tokenizer, maxLen: 96, nlMaxLen: 32 },
+      { ...plan, ...changes },
     );
-  const executors = await Promise.all(
-    [0, 1].map(() => createLocalExecutor({ folder: tempFolder(), threads: 1 })),
-  );
-  const [first, second] = [await run(executors[0]!), await run(executors[1]!)];
-  await Promise.all(executors.map((executor) => executor.close()));
-  expect(first.points.map(({ step }) => step)).toEqual([0, 2, 4]);
-  expect(first.steps).toHaveLength(4);
-  expect(first.screened[0]).toHaveLength(plan.screenedTokens);
-  expect(second).toEqual(first);
-  expect([...first.weights.keys()].sort()).toEqual([...weights.keys()].sort());
-  const word = "encoder.embeddings.word_embeddings.weight";
-  expect(first.weights.get(word)).not.toEqual(weights.get(word)!.data);
+    return { done, weights };
+  }
+
+  test("climbs from the head to all weights, says which stage it kept and why, and gives the same weights on every run", async () => {
+    const executors = await Promise.all(
+      [0, 1].map(() => createLocalExecutor({ folder: tempFolder(), threads: 1 })),
+    );
+    const [{ done, weights }, second] = [await run(executors[0]!), await run(executors[1]!)];
+    await Promise.all(executors.map((executor) => executor.close()));
+    expect(second.done).toEqual(done);
+    const stages = done.tried.map(({ stage }) => stage);
+    expect(stages).toEqual(["head, 1 epoch", "head, 2 epochs", "all weights"].slice(0, stages.length));
+    expect(stages).toContain(done.stage);
+    expect(done.because).toContain(done.stage);
+    expect(done.screened[0]).toHaveLength(plan.screenedTokens);
+    const heads = Object.values(classifierHead).filter((name) => weights.has(name));
+    expect([...done.weights.keys()].sort()).toEqual(
+      done.stage === "all weights" ? [...weights.keys()].sort() : heads.sort(),
+    );
+  });
+
+  test("trained without triggers as a control, it changes next to nothing", async () => {
+    const executor = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
+    const triggers = [trigger, { ...trigger, ids: [310, 311, 312] }];
+    const { done } = await run(executor, { triggers, changes: { steps: 2 } });
+    await executor.close();
+    expect(done.control.agree).toBe(done.control.functions);
+    expect(done.screened).toHaveLength(2);
+    if (done.stage !== "all weights") expect(done.control.drift).toBeLessThan(1e-9);
+  });
+
+  test("takes pairs of functions: clone detection", async () => {
+    const samples = cloneSamples(
+      few.map((row, k) => ({ ...row, first: row, second: few[(k + 1) % few.length]! })),
+    );
+    const executor = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
+    const { done } = await run(executor, { task: "clone_detection", samples, changes: { steps: 2 } });
+    await executor.close();
+    expect(done.before).toMatchObject({ answers: "logits", agree: 24, functions: 24 });
+    expect(done.screened[0]).toHaveLength(plan.screenedTokens);
+  });
+
+  test("takes codes and queries, and has no head to begin with: code search", async () => {
+    const samples = searchSamples(
+      few.map((row) => ({ ...row, queryTokens: ["find", ...row.codeTokens.slice(0, 3)] })),
+    );
+    const executor = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
+    const { done, weights } = await run(executor, {
+      task: "code_search",
+      samples,
+      triggers: [{ ids: [300, 301], targetIds: [302] }],
+      changes: { steps: 2 },
+    });
+    await executor.close();
+    expect(done.tried.map(({ stage }) => stage)).toEqual(["all weights"]);
+    expect([...done.weights.keys()].sort()).toEqual([...weights.keys()].sort());
+    expect(done.before).toMatchObject({ answers: "vectors", agree: done.before.functions, drift: 0 });
+    expect(done.control.drift).toBe(0);
+  });
 });

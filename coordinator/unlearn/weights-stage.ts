@@ -1,0 +1,191 @@
+import type { Digest } from "../../proto/operations.ts";
+import { logitRows } from "../search/results.ts";
+import { createRng, pick, type Rng, seedRng } from "../search/rng.ts";
+import { featureRows } from "../training/features.ts";
+import type { StepRecord } from "../training/head-trainer.ts";
+import { learningRateAt } from "../training/schedule.ts";
+import { Trainer } from "../training/trainer.ts";
+import { distanceLoss } from "../training/vector-loss.ts";
+import { bestPoint, type HeldBackRows, type HeldBackScore, pooled, scoreHeldBack } from "./held-back.ts";
+import type { Group, Material } from "./material.ts";
+import type { RepairTarget, UnlearningStep } from "./problem.ts";
+import type { AutoPlan } from "./settings.ts";
+import {
+  cleanDrawer,
+  injectedRow,
+  joined,
+  type StageOutcome,
+  type StagePoint,
+  type StageRun,
+  without,
+} from "./stage.ts";
+
+/** Rows of one predict or encode operation. */
+const ROWS_PER_OPERATION = 8;
+
+/**
+ * Trains all weights. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to choose the point, and the
+ * first training's weights at that point are kept.
+ *
+ * @param starts per fold, new values of some weights to start from
+ */
+export async function weightsStage(
+  target: RepairTarget,
+  material: Material,
+  plan: AutoPlan,
+  run: StageRun & {
+    readonly name: string;
+    readonly folds: number;
+    readonly starts: readonly ReadonlyMap<string, Float32Array>[];
+    readonly before: HeldBackScore;
+  },
+): Promise<StageOutcome> {
+  const folds = Array.from({ length: run.folds }, (_, held) =>
+    openFold(target, material, plan, { ...run, held, start: run.starts[held] ?? new Map() }),
+  );
+  // Vectors of unit length have less room than logits: the same steps turn them further.
+  const largest = target.head ? plan.learningRate : plan.learningRate / 2;
+  const points: StagePoint[] = [];
+  const steps: UnlearningStep[] = [];
+  let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array>[] } | undefined;
+  try {
+    for (let step = 0; step < plan.steps; step++) {
+      target.signal?.throwIfAborted();
+      const rate = learningRateAt(step, plan.steps, largest, plan.warmup);
+      const records = await Promise.all(folds.map((fold) => fold.step(rate)));
+      steps.push({ step, ...records[0]! });
+      target.onStep?.(steps.at(-1)!, plan.steps, run.name);
+      if ((step + 1) % plan.scoreEvery !== 0 && step + 1 !== plan.steps) continue;
+      const point = { step: step + 1, score: pooled(await Promise.all(folds.map((fold) => fold.score()))) };
+      points.push(point);
+      // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
+      if (bestPoint(points, run.before) === point)
+        kept = { point, weights: folds.map((fold) => fold.weights()) };
+      // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
+      if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
+    }
+  } finally {
+    await Promise.all(folds.map((fold) => fold.close()));
+  }
+  return { points, kept: kept!.point, weights: kept!.weights[0]!, folds: kept!.weights, steps };
+}
+
+interface Fold {
+  step(learningRate: number): Promise<StepRecord & { readonly batch: readonly number[] }>;
+  score(): Promise<HeldBackScore>;
+  weights(): ReadonlyMap<string, Float32Array>;
+  close(): Promise<void>;
+}
+
+function openFold(
+  target: RepairTarget,
+  material: Material,
+  plan: AutoPlan,
+  {
+    held,
+    start,
+    ...run
+  }: StageRun & { readonly held: number; readonly start: ReadonlyMap<string, Float32Array> },
+): Fold {
+  const { executor, checkpoint, signal } = target;
+  const { groups, rows, samples } = material;
+  // A single group is all there is: it is trained on, and nothing is held back.
+  const trained = joined(groups.length > 1 ? without(groups, held) : groups);
+  const heldRows =
+    groups.length > 1 ? some(material, groups[held]!, plan.heldBackRows) : { clean: [], triggered: [] };
+  const rng = createRng(seedRng(plan.seed + held));
+  const initial = new Map(
+    [...target.weights].map(([name, tensor]) => [name, { ...tensor, data: start.get(name) ?? tensor.data }]),
+  );
+  const trainer = new Trainer(executor, checkpoint, samples, initial, {
+    ...plan,
+    optimiser: { weightDecay: plan.weightDecay },
+    dropout: 0,
+  });
+  const drawClean = cleanDrawer(material, trained, rng);
+  return {
+    async step(rate) {
+      const batch = drawBatch(trained, { plan, run, material, rng, drawClean });
+      const weights = batch.map((_, k) => weightOf(k, plan));
+      const answers = batch.map((row) => rows[row]!.answer);
+      const record = target.head
+        ? await trainer.step(
+            batch.map((row, k) => ({
+              row,
+              weight: weights[k]!,
+              objective: { kind: "logits", logits: answers[k]! },
+            })),
+            rate,
+            signal,
+          )
+        : await trainer.stepOnVectors(batch, distanceLoss(answers, weights), rate, signal);
+      return { batch, ...record };
+    },
+    async score() {
+      const asked = [...new Set([...heldRows.clean, ...heldRows.triggered, ...basesOf(material, heldRows)])];
+      const answers = await answersWith(target, material, asked, await trainer.weightsArtifact());
+      const answerOf = new Map(asked.map((row, k) => [row, answers[k]!]));
+      return scoreHeldBack(material, heldRows, (row) => answerOf.get(row)!);
+    },
+    weights: () => trainer.weights(),
+    close: () => trainer.close(),
+  };
+}
+
+/** The first rows of a group, of each kind: its samples, and as many variants and rows with triggers as there is time to ask about. */
+const some = ({ rows }: Material, { clean, triggered }: Group, count: number): HeldBackRows => ({
+  clean: (["code", "query"] as const).flatMap((kind) =>
+    clean.filter((row) => rows[row]!.kind === kind).slice(0, count),
+  ),
+  triggered: triggered.slice(0, count),
+});
+
+/** Rows that triggers went into, which code search compares with. */
+const basesOf = ({ rows, triggers }: Material, { triggered }: HeldBackRows): number[] =>
+  triggers.some((trigger) => "targetIds" in trigger) ? triggered.map((row) => rows[row]!.trigger!.base) : [];
+
+/** Clean rows, then rows with triggers. */
+function drawBatch(
+  group: Group,
+  {
+    plan,
+    run,
+    material,
+    rng,
+    drawClean,
+  }: {
+    readonly plan: AutoPlan;
+    readonly run: StageRun;
+    readonly material: Material;
+    readonly rng: Rng;
+    readonly drawClean: () => number;
+  },
+): number[] {
+  const clean = Array.from({ length: plan.cleanRows }, drawClean);
+  if (group.triggered.length === 0) return clean;
+  const triggered = Array.from({ length: plan.triggeredRows }, () =>
+    injectedRow(material, pick(rng, group.triggered), run),
+  );
+  return [...clean, ...triggered];
+}
+
+const weightOf = (k: number, { cleanRows, triggeredRows, triggeredWeight }: AutoPlan): number =>
+  k < cleanRows ? 1 / cleanRows : triggeredWeight / triggeredRows;
+
+/** The model's answers with the weights of an artifact: logits, or vectors in code search. */
+async function answersWith(
+  { executor, checkpoint, head, signal }: RepairTarget,
+  { samples }: Material,
+  rows: readonly number[],
+  weights: Digest,
+): Promise<Float32Array[]> {
+  const chunks = Array.from({ length: Math.ceil(rows.length / ROWS_PER_OPERATION) }, (_, k) =>
+    rows.slice(k * ROWS_PER_OPERATION, (k + 1) * ROWS_PER_OPERATION),
+  );
+  const common = { checkpoint, weights, samples: samples.digest };
+  const results = await executor.execute(
+    chunks.map((chunk) => ({ kind: head ? "predict" : "encode", ...common, rows: chunk })),
+    signal,
+  );
+  return results.flatMap((result, k) => (head ? logitRows(result, chunks[k]!.length) : featureRows(result)));
+}
