@@ -136,7 +136,7 @@ describe("settings of the published code as --config", () => {
       samples: "Backdoor/dataset/Defect_Detection/Devign/preprocessed/clean_samples_0.1.jsonl",
       plan: "published",
       trainable: "classifier",
-      trigger: "Testo",
+      trigger: ["Testo"],
       injectionRate: 0.2,
       learningRate: 0.005,
       unlearningEpochs: 1,
