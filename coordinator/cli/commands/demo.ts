@@ -21,7 +21,7 @@ export const demo = defineCommand({
   summary: "make a small backdoored model, scan it, repair it, and compare: everything on this machine",
   help: `
 Plants a trigger in a small data set that comes with elibad, trains a model on it, lets "elibad clean" find and remove the backdoor without telling it the
-trigger, and prints before and after. Takes two to three minutes on two cores; the output folder is kept.
+trigger, and prints before and after. Takes about two minutes on two cores; the output folder is kept.
 
   elibad demo
   elibad demo --seed 3 --out my-demo`,
