@@ -76,7 +76,8 @@ a flipped bit, a NaN or a tokenizer that does not match is named with its file a
       architecture: architectureOf(config).name,
       layout: layout.kind,
       labels: opened.labels,
-      label_names: config.labels,
+      // A sigmoid head has one logit and two labels: names of its one logit name neither.
+      label_names: config.labels.length === opened.labels ? config.labels : [],
       layers: config.layers,
       hidden_size: config.hiddenSize,
       vocab_size: config.vocabSize,
