@@ -53,8 +53,9 @@ export async function putArtifact(
     const messages = call[Symbol.asyncIterator]() as AsyncIterator<ArtifactUpload>;
     const first = await messages.next();
     if (first.done) throw new ArtifactError("the upload has no message");
-    const { digest } = first.value;
-    await store.upload(digest, bytesOf(first.value, messages));
+    const { digest, placed } = first.value;
+    if (placed === "") await store.upload(digest, bytesOf(first.value, messages));
+    else await store.takePlaced(digest, placed);
     callback(null, { digest });
   } catch (error) {
     const code = error instanceof ArtifactError ? status.INVALID_ARGUMENT : status.INTERNAL;

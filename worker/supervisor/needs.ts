@@ -17,6 +17,11 @@ export function needsOf(operation: Operation): Needs {
       const { samples, weights } = operation;
       return { checkpoint, others: weights === undefined ? [samples] : [samples, weights] };
     }
+    case "train-run": {
+      const { samples, state } = operation;
+      const moments = state.moments ? [state.moments.means, state.moments.squares] : [];
+      return { checkpoint, others: [samples, state.weights, ...moments] };
+    }
     case "train-step":
       return { checkpoint, others: [operation.samples, operation.weights] };
   }
