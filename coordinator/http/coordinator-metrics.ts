@@ -65,6 +65,12 @@ export class CoordinatorMetrics implements DispatchObserver {
     buckets: LAG_SECONDS,
     registers: [this.registry],
   });
+  readonly #artifactBytes = new Counter({
+    name: "elibad_coordinator_artifact_bytes_total",
+    help: "Bytes of artifacts sent to workers and received from them; files of a shared folder are not among them.",
+    labelNames: ["direction"],
+    registers: [this.registry],
+  });
   readonly #reconnects = new Counter({
     name: "elibad_coordinator_nats_reconnects_total",
     help: "Reconnections to the NATS server.",
@@ -138,6 +144,10 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   resultLag(seconds: number): void {
     this.#lag.observe(seconds);
+  }
+
+  artifactMoved(direction: "sent" | "received", bytes: number): void {
+    this.#artifactBytes.inc({ direction }, bytes);
   }
 
   natsReconnected(): void {

@@ -3,13 +3,13 @@ import { stepMessageBytes } from "../../proto/train-run-codec.ts";
 
 /** What a segment may be. The bits of a run do not depend on it. */
 export interface SegmentLimits {
-  /** Multiplications and additions, about: a minute's work on a few cores, which is what the end of a worker costs. */
+  /** Multiplications and additions, about: a minute's work on two cores, which is what the loss of a worker costs; much less, and giving the state back would take as long as the steps. */
   readonly flop: number;
   /** Of its operation, which must fit into a message. */
   readonly messageBytes: number;
 }
 
-export const SEGMENT_LIMITS: SegmentLimits = { flop: 4e12, messageBytes: 2 * 1024 ** 2 };
+export const SEGMENT_LIMITS: SegmentLimits = { flop: 2e13, messageBytes: 2 * 1024 ** 2 };
 
 /** How many of the steps, of which there is at least one, make the next segment: as many as stay within the limits, and at least one. */
 export function segmentLength(
