@@ -3,6 +3,7 @@ import type { Coordinator } from "../../coordinator/coordinator.ts";
 import type { StepRecord } from "../../coordinator/training/head-trainer.ts";
 import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { counted, startCluster } from "../support/cluster.ts";
+import { startNatsServer } from "../support/nats-server.ts";
 import { noOrphans, type WorkerProcess } from "../support/processes.ts";
 import { hasShared } from "../support/shared.ts";
 import { tempFolder } from "../support/temp-folder.ts";
@@ -71,11 +72,15 @@ describe.skipIf(!hasShared)("a training run that one worker owns, on two workers
     120_000,
   );
 
-  test.each([{ apart: false }, { apart: true }])(
-    "goes on with another when its owner is killed between segments (folders apart: $apart)",
-    async ({ apart }) => {
+  test.each([
+    { apart: false, path: "stream" },
+    { apart: true, path: "nats" },
+  ])(
+    "goes on with another when its owner is killed between segments (folders apart: $apart, results by $path)",
+    async ({ apart, path }) => {
       const cell = "code_search-codebert";
-      const { coordinator, processes } = await startCluster(2, undefined, { apart });
+      const nats = path === "nats" ? await startNatsServer() : undefined;
+      const { coordinator, processes } = await startCluster(2, nats?.url, { apart });
       const { trainer, steps } = await openTraining(coordinator.executor, cell, { ownedAboveBytes: 0 });
       const first = trainer.run(steps.slice(0, 2));
       const owner = await ownerOf(coordinator, first);

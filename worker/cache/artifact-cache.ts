@@ -189,6 +189,12 @@ export class ArtifactCache {
     return { ready: settled([...pending, files()]), release };
   }
 
+  /** Removes an artifact that is not asked for any more; one that an operation here holds stays. */
+  async forget(digest: Digest): Promise<void> {
+    if (!this.#entries.has(digest) || this.#holders.has(digest)) return;
+    await this.#remove(digest);
+  }
+
   /** Ends all transfers; what came so far stays for the next process. */
   close(): void {
     for (const fetch of this.#fetches.values()) fetch.abort.abort(new Error("the cache is closed"));
@@ -350,12 +356,16 @@ export class ArtifactCache {
       },
     );
     for (const { digest, bytes } of evictions) {
-      this.#entries.delete(digest);
-      this.#checkpointFiles.delete(digest);
-      for (const part of ["artifacts", "used", "checkpoints"]) {
-        await rm(join(this.#options.folder, part, digest), { force: true });
-      }
+      await this.#remove(digest);
       this.#options.log?.(`artifact ${digest.slice(0, 12)} (${bytes} bytes) evicted`);
+    }
+  }
+
+  async #remove(digest: Digest): Promise<void> {
+    this.#entries.delete(digest);
+    this.#checkpointFiles.delete(digest);
+    for (const part of ["artifacts", "used", "checkpoints"]) {
+      await rm(join(this.#options.folder, part, digest), { force: true });
     }
   }
 }

@@ -7,6 +7,8 @@ export interface OutboxResult {
   readonly envelope: Uint8Array;
   /** Files that the envelope names by digest; they must be given to the coordinator before the envelope is sent. */
   readonly files: readonly { readonly path: string; readonly digest: Digest; readonly bytes: number }[];
+  /** Artifacts that nobody asks for any more when this result is accepted: the state that a training run went on from. */
+  readonly replaces: readonly Digest[];
   /** False for an error that another attempt on this worker may not meet again. */
   readonly reusable: boolean;
 }

@@ -9,7 +9,7 @@ import type { CoordinatorStream } from "./coordinator-stream.ts";
 /** Sends what is in the outbox, over NATS where there is one and it takes it, else over the worker's stream. */
 export class Delivery {
   readonly #outbox: Outbox;
-  readonly #cache: Pick<ArtifactCache, "adopt" | "sharedFolder">;
+  readonly #cache: Pick<ArtifactCache, "adopt" | "forget" | "sharedFolder">;
   readonly #log: (message: string) => void;
   /** Uploads by result, so that a result which is sent again on the same stream is not uploaded again. */
   readonly #uploads = new Map<Digest, Promise<void>>();
@@ -18,7 +18,7 @@ export class Delivery {
 
   constructor(
     outbox: Outbox,
-    cache: Pick<ArtifactCache, "adopt" | "sharedFolder">,
+    cache: Pick<ArtifactCache, "adopt" | "forget" | "sharedFolder">,
     log: (message: string) => void,
   ) {
     this.#outbox = outbox;
@@ -56,10 +56,12 @@ export class Delivery {
     else stream.sendResult(result.envelope);
   }
 
-  /** The coordinator has the result: its files are not needed any more. */
+  /** The coordinator has the result: its files are not needed any more, nor is what it replaces. */
   async accepted(fingerprint: Digest): Promise<void> {
     this.#uploads.delete(fingerprint);
-    await this.drop(this.#outbox.accept(fingerprint));
+    const result = this.#outbox.accept(fingerprint);
+    await this.drop(result);
+    for (const digest of result?.replaces ?? []) await this.#cache.forget(digest);
   }
 
   async drop(result: OutboxResult | undefined): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Operation } from "../../proto/operations.ts";
+import type { Digest, Operation, TrainingState } from "../../proto/operations.ts";
 import type { Needs } from "../cache/artifact-cache.ts";
 
 /** The artifacts that an operation reads. */
@@ -19,10 +19,19 @@ export function needsOf(operation: Operation): Needs {
     }
     case "train-run": {
       const { samples, state } = operation;
-      const moments = state.moments ? [state.moments.means, state.moments.squares] : [];
-      return { checkpoint, others: [samples, state.weights, ...moments] };
+      return { checkpoint, others: [samples, ...partsOf(state)] };
     }
     case "train-step":
       return { checkpoint, others: [operation.samples, operation.weights] };
   }
+}
+
+const partsOf = ({ weights, moments }: TrainingState): Digest[] =>
+  moments ? [weights, moments.means, moments.squares] : [weights];
+
+/** Artifacts that an operation read and its result takes the place of: a state, as far as it is not the same afterwards. */
+export function replacedBy(operation: Operation, files: readonly { readonly digest: Digest }[]): Digest[] {
+  if (operation.kind !== "train-run" || files.length === 0) return [];
+  const given = new Set(files.map(({ digest }) => digest));
+  return partsOf(operation.state).filter((digest) => !given.has(digest));
 }

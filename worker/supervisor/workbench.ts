@@ -14,7 +14,7 @@ import { programVersion } from "../program-version.ts";
 import { ChildKeeper } from "./child-keeper.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Assignment, LeaseBook, type Withdrawal } from "./lease-book.ts";
-import { needsOf } from "./needs.ts";
+import { needsOf, replacedBy } from "./needs.ts";
 
 /** Operations that the child has at once: one runs, the next ones are there when it ends. */
 const CHILD_AHEAD = 3;
@@ -299,7 +299,8 @@ export class Workbench {
       tokens,
       seconds,
     });
-    const result = { fingerprint, envelope, reusable: !retryable, files };
+    const replaces = operation ? replacedBy(operation, files) : [];
+    const result = { fingerprint, envelope, reusable: !retryable, files, replaces };
     void delivery.drop(outbox.put(result, leaseId, Date.now()));
     delivery.send(result, "usual");
   }

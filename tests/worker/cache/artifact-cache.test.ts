@@ -69,6 +69,22 @@ test("a file that was made here is taken in as a link, and needs no transfer", a
   expect(source.ranges).toHaveLength(asked);
 });
 
+test("an artifact that is not asked for any more is removed, unless an operation holds it", async () => {
+  const source = new ByteSource();
+  const { checkpoint } = putCheckpoint(source, [10]);
+  const state = source.put(randomBytes(500));
+  const cache = await open(source);
+  const hold = cache.hold({ checkpoint, others: [state] });
+  await hold.ready;
+  await cache.forget(state);
+  expect(statSync(cache.path(state)).size).toBe(500);
+  hold.release();
+  await cache.forget(state);
+  expect(() => statSync(cache.path(state))).toThrow("ENOENT");
+  await cache.hold({ checkpoint, others: [state] }).ready;
+  expect(statSync(cache.path(state)).size).toBe(500);
+});
+
 test("a file that cannot be taken in is left to be fetched", async () => {
   const source = new ByteSource();
   const lines: string[] = [];

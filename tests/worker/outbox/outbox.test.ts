@@ -8,6 +8,7 @@ const result = (name: string, parts: Partial<OutboxResult> = {}): OutboxResult =
   fingerprint: digestOf(name),
   envelope: Buffer.alloc(10),
   files: [],
+  replaces: [],
   reusable: true,
   ...parts,
 });
