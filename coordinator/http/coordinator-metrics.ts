@@ -11,8 +11,10 @@ export interface CoordinatorReadings {
   workers(): Readonly<Record<"active" | "draining", number>>;
 }
 
-/** Seconds of an operation: from a tile of a small model to a training step of a large one. */
-const OPERATION_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** Seconds of an operation: from a tile of a small model to a segment of a large one's training. */
+const OPERATION_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300,
+];
 const LAG_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
 const STEP_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
