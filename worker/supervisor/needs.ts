@@ -29,9 +29,12 @@ export function needsOf(operation: Operation): Needs {
 const partsOf = ({ weights, moments }: TrainingState): Digest[] =>
   moments ? [weights, moments.means, moments.squares] : [weights];
 
-/** Artifacts that an operation read and its result takes the place of: a state, as far as it is not the same afterwards. */
+/**
+ * Artifacts that an operation read and its result takes the place of: a state, as far as it is not the same afterwards. First weights are none:
+ * several trainings may begin with the same.
+ */
 export function replacedBy(operation: Operation, files: readonly { readonly digest: Digest }[]): Digest[] {
-  if (operation.kind !== "train-run" || files.length === 0) return [];
+  if (operation.kind !== "train-run" || !operation.state.moments || files.length === 0) return [];
   const given = new Set(files.map(({ digest }) => digest));
   return partsOf(operation.state).filter((digest) => !given.has(digest));
 }
