@@ -96,7 +96,9 @@ export class Delivery {
 
   /** Files stay in the cache, too: the next operation may begin where this one ended. */
   async #give(files: OutboxResult["files"], { client }: CoordinatorStream): Promise<void> {
-    for (const file of files) {
+    // Moments that are all 0 are one artifact.
+    const distinct = new Map(files.map((file) => [file.digest, file]));
+    for (const file of distinct.values()) {
       await this.#cache.adopt(file.digest, file.path);
       await giveArtifact(client, file, this.#cache.sharedFolder);
     }
