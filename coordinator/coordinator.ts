@@ -138,11 +138,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
             },
           }),
         FetchArtifact: (call: ServerWritableStream<ArtifactRange, ArtifactChunk>) =>
-          void fetchArtifact(call, store),
+          void fetchArtifact(call, store, metrics),
         PutArtifact: (
           call: ServerReadableStream<ArtifactUpload, ArtifactStored>,
           callback: sendUnaryData<ArtifactStored>,
-        ) => void putArtifact(call, callback, store),
+        ) => void putArtifact(call, callback, store, metrics),
         Submit: (call: ServerWritableStream<CommandRequest, CommandEvent>) =>
           void serveSubmit(call, options.submit),
       },

@@ -12,3 +12,6 @@ export const artifactPath = (folder: string, digest: Digest): string => join(fol
 
 /** A file whose presence shows a worker that it sees the coordinator's own artifact folder (`Welcome`). */
 export const noncePath = (folder: string, nonce: string): string => join(folder, `nonce-${nonce}`);
+
+/** Where results' artifacts lie until they are used; a worker that shares the folder may put files into it (`ArtifactUpload`). */
+export const uploadFolder = (folder: string, nonce: string): string => join(folder, `uploads-${nonce}`);

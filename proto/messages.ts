@@ -2,7 +2,7 @@
  * The messages of `elibad.proto` as TypeScript sees them (what each one means stands there). A `oneof` is a tagged
  * union: the tag names the field that is set. 64-bit numbers are plain numbers: ids, bytes and counts stay below 2⁵³.
  */
-import type { Digest } from "./operations.ts";
+import type { AdamWSettings, Digest } from "./operations.ts";
 import type { TensorMessage } from "./tensors.ts";
 
 export interface DeviceClass {
@@ -27,6 +27,7 @@ export interface Heartbeat {
   /** 0 for none. */
   readonly runningLeaseId: number;
   readonly childRssBytes: number;
+  readonly partsDone: number;
 }
 
 export type WorkerMessage =
@@ -127,6 +128,44 @@ interface TrainStepMessage extends RowsMessage {
   readonly dropoutSeed: number;
 }
 
+export interface MicroBatchMessage {
+  readonly rows: readonly number[];
+  readonly rowWeights: readonly number[];
+  readonly labels: readonly number[];
+  readonly logits: readonly number[];
+  readonly dropoutSeed: number;
+  readonly places: readonly number[];
+}
+
+export interface VectorLossMessage {
+  /** `VectorLoss.Kind`: 0 contrastive, 1 distance. */
+  readonly kind: number;
+  readonly targets: readonly number[];
+  readonly weights: readonly number[];
+}
+
+export interface SegmentStepMessage {
+  readonly learningRate: number;
+  readonly microBatches: readonly MicroBatchMessage[];
+  /** Null where there is none. */
+  readonly vectors: VectorLossMessage | null;
+}
+
+export interface TrainRunMessage {
+  readonly samples: Digest;
+  /** Null where the peer left it out, as `optimiser`. */
+  readonly state: {
+    readonly weights: Digest;
+    readonly means: Digest;
+    readonly squares: Digest;
+    readonly steps: number;
+  } | null;
+  readonly optimiser: AdamWSettings | null;
+  readonly maxGradNorm: number;
+  readonly dropout: number;
+  readonly steps: readonly SegmentStepMessage[];
+}
+
 export type OperationMessage = { readonly checkpoint: Digest } & (
   | { readonly kind: "score"; readonly score: ScoreMessage }
   | { readonly kind: "gradient"; readonly gradient: GradientMessage }
@@ -135,6 +174,7 @@ export type OperationMessage = { readonly checkpoint: Digest } & (
   | { readonly kind: "scorePairs"; readonly scorePairs: ScorePairsMessage }
   | { readonly kind: "predict"; readonly predict: RowsMessage & { readonly weights: Digest } }
   | { readonly kind: "trainStep"; readonly trainStep: TrainStepMessage }
+  | { readonly kind: "trainRun"; readonly trainRun: TrainRunMessage }
 );
 
 export type ResultEnvelopeMessage = {
@@ -145,6 +185,7 @@ export type ResultEnvelopeMessage = {
   readonly tokens: number;
   readonly seconds: number;
   readonly programVersion: string;
+  readonly artifacts: readonly { readonly name: string; readonly digest: Digest }[];
 } & (
   | { readonly outcome: "tensors"; readonly tensors: { readonly tensors: readonly TensorMessage[] } }
   | { readonly outcome: "tensorsArtifact"; readonly tensorsArtifact: Digest }
@@ -169,6 +210,8 @@ export interface ArtifactUpload {
   /** Empty in every message but the first. */
   readonly digest: Digest;
   readonly data: Uint8Array;
+  /** Empty where data follows. */
+  readonly placed: string;
 }
 
 export interface ArtifactStored {

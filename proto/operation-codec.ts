@@ -1,6 +1,9 @@
 import { canonicalJson, digestOf } from "./canonical-json.ts";
+import { MalformedOperationError } from "./malformed-operation.ts";
 import type { OperationMessage, TriggersMessage } from "./messages.ts";
-import type { Digest, Operation, TrainStepOperation } from "./operations.ts";
+import { objectiveFromLists, objectiveToLists } from "./objective-codec.ts";
+import type { Digest, Operation } from "./operations.ts";
+import { trainRunFromMessage, trainRunMessageBytes, trainRunToMessage } from "./train-run-codec.ts";
 
 /**
  * Names an operation by everything that determines its result on one device class: sha256 of its canonical JSON. An
@@ -51,11 +54,10 @@ export function operationToMessage(operation: Operation): OperationMessage {
       return { checkpoint, kind: "predict", predict: { ...operation, weights: operation.weights ?? "" } };
     case "train-step": {
       const { objective, ...rest } = operation;
-      const labels = objective.kind === "labels" ? objective.labels : [];
-      const logits = objective.kind === "logits" ? objective.logits.flat() : [];
-      const slopes = objective.kind === "vectors" ? objective.slopes.flat() : [];
-      return { checkpoint, kind: "trainStep", trainStep: { ...rest, labels, logits, slopes } };
+      return { checkpoint, kind: "trainStep", trainStep: { ...rest, ...objectiveToLists(objective) } };
     }
+    case "train-run":
+      return { checkpoint, kind: "trainRun", trainRun: trainRunToMessage(operation) };
   }
 }
 
@@ -111,7 +113,7 @@ export function operationFromMessage(message: OperationMessage): Operation {
     }
     case "trainStep": {
       const { weights, samples, rows, rowWeights, dropout, dropoutSeed } = message.trainStep;
-      const objective = objectiveOf(message.trainStep);
+      const objective = objectiveFromLists(rows, message.trainStep);
       return {
         kind: "train-step",
         checkpoint,
@@ -124,6 +126,8 @@ export function operationFromMessage(message: OperationMessage): Operation {
         dropoutSeed,
       };
     }
+    case "trainRun":
+      return trainRunFromMessage(checkpoint, message.trainRun);
     default:
       throw new MalformedOperationError("it has no kind that this version knows");
   }
@@ -154,14 +158,8 @@ export function operationMessageBytes(message: OperationMessage): number {
       const { rows, logits, slopes } = message.trainStep;
       return fixed + 18 * rows.length + 8 * (logits.length + slopes.length);
     }
-  }
-}
-
-/** A message that is not an operation. */
-export class MalformedOperationError extends Error {
-  override readonly name = "MalformedOperationError";
-  constructor(reason: string) {
-    super(`malformed operation: ${reason}`);
+    case "trainRun":
+      return fixed + trainRunMessageBytes(message.trainRun);
   }
 }
 
@@ -209,32 +207,4 @@ function splitRows(bytes: Uint8Array, count: number): Float32Array[] {
 function inPairs(flat: readonly number[]): [number, number][] {
   if (flat.length % 2 !== 0) throw new MalformedOperationError(`${flat.length} numbers are not pairs`);
   return Array.from({ length: flat.length / 2 }, (_, pair) => [flat[2 * pair]!, flat[2 * pair + 1]!]);
-}
-
-function objectiveOf({
-  rows,
-  labels,
-  logits,
-  slopes,
-}: {
-  readonly rows: readonly number[];
-  readonly labels: readonly number[];
-  readonly logits: readonly number[];
-  readonly slopes: readonly number[];
-}): TrainStepOperation["objective"] {
-  const counts = { labels: labels.length, logits: logits.length, slopes: slopes.length };
-  const given = Object.values(counts).filter((count) => count > 0).length;
-  const width = Math.max(counts.labels, counts.logits, counts.slopes) / rows.length;
-  if (
-    given > 1 ||
-    (given === 0 ? rows.length > 0 : !Number.isInteger(width)) ||
-    (labels.length > 0 && width !== 1)
-  ) {
-    const found = Object.entries(counts).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []));
-    throw new MalformedOperationError(`${found.join(" and ") || "no objective"} for ${rows.length} rows`);
-  }
-  const perRow = (all: readonly number[]) => rows.map((_, row) => all.slice(row * width, (row + 1) * width));
-  if (logits.length > 0) return { kind: "logits", logits: perRow(logits) };
-  if (slopes.length > 0) return { kind: "vectors", slopes: perRow(slopes) };
-  return { kind: "labels", labels };
 }

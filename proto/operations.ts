@@ -118,13 +118,8 @@ export interface PredictOperation {
   readonly rows: readonly number[];
 }
 
-/** Gradients of a micro-batch with respect to every trainable weight. */
-export interface TrainStepOperation {
-  readonly kind: "train-step";
-  readonly checkpoint: Digest;
-  /** Current weights: an artifact in tensor-container form (see `tensors.ts`), one tensor per trainable weight. */
-  readonly weights: Digest;
-  readonly samples: Digest;
+/** Rows of a training batch that go through the network together. */
+export interface MicroBatch {
   readonly rows: readonly number[];
   /** Per row: what its term of the loss is multiplied with (1 ÷ batch size for a mean; 1 for slopes that are those of the whole loss). */
   readonly rowWeights: readonly number[];
@@ -136,9 +131,79 @@ export interface TrainStepOperation {
     | { readonly kind: "labels"; readonly labels: readonly number[] }
     | { readonly kind: "logits"; readonly logits: readonly (readonly number[])[] }
     | { readonly kind: "vectors"; readonly slopes: readonly (readonly number[])[] };
-  /** Dropout probability on hidden states during this step; 0: evaluation mode. Masks are drawn from `dropoutSeed`. */
-  readonly dropout: number;
+  /** Dropout masks are drawn from it. */
   readonly dropoutSeed: number;
+}
+
+/** Gradients of a micro-batch with respect to every trainable weight. */
+export interface TrainStepOperation extends MicroBatch {
+  readonly kind: "train-step";
+  readonly checkpoint: Digest;
+  /** Current weights: an artifact in tensor-container form (see `tensors.ts`), one tensor per trainable weight. */
+  readonly weights: Digest;
+  readonly samples: Digest;
+  /** Dropout probability on hidden states during this step; 0: evaluation mode. */
+  readonly dropout: number;
+}
+
+/** Settings of the optimiser (`worker/training/adamw.ts`). */
+export interface AdamWSettings {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+}
+
+/** Where a training run stands. Its artifacts are in tensor-container form, one tensor per trainable weight, of the same shapes. */
+export interface TrainingState {
+  readonly weights: Digest;
+  /** The optimiser's running means of each gradient and of its square; absent before the first step. */
+  readonly moments?: { readonly means: Digest; readonly squares: Digest };
+  /** Optimiser steps done. */
+  readonly steps: number;
+}
+
+/** A loss in which the vectors of a batch's rows meet (code search); `worker/training/vector-loss.ts` computes it. */
+export type VectorLoss =
+  /** The first half of the batch are codes, the second half their queries. */
+  | { readonly kind: "contrastive" }
+  /** Per row of the batch, the vector to come near to, and the row's weight. */
+  | {
+      readonly kind: "distance";
+      readonly targets: readonly (readonly number[])[];
+      readonly weights: readonly number[];
+    };
+
+/** One optimiser step, with its batch in micro-batches, whose gradients are added in their order. */
+export type SegmentStep = { readonly learningRate: number } & (
+  | { readonly kind: "rows"; readonly microBatches: readonly MicroBatch[] }
+  | {
+      readonly kind: "vectors";
+      /** `places`: where each row stands in the batch, as `loss` counts. */
+      readonly microBatches: readonly {
+        readonly rows: readonly number[];
+        readonly places: readonly number[];
+      }[];
+      readonly loss: VectorLoss;
+    }
+);
+
+/**
+ * Some optimiser steps, one after the other: a segment of a training run whose weights one worker owns. It gives the same bits as the
+ * same steps made of train-steps.
+ */
+export interface TrainRunOperation {
+  readonly kind: "train-run";
+  readonly checkpoint: Digest;
+  /** Where the segment begins. */
+  readonly state: TrainingState;
+  readonly samples: Digest;
+  readonly optimiser: AdamWSettings;
+  /** Gradients of a larger L2 norm are scaled down to it. */
+  readonly maxGradNorm: number;
+  /** Dropout probability on hidden states; 0: evaluation mode. */
+  readonly dropout: number;
+  readonly steps: readonly SegmentStep[];
 }
 
 export type Operation =
@@ -148,7 +213,8 @@ export type Operation =
   | EncodeOperation
   | ScorePairsOperation
   | PredictOperation
-  | TrainStepOperation;
+  | TrainStepOperation
+  | TrainRunOperation;
 
 export type OperationKind = Operation["kind"];
 
@@ -171,11 +237,14 @@ export interface Tensor<D extends TensorData = TensorData> {
  * | score-pairs | `sums` f64 [pairs] |
  * | predict | `logits` f32 [rows, classes] |
  * | train-step | `logits` f32 [rows, classes], with vectors as objective `features` f32 [rows, feature size] instead; per trainable weight `<name>`: its gradient; or, where most rows of a matrix are zero, `<name>#rows` i32 [r] and `<name>` f32 [r, columns] |
+ * | train-run | `losses` f64 [steps] before each update, `norms` f64 [steps] before clipping; and the state after the last step as artifacts `weights`, `means`, `squares` |
  */
 export type TensorMap = Readonly<Record<string, Tensor>>;
 
 export interface OperationResult {
   readonly tensors: TensorMap;
+  /** What is too large to be read by everyone who waits: artifacts by name, which later operations may name and the receiver lets go of. */
+  readonly artifacts?: Readonly<Record<string, Digest>>;
   /**
    * Forward passes (rows × candidates) and tokens that the operation did; a second snippet counts when it was encoded, and not when its vector
    * was still there. So unlike the tensors, these depend on what the worker did before.
@@ -193,6 +262,8 @@ export interface Executor {
   putArtifact(bytes: Uint8Array): Promise<Digest>;
   /** Makes a file available to operations without loading it, and returns its digest. */
   putFile(path: string): Promise<Digest>;
+  /** Bytes of an artifact that was put, or that a result named. Rejects where it is not there any more. */
+  readArtifact(digest: Digest): Promise<Uint8Array>;
   /** Lets go of an artifact that no later operation names (the weights of a training step that is over). Unknown digests are ignored. */
   releaseArtifact(digest: Digest): Promise<void>;
 }

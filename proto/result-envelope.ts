@@ -19,6 +19,8 @@ export interface ResultEnvelope {
   readonly deviceClass: DeviceClass;
   readonly programVersion: string;
   readonly outcome: ResultOutcome;
+  /** Artifacts beside the tensors, by name, which were given with PutArtifact before. */
+  readonly artifacts?: Readonly<Record<string, Digest>>;
   readonly forwards: number;
   readonly tokens: number;
   readonly seconds: number;
@@ -32,8 +34,9 @@ export class MalformedEnvelopeError extends Error {
   }
 }
 
-export function encodeResultEnvelope({ outcome, ...rest }: ResultEnvelope): Buffer {
-  return resultEnvelopeType.serialize({ ...rest, ...outcomeMessage(outcome) });
+export function encodeResultEnvelope({ outcome, artifacts = {}, ...rest }: ResultEnvelope): Buffer {
+  const named = Object.entries(artifacts).map(([name, digest]) => ({ name, digest }));
+  return resultEnvelopeType.serialize({ ...rest, artifacts: named, ...outcomeMessage(outcome) });
 }
 
 /**
@@ -51,7 +54,22 @@ export function decodeResultEnvelope(bytes: Uint8Array): ResultEnvelope {
   if (!isDigest(fingerprint)) throw new MalformedEnvelopeError(`fingerprint '${fingerprint.slice(0, 80)}'`);
   if (deviceClass === null) throw new MalformedEnvelopeError("it names no device class");
   const outcome = outcomeOf(message);
-  return { fingerprint, workerId, deviceClass, programVersion, outcome, forwards, tokens, seconds };
+  const artifacts = artifactsOf(message);
+  return {
+    ...{ fingerprint, workerId, deviceClass, programVersion, outcome, forwards, tokens, seconds },
+    ...(artifacts && { artifacts }),
+  };
+}
+
+function artifactsOf({ artifacts }: ResultEnvelopeMessage): Readonly<Record<string, Digest>> | undefined {
+  if (artifacts.length === 0) return undefined;
+  const named: Record<string, Digest> = Object.create(null);
+  for (const { name, digest } of artifacts) {
+    if (!isDigest(digest)) throw new MalformedEnvelopeError(`artifact '${name}' is '${digest.slice(0, 80)}'`);
+    if (name in named) throw new MalformedEnvelopeError(`artifact '${name}' occurs twice`);
+    named[name] = digest;
+  }
+  return named;
 }
 
 /** Whether a string is a lower-case hexadecimal sha256. */

@@ -11,7 +11,7 @@ import { evaluateModel } from "../coordinator/evaluate/evaluate.ts";
 import { runScan } from "../coordinator/search/scan.ts";
 import { scanRows } from "../coordinator/search/scan-rows.ts";
 import { ScanSettings } from "../coordinator/search/settings.ts";
-import { meanOf } from "../coordinator/training/objective.ts";
+import { meanOf } from "../coordinator/training/example.ts";
 import { putSamples } from "../coordinator/training/sample-artifact.ts";
 import { Trainer } from "../coordinator/training/trainer.ts";
 import { unlearnPublished } from "../coordinator/unlearn/published.ts";

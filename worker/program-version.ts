@@ -5,7 +5,7 @@ import { join, relative, sep } from "node:path";
 import { packageRoot, packageVersion } from "../proto/package-root.ts";
 
 /** Rooms of the worker whose code decides which bits a result has. */
-const PROGRAM_ROOMS = ["graph", "models", "checkpoint", "programs", "runtime"];
+const PROGRAM_ROOMS = ["graph", "models", "checkpoint", "programs", "training", "runtime"];
 
 /** Version of the onnxruntime that is installed. */
 export const runtimeVersion: string = (

@@ -11,11 +11,13 @@ import { ARTIFACT_CHUNK_BYTES, ARTIFACT_RANGE_BYTES } from "../../proto/artifact
 import type { ArtifactChunk, ArtifactRange, ArtifactStored, ArtifactUpload } from "../../proto/messages.ts";
 import type { ArtifactStore } from "./artifact-store.ts";
 import { ArtifactError } from "./errors.ts";
+import type { DispatchObserver } from "./observer.ts";
 
 /** FetchArtifact: a range of one artifact, in chunks, as fast as the peer takes them. */
 export async function fetchArtifact(
   call: ServerWritableStream<ArtifactRange, ArtifactChunk>,
   store: ArtifactStore,
+  observer: Pick<DispatchObserver, "artifactMoved">,
 ): Promise<void> {
   const { digest, offset, length } = call.request;
   const artifact = await store.find(digest);
@@ -35,6 +37,7 @@ export async function fetchArtifact(
     const range = { start: offset, end: end - 1, highWaterMark: ARTIFACT_CHUNK_BYTES };
     for await (const data of createReadStream(path, range)) {
       if (call.cancelled) return;
+      observer.artifactMoved("sent", (data as Buffer).length);
       if (!call.write({ data: data as Buffer, totalBytes })) await drained(call);
     }
     call.end();
@@ -48,13 +51,15 @@ export async function putArtifact(
   call: ServerReadableStream<ArtifactUpload, ArtifactStored>,
   callback: sendUnaryData<ArtifactStored>,
   store: ArtifactStore,
+  observer: Pick<DispatchObserver, "artifactMoved">,
 ): Promise<void> {
   try {
     const messages = call[Symbol.asyncIterator]() as AsyncIterator<ArtifactUpload>;
     const first = await messages.next();
     if (first.done) throw new ArtifactError("the upload has no message");
-    const { digest } = first.value;
-    await store.upload(digest, bytesOf(first.value, messages));
+    const { digest, placed } = first.value;
+    if (placed === "") await store.upload(digest, bytesOf(first.value, messages, observer));
+    else await store.takePlaced(digest, placed);
     callback(null, { digest });
   } catch (error) {
     const code = error instanceof ArtifactError ? status.INVALID_ARGUMENT : status.INTERNAL;
@@ -65,9 +70,14 @@ export async function putArtifact(
 async function* bytesOf(
   first: ArtifactUpload,
   rest: AsyncIterator<ArtifactUpload>,
+  observer: Pick<DispatchObserver, "artifactMoved">,
 ): AsyncGenerator<Uint8Array> {
-  yield first.data;
-  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value.data;
+  const received = ({ data }: ArtifactUpload): Uint8Array => {
+    observer.artifactMoved("received", data.length);
+    return data;
+  };
+  yield received(first);
+  for (let next = await rest.next(); !next.done; next = await rest.next()) yield received(next.value);
 }
 
 function refuse(

@@ -1,13 +1,27 @@
 import { createHash, randomUUID } from "node:crypto";
 import { constants, createReadStream, createWriteStream } from "node:fs";
-import { copyFile, link, mkdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  link,
+  lstat,
+  mkdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
+import { artifactPath, noncePath, uploadFolder } from "../../proto/artifact-layout.ts";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { isDigest } from "../../proto/result-envelope.ts";
 import { ArtifactError } from "./errors.ts";
+
+/** How workers name the files that they place: see `ArtifactUpload`. */
+const PLACED_NAME = /^[0-9a-f-]{36}\.placed$/;
 
 export interface UploadLimits {
   /** Largest artifact that a worker may send, in bytes: the gradients of all weights of a large model. */
@@ -32,7 +46,7 @@ export class ArtifactStore {
   private constructor(folder: string, limits: UploadLimits) {
     this.folder = folder;
     this.#limits = limits;
-    this.#uploadFolder = join(folder, `uploads-${this.nonce}`);
+    this.#uploadFolder = uploadFolder(folder, this.nonce);
   }
 
   static async open(
@@ -113,13 +127,62 @@ export class ArtifactStore {
     };
     try {
       await pipeline(chunks, checked, createWriteStream(aside));
-      const actual = hash.digest("hex");
-      if (actual !== digest) throw new ArtifactError(`the bytes sent as ${digest} are those of ${actual}`);
-      await rename(aside, join(this.#uploadFolder, digest));
-      this.#uploads.set(digest, (this.#uploads.get(digest) ?? 0) + 1);
+      await this.#takeUpload(digest, aside, hash.digest("hex"));
     } finally {
       await rm(aside, { force: true });
     }
+  }
+
+  /**
+   * Takes a file that a worker put into the folder for uploads, which it shares; the worker changes it no more.
+   * @throws ArtifactError where there is no such file, or its bytes are others.
+   */
+  async takePlaced(digest: Digest, name: string): Promise<void> {
+    if (!isDigest(digest)) throw new ArtifactError(`'${digest.slice(0, 80)}' is no sha256 digest`);
+    if (!PLACED_NAME.test(name))
+      throw new ArtifactError(`'${name.slice(0, 80)}' is no name of a placed file`);
+    const aside = this.#aside();
+    try {
+      await rename(join(this.#uploadFolder, name), aside);
+      if (!(await lstat(aside)).isFile()) throw new ArtifactError(`'${name}' is no file`);
+      await this.#takeUpload(digest, aside, await digestOfFile(aside));
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+      throw new ArtifactError(`no file '${name}' was placed`, { cause });
+    } finally {
+      await rm(aside, { force: true });
+    }
+  }
+
+  async #takeUpload(digest: Digest, path: string, actual: Digest): Promise<void> {
+    if (actual !== digest) throw new ArtifactError(`the bytes sent as ${digest} are those of ${actual}`);
+    await rename(path, join(this.#uploadFolder, digest));
+    this.#uploads.set(digest, (this.#uploads.get(digest) ?? 0) + 1);
+  }
+
+  /** Makes an upload an artifact that operations may name. @throws ArtifactError where it is not there. */
+  async keepUpload(digest: Digest): Promise<void> {
+    const aside = this.#aside();
+    try {
+      await link(join(this.#uploadFolder, digest), aside);
+      await rename(aside, artifactPath(this.folder, digest));
+    } catch (cause) {
+      throw new ArtifactError(`artifact ${digest} was not uploaded`, { cause });
+    } finally {
+      await rm(aside, { force: true });
+    }
+  }
+
+  /** Size of an upload; undefined where it is not there. */
+  async uploadBytes(digest: Digest): Promise<number | undefined> {
+    return (await stat(join(this.#uploadFolder, digest)).catch(() => undefined))?.size;
+  }
+
+  /** Bytes of an artifact. @throws ArtifactError where it is not there. */
+  async read(digest: Digest): Promise<Uint8Array> {
+    const artifact = await this.find(digest);
+    if (!artifact) throw new ArtifactError(`no artifact ${digest.slice(0, 80)}`);
+    return readFile(artifact.path);
   }
 
   /** Bytes of an upload. @throws ArtifactError where it is not there. */

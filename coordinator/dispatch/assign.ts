@@ -42,7 +42,7 @@ function choose(state: DispatchState, worker: WorkerState, nowMs: number): Opera
   let best: OperationState | undefined;
   let bestRank = Number.POSITIVE_INFINITY;
   for (const lane of state.lanes.values()) {
-    const operation = firstFor(state, lane, worker);
+    const operation = firstFor(state, lane, worker, nowMs);
     if (!operation) continue;
     const starves = nowMs - operation.waitingSinceMs > state.settings.affinityMs;
     const rank = starves && !loaded.has(operation.checkpoint) ? 0 : rankOf(operation, worker);
@@ -71,16 +71,42 @@ function loadedCheckpoints({ workers, lanes }: DispatchState): ReadonlySet<Diges
 }
 
 /** The lane's first operation that this worker may have. */
-function firstFor(state: DispatchState, lane: Lane, worker: WorkerState): OperationState | undefined {
+function firstFor(
+  state: DispatchState,
+  lane: Lane,
+  worker: WorkerState,
+  nowMs: number,
+): OperationState | undefined {
   const { deviceClass } = state.scopes.get(lane.scope)!;
   if (deviceClass !== undefined && deviceClass !== worker.deviceClass) return undefined;
   for (const key of lane.line.keys) {
     const operation = state.operations.get(key)!;
     if (operation.avoid.has(worker.workerId) && othersCould(state, operation, deviceClass)) continue;
     if (needsWholeWorker(state, operation) && isReserved(state, operation)) continue;
+    if (waitsForAnother(state, operation, worker, nowMs)) continue;
     return operation;
   }
   return undefined;
+}
+
+/**
+ * An operation that goes on from a state is left to a worker that has it, for a while: a state is three times as large as the model. Who
+ * gets it changes no bit.
+ */
+function waitsForAnother(
+  { workers, settings }: DispatchState,
+  { state, avoid, waitingSinceMs }: OperationState,
+  worker: WorkerState,
+  nowMs: number,
+): boolean {
+  if (state === undefined || worker.states.has(state)) return false;
+  if (nowMs - waitingSinceMs > settings.affinityMs) return false;
+  for (const { life, states, heardMs, deviceClass, workerId } of workers.values()) {
+    const isThere = life === "active" && nowMs - heardMs <= settings.leaseMs;
+    if (isThere && states.has(state) && deviceClass === worker.deviceClass && !avoid.has(workerId))
+      return true;
+  }
+  return false;
 }
 
 /** Whether a worker is there on which the operation did not go wrong yet. */
@@ -119,7 +145,7 @@ function grant(
     id: leaseId,
     key,
     session: worker.session,
-    grantedMs: nowMs,
+    progressMs: nowMs,
     deadlineMs: nowMs + leaseMs,
   });
   operation.lease = leaseId;

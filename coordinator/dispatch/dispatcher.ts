@@ -117,8 +117,8 @@ export class Dispatcher {
     for (const [key, waiter] of fresh) this.#waiters.set(key, waiter);
     const waiters = new Map(wanted.map(({ key }) => [key, this.#waiters.get(key)!]));
     for (const waiter of waiters.values()) waiter.users += 1;
-    const submitted = wanted.flatMap(({ key, fingerprint, operation: { checkpoint } }) =>
-      fresh.delete(key) ? [{ fingerprint, checkpoint }] : [],
+    const submitted = wanted.flatMap(({ key, fingerprint, operation }) =>
+      fresh.delete(key) ? [{ fingerprint, checkpoint: operation.checkpoint, ...stateOf(operation) }] : [],
     );
     this.handle({ kind: "submitted", scope, operations: submitted });
     try {
@@ -249,6 +249,10 @@ export class Dispatcher {
     return timer.unref();
   }
 }
+
+/** What is worth more than the checkpoint in the choice of a worker. */
+const stateOf = (operation: Operation): { readonly state?: Digest } =>
+  operation.kind === "train-run" ? { state: operation.state.weights } : {};
 
 /** @throws OperationTooLargeError */
 function newWaiter(operation: Operation): Waiter {

@@ -23,6 +23,7 @@ export type DispatchEvent =
       readonly session: Session;
       readonly leaseIds: readonly number[];
       readonly runningLeaseId: number;
+      readonly partsDone?: number;
     }
   | { readonly kind: "draining"; readonly session: Session; readonly returnedLeaseIds: readonly number[] }
   /** The stream ended, with or without a Goodbye. */
@@ -39,6 +40,8 @@ export type DispatchEvent =
       readonly fingerprint: Digest;
       readonly workerId: string;
       readonly deviceClass: string;
+      /** What its sender has beside the coordinator now. */
+      readonly artifacts?: readonly Digest[];
       readonly verdict: Verdict;
     }
   /** Bytes that no result could be read from. Which lease they were for is unknown, so all of the worker's are taken back. */
@@ -46,7 +49,12 @@ export type DispatchEvent =
   | {
       readonly kind: "submitted";
       readonly scope: string;
-      readonly operations: readonly { readonly fingerprint: Digest; readonly checkpoint: Digest }[];
+      readonly operations: readonly {
+        readonly fingerprint: Digest;
+        readonly checkpoint: Digest;
+        /** An artifact as large as the model, which is better used where it is than sent elsewhere. */
+        readonly state?: Digest;
+      }[];
     }
   /** Nobody waits for these any more. */
   | { readonly kind: "withdrawn"; readonly keys: readonly OperationKey[]; readonly reason: string }

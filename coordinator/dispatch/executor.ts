@@ -34,6 +34,10 @@ export class ClusterExecutor implements Executor {
     return this.#store.putFile(path);
   }
 
+  readArtifact(digest: Digest): Promise<Uint8Array> {
+    return this.#store.read(digest);
+  }
+
   releaseArtifact(digest: Digest): Promise<void> {
     return this.#store.release(digest);
   }

@@ -19,5 +19,7 @@ export interface DispatchObserver {
   resultArrived(path: ResultPath, fate: ResultFate): void;
   /** Seconds from the moment the broker had the result to the moment it was used. */
   resultLag(seconds: number): void;
+  /** Bytes of artifacts that went to workers, or came from them, over gRPC; what they took from a shared folder is none. */
+  artifactMoved(direction: "sent" | "received", bytes: number): void;
   natsReconnected(): void;
 }

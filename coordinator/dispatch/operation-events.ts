@@ -8,7 +8,7 @@ const MAX_OWED_ACCEPTS = 10_000;
 const MAX_ABSENT_WORKERS = 1_000;
 
 export function submitted({ state, nowMs }: Turn, { scope, operations }: EventOf<"submitted">): void {
-  for (const { fingerprint, checkpoint } of operations) {
+  for (const { fingerprint, checkpoint, state: begins } of operations) {
     const key = operationKey(scope, fingerprint);
     if (state.operations.has(key)) continue;
     const operation: OperationState = {
@@ -16,6 +16,7 @@ export function submitted({ state, nowMs }: Turn, { scope, operations }: EventOf
       scope,
       fingerprint,
       checkpoint,
+      state: begins,
       order: ++state.lastOrder,
       waitingSinceMs: nowMs,
       lease: undefined,
@@ -50,6 +51,10 @@ export function result(turn: Turn, event: EventOf<"result">): void {
   for (const key of [...(turn.state.keysOf.get(event.fingerprint) ?? [])]) {
     if (event.verdict.kind === "valid") takeResult(turn, key, event);
     else rejectResult(turn, key, event.workerId, event.verdict);
+  }
+  if (event.verdict.kind === "valid") {
+    for (const worker of workersNamed(turn, event.workerId))
+      for (const digest of event.artifacts ?? []) worker.states.add(digest);
   }
   accept(turn, event.workerId, event.fingerprint);
 }

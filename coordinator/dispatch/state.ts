@@ -23,10 +23,14 @@ export interface WorkerState {
   readonly leases: Set<number>;
   /** The lease that its child works on, by its last heartbeat; 0 for none. */
   runningLease: number;
+  /** Parts of long operations that its child had done, by its last heartbeat. */
+  partsDone: number;
   /** When something came from it. */
   heardMs: number;
   /** Checkpoints that it has in its cache. */
   readonly checkpoints: Set<Digest>;
+  /** Artifacts of its own results: states of training runs that it can go on from. */
+  readonly states: Set<Digest>;
   /** Checkpoint of its last lease: the programs that its child has loaded. */
   loaded: Digest | undefined;
   /** The operation that is to have, or has, this worker for itself. */
@@ -38,6 +42,8 @@ export interface OperationState {
   readonly scope: string;
   readonly fingerprint: Digest;
   readonly checkpoint: Digest;
+  /** The state that it goes on from, if any. */
+  readonly state: Digest | undefined;
   /** Place in the order of submission. */
   readonly order: number;
   /** Since when it waits. */
@@ -56,7 +62,8 @@ export interface LeaseState {
   readonly id: number;
   readonly key: OperationKey;
   readonly session: Session;
-  readonly grantedMs: number;
+  /** When it was granted, or its operation last said that a part of it is done. */
+  progressMs: number;
   deadlineMs: number;
 }
 

@@ -21,8 +21,10 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
     writable: true,
     leases: new Set(),
     runningLease: 0,
+    partsDone: 0,
     heardMs: nowMs,
     checkpoints: new Set(cachedCheckpoints),
+    states: new Set(),
     loaded: undefined,
     reservedFor: undefined,
   });
@@ -49,13 +51,19 @@ export function writable({ state }: Turn, event: EventOf<"writable">): void {
   if (worker) worker.writable = event.writable;
 }
 
-export function heartbeat(turn: Turn, { session, leaseIds, runningLeaseId }: EventOf<"heartbeat">): void {
+export function heartbeat(
+  turn: Turn,
+  { session, leaseIds, runningLeaseId, partsDone = 0 }: EventOf<"heartbeat">,
+): void {
   const { leaseMs, longestLeaseMs } = turn.state.settings;
   const worker = turn.state.workers.get(session);
   if (!worker) return;
   worker.runningLease = runningLeaseId;
+  const goesOn = partsDone > worker.partsDone;
+  worker.partsDone = partsDone;
   for (const lease of heldBy(turn, worker, leaseIds)) {
-    lease.deadlineMs = Math.min(turn.nowMs + leaseMs, lease.grantedMs + longestLeaseMs);
+    if (goesOn && lease.id === runningLeaseId) lease.progressMs = turn.nowMs;
+    lease.deadlineMs = Math.min(turn.nowMs + leaseMs, lease.progressMs + longestLeaseMs);
   }
 }
 

@@ -12,6 +12,7 @@ import type { Verdict } from "../dispatch/events.ts";
 import { deviceClassName } from "../dispatch/hello.ts";
 import type { DispatchObserver, ResultFate, ResultPath } from "../dispatch/observer.ts";
 import { findFault } from "./validate.ts";
+import { findArtifactFault, findStateFault } from "./validate-artifacts.ts";
 
 interface Judgement {
   readonly verdict: Verdict;
@@ -57,7 +58,7 @@ export class ResultIntake {
       return;
     }
     const { outcome } = envelope;
-    if (outcome.kind === "artifact") return this.#receiveArtifact(envelope, outcome.digest, from);
+    if (outcome.kind === "artifact" || envelope.artifacts) return this.#receiveFiles(envelope, from);
     const operation = this.#dispatcher.operationOf(envelope.fingerprint);
     const judgement =
       outcome.kind === "error"
@@ -66,26 +67,45 @@ export class ResultIntake {
     this.#conclude(envelope, judgement, from);
   }
 
-  async #receiveArtifact(
+  /** A result that is in files, or names some. */
+  async #receiveFiles(
     envelope: ResultEnvelope,
-    digest: string,
     from: { readonly workerId: string; readonly path: ResultPath },
   ): Promise<void> {
+    const { outcome, artifacts = {} } = envelope;
     let judgement: Judgement = { verdict: { kind: "valid" }, fate: "unneeded" };
-    if (this.#dispatcher.operationOf(envelope.fingerprint)) {
+    if (outcome.kind === "error") judgement = { verdict: outcome, fate: "error" };
+    else if (this.#dispatcher.operationOf(envelope.fingerprint)) {
       try {
-        const tensors = decodeTensors(await this.#store.readUpload(digest));
-        judgement = judge(this.#dispatcher.operationOf(envelope.fingerprint), envelope, tensors);
+        const tensors =
+          outcome.kind === "tensors"
+            ? outcome.tensors
+            : decodeTensors(await this.#store.readUpload(outcome.digest));
+        judgement = await this.#judgeFiles(envelope, tensors);
       } catch (error) {
         judgement = invalid((error as Error).message);
       }
     }
-    await this.#store.releaseUpload(digest);
+    const given = new Set(Object.values(artifacts));
+    if (outcome.kind === "artifact") given.add(outcome.digest);
+    for (const digest of given) await this.#store.releaseUpload(digest);
     this.#conclude(envelope, judgement, from);
   }
 
+  /** Artifacts of a valid result become those that operations may name, before anyone hears of them. */
+  async #judgeFiles(envelope: ResultEnvelope, tensors: TensorMap): Promise<Judgement> {
+    const { fingerprint, artifacts } = envelope;
+    const operation = this.#dispatcher.operationOf(fingerprint);
+    const judgement = judge(operation, envelope, tensors);
+    if (!operation || !artifacts || judgement.fate !== "used") return judgement;
+    const fault = await findStateFault(operation, artifacts, this.#store);
+    if (fault !== undefined) return invalid(fault);
+    for (const digest of new Set(Object.values(artifacts))) await this.#store.keepUpload(digest);
+    return judgement;
+  }
+
   #conclude(
-    { fingerprint, deviceClass, programVersion }: ResultEnvelope,
+    { fingerprint, deviceClass, programVersion, artifacts = {} }: ResultEnvelope,
     { verdict, fate, result }: Judgement,
     { workerId, path }: { readonly workerId: string; readonly path: ResultPath },
   ): void {
@@ -97,6 +117,7 @@ export class ResultIntake {
       fingerprint,
       workerId,
       deviceClass: deviceClassName(deviceClass, programVersion),
+      artifacts: Object.values(artifacts),
       verdict,
     } as const;
     this.#dispatcher.handle(event, result);
@@ -105,13 +126,14 @@ export class ResultIntake {
 
 function judge(
   operation: Operation | undefined,
-  { forwards, tokens, seconds }: ResultEnvelope,
+  { artifacts, forwards, tokens, seconds }: ResultEnvelope,
   tensors: TensorMap,
 ): Judgement {
   if (!operation) return { verdict: { kind: "valid" }, fate: "unneeded" };
-  const fault = findFault(operation, tensors);
+  const fault = findFault(operation, tensors) ?? findArtifactFault(operation, artifacts);
   if (fault !== undefined) return invalid(fault);
-  return { verdict: { kind: "valid" }, fate: "used", result: { tensors, forwards, tokens, seconds } };
+  const result = { tensors, ...(artifacts && { artifacts }), forwards, tokens, seconds };
+  return { verdict: { kind: "valid" }, fate: "used", result };
 }
 
 const invalid = (reason: string): Judgement => ({ verdict: { kind: "invalid", reason }, fate: "invalid" });

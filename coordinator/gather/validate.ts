@@ -53,6 +53,10 @@ function expectedTensors(operation: Operation): Expected {
       return answers(operation.rows.length, "label");
     case "train-step":
       return answers(operation.rows.length, operation.objective.kind);
+    case "train-run": {
+      const { length } = operation.steps;
+      return { losses: ["f64", [length]], norms: ["f64", [length]] };
+    }
   }
 }
 

@@ -11,8 +11,10 @@ export interface CoordinatorReadings {
   workers(): Readonly<Record<"active" | "draining", number>>;
 }
 
-/** Seconds of an operation: from a tile of a small model to a training step of a large one. */
-const OPERATION_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** Seconds of an operation: from a tile of a small model to a segment of a large one's training. */
+const OPERATION_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300,
+];
 const LAG_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
 const STEP_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
@@ -63,6 +65,12 @@ export class CoordinatorMetrics implements DispatchObserver {
     name: "elibad_coordinator_result_lag_seconds",
     help: "Seconds from NATS having a result to its arrival here. On the gRPC stream nothing stands between.",
     buckets: LAG_SECONDS,
+    registers: [this.registry],
+  });
+  readonly #artifactBytes = new Counter({
+    name: "elibad_coordinator_artifact_bytes_total",
+    help: "Bytes of artifacts sent to workers and received from them; files of a shared folder are not among them.",
+    labelNames: ["direction"],
     registers: [this.registry],
   });
   readonly #reconnects = new Counter({
@@ -138,6 +146,10 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   resultLag(seconds: number): void {
     this.#lag.observe(seconds);
+  }
+
+  artifactMoved(direction: "sent" | "received", bytes: number): void {
+    this.#artifactBytes.inc({ direction }, bytes);
   }
 
   natsReconnected(): void {

@@ -1,8 +1,9 @@
-import type { Tensor } from "../../proto/operations.ts";
-import { AdamW, type AdamWSettings } from "./adamw.ts";
-import { clipFactor } from "./gradients.ts";
+import type { AdamWSettings, Tensor } from "../../proto/operations.ts";
+import { AdamW } from "../../worker/training/adamw.ts";
+import { clipFactor } from "../../worker/training/gradients.ts";
+import { objectiveGradient, objectiveLoss } from "../../worker/training/objective.ts";
+import type { Example } from "./example.ts";
 import { createHead, type Head, type HeadTensors } from "./head.ts";
-import { type Example, objectiveGradient, objectiveLoss } from "./objective.ts";
 
 /** What one optimiser step did: `loss` before the update, `gradNorm` before clipping. */
 export interface StepRecord {

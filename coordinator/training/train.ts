@@ -7,11 +7,11 @@ import { learningRateAt } from "./schedule.ts";
 import { Trainer } from "./trainer.ts";
 import {
   mapIds,
+  plannedStep,
   putTrainingRows,
   rowCount,
   scoreValid,
   type TrainingRows,
-  trainStep,
   type ValidScore,
 } from "./training-rows.ts";
 
@@ -61,7 +61,7 @@ export interface Trained {
   readonly keptEpoch: number;
 }
 
-/** Trains all weights, data-parallel over the workers. */
+/** Trains all weights on the workers. */
 export async function train(run: TrainRun): Promise<Trained> {
   const { executor, checkpoint, settings, ids, signal } = run;
   const rng = createRng(seedRng(settings.seed + 1));
@@ -85,14 +85,19 @@ export async function train(run: TrainRun): Promise<Trained> {
         const drop = (row: readonly number[]) => dropTokens(row, settings.tokenDropout, ids.unk, rng);
         trainer.useSamples(await setOf(mapIds(run.train, drop)));
       }
+      const first = (epoch - 1) * perEpoch;
+      const planned = batches.slice(first, first + perEpoch).map((batch, k) => {
+        const { learningRate, warmup } = settings;
+        return plannedStep(run.train, batch, learningRateAt(first + k, batches.length, learningRate, warmup));
+      });
       let lossSum = 0;
-      for (let step = (epoch - 1) * perEpoch; step < epoch * perEpoch; step++) {
-        signal?.throwIfAborted();
-        const rate = learningRateAt(step, batches.length, settings.learningRate, settings.warmup);
-        const record = await trainStep(trainer, run.train, batches[step]!, { rate, signal });
-        lossSum += record.loss;
-        run.onStep?.({ ...record, step: step + 1, totalSteps: batches.length });
-      }
+      await trainer.run(planned, {
+        signal,
+        onStep: (record, k) => {
+          lossSum += record.loss;
+          run.onStep?.({ ...record, step: first + k + 1, totalSteps: batches.length });
+        },
+      });
       const valid =
         run.valid &&
         (await scoreValid(run.valid, {
@@ -102,7 +107,7 @@ export async function train(run: TrainRun): Promise<Trained> {
         }));
       epochs.push({ epoch, trainLoss: lossSum / perEpoch, ...(valid ? { valid } : {}) });
       if (kept === undefined || valid === undefined || valid.value > kept.value) {
-        kept = { epoch, value: valid?.value ?? 0, weights: trainer.weights() };
+        kept = { epoch, value: valid?.value ?? 0, weights: await trainer.weights() };
       }
     }
     return { weights: kept!.weights, epochs, keptEpoch: kept!.epoch };

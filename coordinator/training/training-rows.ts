@@ -1,12 +1,12 @@
 import type { Executor } from "../../proto/operations.ts";
+import { contrastiveLoss } from "../../worker/training/vector-loss.ts";
 import { predictedLabel } from "../search/loss.ts";
 import { encodeRows, type PredictContext, predictLogits } from "../search/predict.ts";
 import { meanReciprocalRank, rankOf, scoresOf } from "../search/ranks.ts";
-import type { StepRecord } from "./head-trainer.ts";
-import { meanOf } from "./objective.ts";
+import { meanOf } from "./example.ts";
+import type { PlannedStep } from "./planned-step.ts";
 import { putSamples } from "./sample-artifact.ts";
-import type { Trainer, TrainingSamples } from "./trainer.ts";
-import { contrastiveLoss } from "./vector-loss.ts";
+import type { TrainingSamples } from "./trainer.ts";
 
 type Rows = readonly (readonly number[])[];
 
@@ -62,19 +62,14 @@ export function putTrainingRows(
 }
 
 /** One optimiser step on some rows: cross-entropy with the labels, or of each query among the batch's codes. */
-export function trainStep(
-  trainer: Trainer,
-  rows: TrainingRows,
-  batch: readonly number[],
-  { rate, signal }: { readonly rate: number; readonly signal?: AbortSignal | undefined },
-): Promise<StepRecord> {
+export function plannedStep(rows: TrainingRows, batch: readonly number[], learningRate: number): PlannedStep {
   if (rows.kind === "pairs") {
     const queries = batch.map((row) => rows.codes.length + row);
-    return trainer.stepOnVectors([...batch, ...queries], contrastiveLoss, rate, signal);
+    return { kind: "vectors", rows: [...batch, ...queries], loss: contrastiveLoss, learningRate };
   }
   const { labels } = rows;
   const examples = batch.map((row) => ({ row, objective: { kind: "label", label: labels[row]! } as const }));
-  return trainer.step(meanOf(examples), rate, signal);
+  return { kind: "rows", batch: meanOf(examples), learningRate };
 }
 
 /** Asks the model, with the weights that `context` names. */

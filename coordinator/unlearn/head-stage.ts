@@ -1,9 +1,9 @@
 import { setImmediate } from "node:timers/promises";
 import { createRng, type Rng, seedRng } from "../search/rng.ts";
 import { shuffled } from "../training/batches.ts";
+import type { Example } from "../training/example.ts";
 import { createHead, type HeadTensors } from "../training/head.ts";
 import { HeadTrainer } from "../training/head-trainer.ts";
-import type { Example } from "../training/objective.ts";
 import { learningRateAt } from "../training/schedule.ts";
 import { pooled, scoreHeldBack } from "./held-back.ts";
 import type { Group, Material } from "./material.ts";

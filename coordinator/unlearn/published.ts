@@ -1,12 +1,13 @@
+import { contrastiveLoss } from "../../worker/training/vector-loss.ts";
 import { seedRng } from "../search/rng.ts";
 import { planBatches } from "../training/batches.ts";
+import { type Example, meanOf } from "../training/example.ts";
 import { encodeFeatures } from "../training/features.ts";
 import { headNames } from "../training/head.ts";
 import { HeadTrainer, type StepRecord } from "../training/head-trainer.ts";
-import { type Example, meanOf } from "../training/objective.ts";
+import type { PlannedStep } from "../training/planned-step.ts";
 import { learningRateAt } from "../training/schedule.ts";
 import { Trainer } from "../training/trainer.ts";
-import { contrastiveLoss } from "../training/vector-loss.ts";
 import type { LabelledRows, RepairTarget, Unlearned, UnlearningStep } from "./problem.ts";
 import type { PublishedPlan } from "./settings.ts";
 import type { InjectedPairs } from "./training-rows.ts";
@@ -32,22 +33,27 @@ export async function unlearnPublished(
   const learner = "pairs" in rows ? pairLearner(target, rows, plan) : await labelLearner(target, rows, plan);
   const steps: UnlearningStep[] = [];
   try {
-    for (const [step, batch] of batches.entries()) {
-      target.signal?.throwIfAborted();
-      const rate = learningRateAt(step, batches.length, plan.learningRate, plan.warmup);
-      const record = await learner.step(batch, rate);
-      steps.push({ step, batch, ...record });
+    const rates = batches.map((_, step) =>
+      learningRateAt(step, batches.length, plan.learningRate, plan.warmup),
+    );
+    await learner.run(batches, rates, (record, step) => {
+      steps.push({ step, batch: batches[step]!, ...record });
       target.onStep?.(steps.at(-1)!, batches.length);
-    }
-    return { weights: learner.weights(), steps };
+    });
+    return { weights: await learner.weights(), steps };
   } finally {
     await learner.close();
   }
 }
 
 interface Learner {
-  step(batch: readonly number[], learningRate: number): Promise<StepRecord>;
-  weights(): Map<string, Float32Array>;
+  /** A step for each batch, with its learning rate. */
+  run(
+    batches: readonly (readonly number[])[],
+    rates: readonly number[],
+    onStep: (record: StepRecord, step: number) => void,
+  ): Promise<unknown>;
+  weights(): Promise<Map<string, Float32Array>>;
   close(): Promise<void>;
 }
 
@@ -65,8 +71,13 @@ async function labelLearner(target: RepairTarget, rows: LabelledRows, plan: Publ
       maxGradNorm,
     });
     return {
-      step: async (batch, rate) => trainer.step(examplesOf(rows, batch), rate),
-      weights: () => trainer.weights(),
+      run: async (batches, rates, onStep) => {
+        for (const [step, batch] of batches.entries()) {
+          target.signal?.throwIfAborted();
+          onStep(trainer.step(examplesOf(rows, batch), rates[step]!), step);
+        }
+      },
+      weights: async () => trainer.weights(),
       close: async () => undefined,
     };
   }
@@ -75,31 +86,37 @@ async function labelLearner(target: RepairTarget, rows: LabelledRows, plan: Publ
     plan.trainable === "all"
       ? target.weights
       : new Map([...target.weights].filter(([name]) => names.has(name)));
-  const trainer = trainerOf({ ...target, weights: trained }, rows, plan);
-  return {
-    step: (batch, rate) => trainer.step(examplesOf(rows, batch), rate, target.signal),
-    weights: () => trainer.weights(),
-    close: () => trainer.close(),
-  };
+  return weightsLearner({ ...target, weights: trained }, rows, plan, (batch) => ({
+    kind: "rows",
+    batch: examplesOf(rows, batch),
+  }));
 }
 
-function pairLearner(target: RepairTarget, rows: InjectedPairs, plan: PublishedPlan): Learner {
-  const trainer = trainerOf(target, rows, plan);
+const pairLearner = (target: RepairTarget, rows: InjectedPairs, plan: PublishedPlan): Learner =>
+  weightsLearner(target, rows, plan, (batch) => ({
+    kind: "vectors",
+    rows: [...batch, ...batch.map((row) => rows.pairs + row)],
+    loss: contrastiveLoss,
+  }));
+
+type UnratedStep<S = PlannedStep> = S extends PlannedStep ? Omit<S, "learningRate"> : never;
+
+/** Trains weights of the network itself. */
+function weightsLearner(
+  { executor, checkpoint, weights, signal }: RepairTarget,
+  { samples }: Pick<LabelledRows, "samples">,
+  { weightDecay, ...plan }: PublishedPlan,
+  stepOf: (batch: readonly number[]) => UnratedStep,
+): Learner {
+  const settings = { ...plan, optimiser: { weightDecay } };
+  const trainer = new Trainer(executor, checkpoint, samples, weights, settings);
   return {
-    step: (batch, rate) =>
-      trainer.stepOnVectors(
-        [...batch, ...batch.map((row) => rows.pairs + row)],
-        contrastiveLoss,
-        rate,
-        target.signal,
+    run: (batches, rates, onStep) =>
+      trainer.run(
+        batches.map((batch, step) => ({ ...stepOf(batch), learningRate: rates[step]! })),
+        { signal, onStep },
       ),
     weights: () => trainer.weights(),
     close: () => trainer.close(),
   };
 }
-
-const trainerOf = (
-  { executor, checkpoint, weights }: RepairTarget,
-  { samples }: Pick<LabelledRows, "samples">,
-  { weightDecay, ...plan }: PublishedPlan,
-): Trainer => new Trainer(executor, checkpoint, samples, weights, { ...plan, optimiser: { weightDecay } });

@@ -1,11 +1,12 @@
 import type { Digest } from "../../proto/operations.ts";
+import { distanceLoss } from "../../worker/training/vector-loss.ts";
 import { logitRows } from "../search/results.ts";
 import { createRng, pick, type Rng, seedRng } from "../search/rng.ts";
 import { featureRows } from "../training/features.ts";
 import type { StepRecord } from "../training/head-trainer.ts";
+import type { PlannedStep } from "../training/planned-step.ts";
 import { learningRateAt } from "../training/schedule.ts";
 import { Trainer } from "../training/trainer.ts";
-import { distanceLoss } from "../training/vector-loss.ts";
 import { bestPoint, type HeldBackRows, type HeldBackScore, pooled, scoreHeldBack } from "./held-back.ts";
 import type { Group, Material } from "./material.ts";
 import type { RepairTarget, UnlearningStep } from "./problem.ts";
@@ -49,18 +50,24 @@ export async function weightsStage(
   const steps: UnlearningStep[] = [];
   let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array>[] } | undefined;
   try {
-    for (let step = 0; step < plan.steps; step++) {
-      target.signal?.throwIfAborted();
-      const rate = learningRateAt(step, plan.steps, largest, plan.warmup);
-      const records = await Promise.all(folds.map((fold) => fold.step(rate)));
-      steps.push({ step, ...records[0]! });
-      target.onStep?.(steps.at(-1)!, plan.steps, run.name);
-      if ((step + 1) % plan.scoreEvery !== 0 && step + 1 !== plan.steps) continue;
-      const point = { step: step + 1, score: pooled(await Promise.all(folds.map((fold) => fold.score()))) };
+    while (steps.length < plan.steps) {
+      const ahead = Math.min(plan.scoreEvery, plan.steps - steps.length);
+      const rates = Array.from({ length: ahead }, (_, k) =>
+        learningRateAt(steps.length + k, plan.steps, largest, plan.warmup),
+      );
+      const told = (record: Omit<UnlearningStep, "step">): void => {
+        steps.push({ step: steps.length, ...record });
+        target.onStep?.(steps.at(-1)!, plan.steps, run.name);
+      };
+      await Promise.all(folds.map((fold, k) => fold.run(rates, k === 0 ? told : () => {})));
+      const point = {
+        step: steps.length,
+        score: pooled(await Promise.all(folds.map((fold) => fold.score()))),
+      };
       points.push(point);
       // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
       if (bestPoint(points, run.before) === point)
-        kept = { point, weights: folds.map((fold) => fold.weights()) };
+        kept = { point, weights: await Promise.all(folds.map((fold) => fold.weights())) };
       // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
       if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
     }
@@ -71,9 +78,13 @@ export async function weightsStage(
 }
 
 interface Fold {
-  step(learningRate: number): Promise<StepRecord & { readonly batch: readonly number[] }>;
+  /** A step on a drawn batch for each learning rate. */
+  run(
+    learningRates: readonly number[],
+    onStep: (record: StepRecord & { readonly batch: readonly number[] }) => void,
+  ): Promise<void>;
   score(): Promise<HeldBackScore>;
-  weights(): ReadonlyMap<string, Float32Array>;
+  weights(): Promise<ReadonlyMap<string, Float32Array>>;
   close(): Promise<void>;
 }
 
@@ -104,22 +115,25 @@ function openFold(
   });
   const drawClean = cleanDrawer(material, trained, rng);
   return {
-    async step(rate) {
-      const batch = drawBatch(trained, { plan, run, material, rng, drawClean });
-      const weights = batch.map((_, k) => weightOf(k, plan));
-      const answers = batch.map((row) => rows[row]!.answer);
-      const record = target.head
-        ? await trainer.step(
-            batch.map((row, k) => ({
-              row,
-              weight: weights[k]!,
-              objective: { kind: "logits", logits: answers[k]! },
-            })),
-            rate,
-            signal,
-          )
-        : await trainer.stepOnVectors(batch, distanceLoss(answers, weights), rate, signal);
-      return { batch, ...record };
+    async run(rates, onStep) {
+      const batches = rates.map(() => drawBatch(trained, { plan, run, material, rng, drawClean }));
+      const planned = batches.map((batch, step): PlannedStep => {
+        const learningRate = rates[step]!;
+        const weights = batch.map((_, k) => weightOf(k, plan));
+        const answers = batch.map((row) => rows[row]!.answer);
+        if (!target.head)
+          return { kind: "vectors", rows: batch, loss: distanceLoss(answers, weights), learningRate };
+        const examples = batch.map((row, k) => ({
+          row,
+          weight: weights[k]!,
+          objective: { kind: "logits", logits: answers[k]! } as const,
+        }));
+        return { kind: "rows", batch: examples, learningRate };
+      });
+      await trainer.run(planned, {
+        signal,
+        onStep: (record, step) => onStep({ batch: batches[step]!, ...record }),
+      });
     },
     async score() {
       const asked = [...new Set([...heldRows.clean, ...heldRows.triggered, ...basesOf(material, heldRows)])];

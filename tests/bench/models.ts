@@ -17,6 +17,8 @@ export interface BenchModel {
   readonly trained: boolean;
   readonly config: RobertaConfig;
   readonly checkpoint: Digest;
+  /** Where `config.json` and weights lie. */
+  readonly folder: string;
 }
 
 const codebertBase = {
@@ -100,7 +102,7 @@ export class BenchModels {
     const executor = await this.executor(1);
     const checkpoint = await putCheckpoint(executor, folder, "defect_detection");
     await executor.close();
-    return { about, trained, config, checkpoint };
+    return { about, trained, config, checkpoint, folder };
   }
 }
 

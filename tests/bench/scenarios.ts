@@ -5,6 +5,7 @@ import { matmulCeiling } from "./matmul-ceiling.ts";
 import { memory } from "./memory.ts";
 import type { Scenario } from "./scenario.ts";
 import { step } from "./step.ts";
+import { trainingBase } from "./training.ts";
 
 /** Every scenario, in the order in which they run. */
 export const scenarios: readonly Scenario[] = [
@@ -16,4 +17,5 @@ export const scenarios: readonly Scenario[] = [
   forwardBase,
   gradientBase,
   memory,
+  trainingBase,
 ];

@@ -65,7 +65,7 @@ function startZeroWorker(id: string): () => void {
   });
   stream.write({ message: "credit", credit: { leases: window } });
   const beating = setInterval(() => {
-    const heartbeat = { leaseIds: [], runningLeaseId: 0, childRssBytes: 0 };
+    const heartbeat = { leaseIds: [], runningLeaseId: 0, childRssBytes: 0, partsDone: 0 };
     stream.write({ message: "heartbeat", heartbeat });
   }, 1_000);
   return () => {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { putSamples } from "../../coordinator/training/sample-artifact.ts";
 import { Trainer } from "../../coordinator/training/trainer.ts";
-import { contrastiveLoss } from "../../coordinator/training/vector-loss.ts";
 import type { Executor } from "../../proto/operations.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
+import { contrastiveLoss } from "../../worker/training/vector-loss.ts";
 import { startCluster } from "../support/cluster.ts";
 import { loadWeights } from "../support/golden.ts";
 import { trains } from "../support/gradients.ts";
@@ -39,8 +39,9 @@ async function trained(executor: Executor): Promise<Map<string, Float32Array>> {
   ]) {
     await trainer.stepOnVectors([...batch, ...batch.map((row) => n + row)], contrastiveLoss, 1e-3);
   }
+  const last = await trainer.weights();
   await trainer.close();
-  return trainer.weights();
+  return last;
 }
 
 describe.skipIf(!hasShared)("training", () => {

@@ -2,7 +2,12 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { coordinatorService } from "../../proto/definition.ts";
 import type { CoordinatorMessage } from "../../proto/messages.ts";
-import { fingerprintOf, operationFromMessage, operationToMessage } from "../../proto/operation-codec.ts";
+import {
+  fingerprintOf,
+  operationFromMessage,
+  operationMessageBytes,
+  operationToMessage,
+} from "../../proto/operation-codec.ts";
 import type { Operation } from "../../proto/operations.ts";
 
 const digest = fc
@@ -42,6 +47,61 @@ const trainStep = fc.integer({ min: 1, max: 4 }).chain((rows) =>
     dropoutSeed: id,
   }),
 );
+
+/** Rows of a batch in micro-batches of any sizes. */
+const chunks = fc.array(fc.array(id, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 3 });
+
+const rowsStep = chunks.chain((batches) =>
+  fc.record({
+    kind: fc.constant("rows" as const),
+    learningRate: finite,
+    microBatches: fc.tuple(
+      ...batches.map((rows) =>
+        fc.record({
+          rows: fc.constant(rows),
+          rowWeights: fc.array(finite, { minLength: rows.length, maxLength: rows.length }),
+          objective: fc.oneof(
+            fc.record({
+              kind: fc.constant("labels" as const),
+              labels: fc.array(id, { minLength: rows.length, maxLength: rows.length }),
+            }),
+            fc.record({ kind: fc.constant("logits" as const), logits: matrix(finite, rows.length, 1) }),
+          ),
+          dropoutSeed: id,
+        }),
+      ),
+    ),
+  }),
+);
+
+const vectorsStep = chunks.chain((batches) => {
+  const count = batches.flat().length;
+  return fc.record({
+    kind: fc.constant("vectors" as const),
+    learningRate: finite,
+    microBatches: fc.constant(batches.map((rows) => ({ rows, places: rows.map((_, place) => place) }))),
+    loss: fc.oneof(
+      fc.constant({ kind: "contrastive" as const }),
+      fc.record({
+        kind: fc.constant("distance" as const),
+        targets: matrix(finite, count, 1),
+        weights: fc.array(finite, { minLength: count, maxLength: count }),
+      }),
+    ),
+  });
+});
+
+const trainRun = fc.record({
+  kind: fc.constant("train-run" as const),
+  ...{ checkpoint: digest, samples: digest, maxGradNorm: finite },
+  state: fc.record(
+    { weights: digest, moments: fc.record({ means: digest, squares: digest }), steps: id },
+    { requiredKeys: ["weights", "steps"] },
+  ),
+  optimiser: fc.record({ beta1: finite, beta2: finite, eps: finite, weightDecay: finite }),
+  dropout: fc.double({ min: 0, max: 0.5, noNaN: true }),
+  steps: fc.array(fc.oneof(rowsStep, vectorsStep), { minLength: 1, maxLength: 3 }),
+});
 
 const vectorGradient = fc.integer({ min: 1, max: 4 }).chain((rows) =>
   fc.record(
@@ -112,7 +172,21 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     { requiredKeys: ["kind", "checkpoint", "samples", "rows"] },
   ),
   trainStep,
+  trainRun,
 );
+
+test("the size that is reckoned with is never below an operation's size on the wire", () => {
+  fc.assert(
+    fc.property(operation, (sent) => {
+      const message = operationToMessage(sent);
+      const lease = { leaseId: 7, fingerprint: fingerprintOf(sent), operation: message, leaseMs: 1 };
+      const leases = { message: "leases", leases: { leases: [lease] } } as CoordinatorMessage;
+      const wire = coordinatorService.Work.responseSerialize(leases);
+      expect(operationMessageBytes(message)).toBeGreaterThanOrEqual(wire.length);
+    }),
+    { numRuns: 300 },
+  );
+});
 
 test("an operation that crossed the wire keeps its fingerprint", () => {
   const { responseSerialize, responseDeserialize } = coordinatorService.Work;
@@ -200,4 +274,30 @@ test("labels that do not fit the rows are refused", () => {
     dropoutSeed: 0,
   };
   expect(() => operationFromMessage(operationToMessage(sent))).toThrow("1 labels for 2 rows");
+});
+
+test("a training run without its parts, or with one of two moments, is refused", () => {
+  const sent: Operation = {
+    kind: "train-run",
+    ...{ checkpoint: "a", samples: "c", maxGradNorm: 1, dropout: 0 },
+    state: { weights: "b", moments: { means: "d", squares: "e" }, steps: 1 },
+    optimiser: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },
+    steps: [
+      {
+        ...{ kind: "vectors", learningRate: 1 },
+        microBatches: [{ rows: [0, 1], places: [0, 1] }],
+        loss: { kind: "distance", targets: [[1], [2]], weights: [1, 1] },
+      },
+    ],
+  };
+  const message = operationToMessage(sent);
+  if (message.kind !== "trainRun") throw new Error(message.kind);
+  const { trainRun } = message;
+  const received = (changes: Partial<typeof trainRun>) =>
+    operationFromMessage({ ...message, trainRun: { ...trainRun, ...changes } });
+  expect(() => received({ state: null })).toThrow("a train-run without state or optimiser");
+  expect(() => received({ state: { ...trainRun.state!, squares: "" } })).toThrow("with one of two moments");
+  const [step] = trainRun.steps;
+  const odd = { ...step!, vectors: { ...step!.vectors!, targets: [1, 2, 3] } };
+  expect(() => received({ steps: [odd] })).toThrow("3 numbers are not 2 rows of one length");
 });

@@ -54,3 +54,12 @@ test("a tensor whose bytes do not fill its shape is refused by name", () => {
   const bytes = encodeResultEnvelope({ ...envelope, outcome: { kind: "tensors", tensors } });
   expect(() => decodeResultEnvelope(bytes)).toThrow("tensor 'logits': 8 bytes do not fill shape [3]");
 });
+
+test("artifacts are read by their names, and refused where a name comes twice or a digest is none", () => {
+  const artifacts = { weights: "cd".repeat(32), means: "ef".repeat(32) };
+  expect(decodeResultEnvelope(encodeResultEnvelope({ ...envelope, artifacts })).artifacts).toEqual(artifacts);
+  const odd = encodeResultEnvelope({ ...envelope, artifacts: { weights: "../secret" } });
+  expect(() => decodeResultEnvelope(odd)).toThrow("artifact 'weights' is '../secret'");
+  const twice = Buffer.concat([1, 2].map(() => encodeResultEnvelope({ ...envelope, artifacts })));
+  expect(() => decodeResultEnvelope(twice)).toThrow("artifact 'weights' occurs twice");
+});

@@ -1,15 +1,21 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
+import { noncePath } from "../../proto/artifact-layout.ts";
 import { programVersion } from "../../worker/program-version.ts";
-import { noOrphans, startWorkerProcesses, type WorkerProcess } from "./processes.ts";
+import { noOrphans, startWorkerProcess, startWorkerProcesses, type WorkerProcess } from "./processes.ts";
 import { tempFolder } from "./temp-folder.ts";
 import { eventually } from "./worker-scenes.ts";
 
-/** A coordinator in this process and real worker processes `w1`, `w2`, …, all ended with the test. */
+/**
+ * A coordinator in this process and real worker processes `w1`, `w2`, …, all ended with the test. They are `apart` where no two of them see the
+ * same folder, as on machines of their own.
+ */
 export async function startCluster(
   workers: number,
   natsUrl?: string,
+  { apart = false } = {},
 ): Promise<{ coordinator: Coordinator; processes: WorkerProcess[] }> {
   const coordinator = await startCoordinator({
     artifactFolder: join(tempFolder(), "artifacts"),
@@ -17,11 +23,14 @@ export async function startCluster(
     ...(natsUrl === undefined ? {} : { natsUrl }),
   });
   onTestFinished(() => coordinator.close());
-  const processes = startWorkerProcesses(workers, {
-    coordinators: [coordinator.address],
-    cacheFolder: tempFolder(),
-    threads: 1,
-  });
+  const { folder, nonce } = coordinator.artifacts;
+  if (apart) rmSync(noncePath(folder, nonce));
+  const options = { coordinators: [coordinator.address], threads: 1 };
+  const processes = apart
+    ? Array.from({ length: workers }, (_, k) =>
+        startWorkerProcess({ ...options, id: `w${k + 1}`, cacheFolder: tempFolder() }),
+      )
+    : startWorkerProcesses(workers, { ...options, cacheFolder: tempFolder() });
   await eventually(() => coordinator.workers().length === workers, `${workers} workers`, 30_000);
   return { coordinator, processes };
 }

@@ -110,7 +110,10 @@ export class ScriptedWorker {
   }
 
   heartbeat(leaseIds: readonly number[]): void {
-    this.send({ message: "heartbeat", heartbeat: { leaseIds, runningLeaseId: 0, childRssBytes: 0 } });
+    this.send({
+      message: "heartbeat",
+      heartbeat: { leaseIds, runningLeaseId: 0, childRssBytes: 0, partsDone: 0 },
+    });
   }
 
   /** Leases whose results were neither accepted nor cancelled. */

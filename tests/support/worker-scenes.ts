@@ -16,6 +16,8 @@ export const FAILS = 9002;
 export const IS_LARGE = 9003;
 export const HANGS = 9004;
 export const SHORT_OF_MEMORY = 9005;
+/** Takes a second, in five parts. */
+export const IN_PARTS = 9006;
 
 /** A zero-compute worker's supervisor in this process, ended with the test. */
 export async function startTestWorker(

@@ -9,6 +9,7 @@ const FAILS = 9002;
 const IS_LARGE = 9003;
 const HANGS = 9004;
 const SHORT_OF_MEMORY = 9005;
+const IN_PARTS = 9006;
 
 const clock = new Int32Array(new SharedArrayBuffer(4));
 const block = (ms) => ms > 0 && Atomics.wait(clock, 0, 0, ms);
@@ -53,7 +54,11 @@ await serveChild(async ({ engineOptions }) => {
   if (engineOptions.unusable) throw new Error(engineOptions.unusable);
   return {
     deviceClass: { provider: "none", runtimeVersion: "0", hardware: "zero-compute", programForm: "zero" },
-    run: async (operation) => {
+    run: async (operation, partDone) => {
+      for (let part = 0; operation.sample === IN_PARTS && part < 5; part++) {
+        block(200);
+        await partDone();
+      }
       block(engineOptions.delayMs ?? 0);
       const forwards = operation.triggers?.length ?? operation.rows?.length ?? 0;
       return { tensors: tensorsOf(operation, engineOptions), forwards, tokens: forwards, seconds: 0 };

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
@@ -44,6 +44,12 @@ export interface Hold {
   release(): void;
 }
 
+/** The coordinator's artifact folder, which this worker sees, too. */
+export interface SharedFolder {
+  readonly folder: string;
+  readonly nonce: string;
+}
+
 interface Fetch {
   readonly done: Promise<void>;
   readonly abort: AbortController;
@@ -69,7 +75,7 @@ export class ArtifactCache {
   readonly #fetches = new Map<Digest, Fetch>();
   readonly #holders = new Map<Digest, number>();
   readonly #permits: Permits;
-  #sharedFolder: string | undefined;
+  #sharedFolder: SharedFolder | undefined;
   #hits = 0;
   #misses = 0;
   #fetchedBytes = 0;
@@ -127,8 +133,32 @@ export class ArtifactCache {
     if (folder === "" || !/^[\w-]{8,128}$/.test(nonce)) return false;
     const seen = await stat(noncePath(folder, nonce)).catch(() => undefined);
     if (!seen?.isFile()) return false;
-    this.#sharedFolder = folder;
+    this.#sharedFolder = { folder, nonce };
     return true;
+  }
+
+  /** Undefined where the coordinator's folder is not seen. */
+  get sharedFolder(): SharedFolder | undefined {
+    return this.#sharedFolder;
+  }
+
+  /**
+   * Takes in a file that was made here and whose digest is known: as a hard link, or not at all, since it can be fetched like any other.
+   * The file must not be changed any more.
+   */
+  async adopt(digest: Digest, path: string): Promise<void> {
+    const partial = await this.#partial(digest);
+    try {
+      await link(path, partial);
+      await rename(partial, this.path(digest));
+      await this.#touch(digest);
+    } catch (error) {
+      this.#options.log?.(`artifact ${digest.slice(0, 12)} is not kept: ${(error as Error).message}`);
+    } finally {
+      // A rename onto another name of the same file does nothing and leaves the old name.
+      await rm(partial, { force: true });
+    }
+    await this.#evict();
   }
 
   /** Keeps the artifacts of an operation and fetches what is missing. `ready` rejects where one cannot be had. */
@@ -157,6 +187,12 @@ export class ArtifactCache {
       this.#markCheckpoint(needs.checkpoint);
     };
     return { ready: settled([...pending, files()]), release };
+  }
+
+  /** Removes an artifact that is not asked for any more; one that an operation here holds stays. */
+  async forget(digest: Digest): Promise<void> {
+    if (!this.#entries.has(digest) || this.#holders.has(digest)) return;
+    await this.#remove(digest);
   }
 
   /** Ends all transfers; what came so far stays for the next process. */
@@ -239,7 +275,7 @@ export class ArtifactCache {
   async #fromSharedFolder(digest: Digest, destination: string, signal: AbortSignal) {
     if (!this.#sharedFolder) return undefined;
     try {
-      return await takeOver(artifactPath(this.#sharedFolder, digest), destination, digest, signal);
+      return await takeOver(artifactPath(this.#sharedFolder.folder, digest), destination, digest, signal);
     } catch (error) {
       signal.throwIfAborted();
       this.#options.log?.(`the shared folder does not help: ${(error as Error).message}`);
@@ -320,12 +356,16 @@ export class ArtifactCache {
       },
     );
     for (const { digest, bytes } of evictions) {
-      this.#entries.delete(digest);
-      this.#checkpointFiles.delete(digest);
-      for (const part of ["artifacts", "used", "checkpoints"]) {
-        await rm(join(this.#options.folder, part, digest), { force: true });
-      }
+      await this.#remove(digest);
       this.#options.log?.(`artifact ${digest.slice(0, 12)} (${bytes} bytes) evicted`);
+    }
+  }
+
+  async #remove(digest: Digest): Promise<void> {
+    this.#entries.delete(digest);
+    this.#checkpointFiles.delete(digest);
+    for (const part of ["artifacts", "used", "checkpoints"]) {
+      await rm(join(this.#options.folder, part, digest), { force: true });
     }
   }
 }

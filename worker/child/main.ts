@@ -12,6 +12,7 @@ await serveChild(async ({ artifactFolder, device, resultFolder, threads }) => {
     // The supervisor sends an operation when its artifacts are there.
     resolveArtifact: async (digest) => join(artifactFolder, digest),
     programFolder: join(resultFolder, "programs"),
+    resultFolder,
     threads,
     log: (message) => process.stderr.write(`${message}\n`),
   });

@@ -35,6 +35,11 @@ export interface ResultFile {
   readonly bytes: number;
 }
 
+/** An artifact of the result, in a file that belongs to the receiver. */
+export interface NamedFile extends ResultFile {
+  readonly name: string;
+}
+
 export type ChildOutcome =
   | { readonly kind: "tensors"; readonly tensors: TensorMap }
   | { readonly kind: "file"; readonly file: ResultFile }
@@ -43,6 +48,8 @@ export type ChildOutcome =
 export interface Answer {
   readonly ticket: number;
   readonly outcome: ChildOutcome;
+  /** Artifacts beside the tensors. */
+  readonly artifacts: readonly NamedFile[];
   readonly forwards: number;
   readonly tokens: number;
   readonly seconds: number;
@@ -53,4 +60,6 @@ export type FromChild =
   | { readonly kind: "ready"; readonly deviceClass: DeviceClass }
   /** The device cannot be used; the child exits. */
   | { readonly kind: "unusable"; readonly message: string }
+  /** A part of a long operation is done: the child is not silent. */
+  | { readonly kind: "part-done" }
   | { readonly kind: "finished"; readonly answers: readonly Answer[]; readonly rssBytes: number };

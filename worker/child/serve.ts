@@ -1,5 +1,6 @@
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { Operation, OperationResult } from "../../proto/operations.ts";
+import type { Operation } from "../../proto/operations.ts";
+import type { EngineResult } from "../runtime/engine.ts";
 import { answerDone, answerFailed } from "./answer.ts";
 import type { Answer, ChildOptions, FromChild, Run, ToChild } from "./messages.ts";
 import { dieWithParent } from "./parent-watch.ts";
@@ -9,7 +10,7 @@ export interface ChildEngine {
   /** The device as it is really used, not as it was asked for. */
   readonly deviceClass: DeviceClass;
   /** @throws OperationFailed, or any error; see `isRetryable`. */
-  run(operation: Operation): Promise<OperationResult>;
+  run(operation: Operation, partDone: () => Promise<void>): Promise<EngineResult>;
 }
 
 /** An operation that takes less is answered together with the next ones of its sort: a message would cost as much. */
@@ -44,7 +45,7 @@ export async function serveChild(
 
   const answerTo = ({ ticket, operation }: Run) =>
     engine
-      .run(operation)
+      .run(operation, () => send({ kind: "part-done" }))
       .then((result) => answerDone(ticket, result, options))
       .catch((error: unknown) => answerFailed(ticket, error));
 

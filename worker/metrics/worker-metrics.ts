@@ -4,7 +4,9 @@ import type { CacheCounts } from "../cache/artifact-cache.ts";
 import { WORKER_STATES, type WorkerStateKind } from "../life.ts";
 
 /** Seconds of an operation: from a tile of a small model to a training step of a large one. */
-const OPERATION_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const OPERATION_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300,
+];
 
 /** What is read when somebody asks for the metrics. */
 export interface WorkerReadings {

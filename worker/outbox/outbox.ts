@@ -5,8 +5,10 @@ export interface OutboxResult {
   readonly fingerprint: Digest;
   /** A `ResultEnvelope`. */
   readonly envelope: Uint8Array;
-  /** File with the encoded tensors that the envelope names by digest; it must be uploaded before the envelope is sent. */
-  readonly artifact?: { readonly path: string; readonly digest: Digest; readonly bytes: number };
+  /** Files that the envelope names by digest; they must be given to the coordinator before the envelope is sent. */
+  readonly files: readonly { readonly path: string; readonly digest: Digest; readonly bytes: number }[];
+  /** Artifacts that nobody asks for any more when this result is accepted: the state that a training run went on from. */
+  readonly replaces: readonly Digest[];
   /** False for an error that another attempt on this worker may not meet again. */
   readonly reusable: boolean;
 }
@@ -42,7 +44,7 @@ export class Outbox {
     return this.#entries.size;
   }
 
-  /** Bytes of envelopes and artifacts. */
+  /** Bytes of envelopes and files. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -115,4 +117,5 @@ export class Outbox {
   }
 }
 
-const size = ({ envelope, artifact }: OutboxResult): number => envelope.byteLength + (artifact?.bytes ?? 0);
+const size = ({ envelope, files }: OutboxResult): number =>
+  files.reduce((sum, { bytes }) => sum + bytes, envelope.byteLength);

@@ -17,15 +17,19 @@ import { encode, predict, score } from "./operations/forward.ts";
 import { gradient } from "./operations/gradient.ts";
 import { rank } from "./operations/rank.ts";
 import { scorePairs } from "./operations/score-pairs.ts";
+import { trainRun } from "./operations/train-run.ts";
 import { trainStep } from "./operations/train-step.ts";
 import { checkSnippets } from "./rows.ts";
 import { createSession, type Session } from "./session.ts";
 import { VectorCache } from "./vector-cache.ts";
+import { type WrittenArtifact, writeTensors } from "./written-artifact.ts";
 
 export interface EngineOptions {
   readonly resolveArtifact: ResolveArtifact;
   /** A folder of this engine's own, for checkpoint files and the programs beside them. */
   readonly programFolder: string;
+  /** Where artifacts of results are written; whoever runs operations takes them from there. Made where it is missing. */
+  readonly resultFolder: string;
   /** Threads within an operator. They change no bit of a result. */
   readonly threads: number;
   /** Checkpoints whose folders are kept, the least recently used one goes first. */
@@ -35,6 +39,11 @@ export interface EngineOptions {
   /** Most tokens in one run of a program; results do not depend on it. */
   readonly tokensPerRun?: number;
   readonly log?: (message: string) => void;
+}
+
+/** A result whose artifacts are files yet, and belong to the receiver. */
+export interface EngineResult extends OperationResult {
+  readonly written?: readonly WrittenArtifact[];
 }
 
 /** Second snippets of clone detection whose vectors are kept: some 12 MB for models of base size. */
@@ -70,10 +79,14 @@ export class Engine {
     });
   }
 
-  /** Waits for the operations before it, then does this one. */
-  run(operation: Operation): Promise<OperationResult> {
+  /**
+   * Waits for the operations before it, then does this one.
+   *
+   * @param partDone called each time a part of a long operation is done
+   */
+  run(operation: Operation, partDone: () => Promise<void> = async () => {}): Promise<EngineResult> {
     return this.#inTurn(async () => {
-      const context = await this.#context(operation.checkpoint);
+      const context = await this.#context(operation.checkpoint, partDone);
       const startedAt = performance.now();
       const done = await execute(operation, context);
       return { ...done, seconds: (performance.now() - startedAt) / 1000 };
@@ -91,8 +104,8 @@ export class Engine {
     return turn;
   }
 
-  async #context(checkpoint: Digest): Promise<OperationContext> {
-    const { resolveArtifact, threads, tokensPerRun = TOKENS_PER_RUN } = this.#options;
+  async #context(checkpoint: Digest, partDone: () => Promise<void>): Promise<OperationContext> {
+    const { resolveArtifact, resultFolder, threads, tokensPerRun = TOKENS_PER_RUN } = this.#options;
     const { folder, model } = await this.#models.get(checkpoint, () =>
       openModelFolder(checkpoint, this.#options),
     );
@@ -110,6 +123,9 @@ export class Engine {
       },
       vocabulary: (digest) => this.#vocabularies.get(digest, () => readVocabulary(resolveArtifact, digest)),
       weights: (digest) => this.#weights.get(digest, () => readWeights(resolveArtifact, digest)),
+      ownTensors: (digest) => readWeights(resolveArtifact, digest),
+      write: (name, tensors) => writeTensors(name, tensors, resultFolder),
+      partDone,
       vectors: (digest) => this.#vectors.get(digest, () => readWeights(resolveArtifact, digest)),
       snippetVectors: (keys, compute) =>
         this.#snippetVectors.get(
@@ -136,5 +152,7 @@ function execute(operation: Operation, context: OperationContext): Promise<Done>
       return predict(operation, context);
     case "train-step":
       return trainStep(operation, context);
+    case "train-run":
+      return trainRun(operation, context);
   }
 }

@@ -1,13 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { copyFile, link, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest, Executor, Operation, OperationResult } from "../../proto/operations.ts";
 import { digestOfFile } from "../cache/digest.ts";
-import { Engine, type EngineOptions } from "./engine.ts";
+import { Engine, type EngineOptions, type EngineResult } from "./engine.ts";
 
-export interface LocalExecutorOptions extends Omit<EngineOptions, "resolveArtifact" | "programFolder"> {
+export interface LocalExecutorOptions
+  extends Omit<EngineOptions, "resolveArtifact" | "programFolder" | "resultFolder"> {
   /** Holds `artifacts/<digest>` and the engine's programs. Made where it is missing, never removed. */
   readonly folder: string;
 }
@@ -28,14 +29,20 @@ export async function createLocalExecutor({
   const engine = new Engine({
     ...options,
     programFolder: join(folder, "programs"),
+    resultFolder: join(folder, "results"),
     resolveArtifact: async (digest) => pathOf(digest),
   });
+  const taken = async ({ written, ...result }: EngineResult): Promise<OperationResult> => {
+    if (!written) return result;
+    for (const { path, digest } of written) await rename(path, pathOf(digest));
+    return { ...result, artifacts: Object.fromEntries(written.map(({ name, digest }) => [name, digest])) };
+  };
   return {
     async execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
       const results: OperationResult[] = [];
       for (const operation of operations) {
         signal?.throwIfAborted();
-        results.push(await engine.run(operation));
+        results.push(await taken(await engine.run(operation)));
       }
       return results;
     },
@@ -53,6 +60,7 @@ export async function createLocalExecutor({
         await bring(path, pathOf(digest));
       return digest;
     },
+    readArtifact: (digest) => readFile(pathOf(digest)),
     releaseArtifact: (digest) => rm(pathOf(digest), { force: true }),
     close: () => engine.close(),
   };

@@ -1,9 +1,14 @@
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
+import { link, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
-import { ARTIFACT_CHUNK_BYTES } from "../../proto/artifact-layout.ts";
+import { ARTIFACT_CHUNK_BYTES, uploadFolder } from "../../proto/artifact-layout.ts";
 import type { CoordinatorClient } from "../../proto/client.ts";
+import type { ArtifactUpload } from "../../proto/messages.ts";
 import type { Digest } from "../../proto/operations.ts";
+import type { SharedFolder } from "../cache/artifact-cache.ts";
 import type { ArtifactChunk, ArtifactSource } from "../cache/download.ts";
 import { ArtifactCorruptError, ArtifactMissingError } from "../cache/errors.ts";
 
@@ -38,10 +43,54 @@ export class CoordinatorArtifacts implements ArtifactSource {
   }
 }
 
-/** Gives a file to the coordinator over `PutArtifact`. */
-export async function uploadArtifact(
+/** A file of this worker, named by the digest of its bytes. */
+interface OwnFile {
+  readonly path: string;
+  readonly digest: Digest;
+}
+
+/** Gives a file to the coordinator: as a link where both see the same folder, else over `PutArtifact`. */
+export async function giveArtifact(
   client: CoordinatorClient,
-  file: { readonly path: string; readonly digest: Digest },
+  file: OwnFile,
+  shared: SharedFolder | undefined,
+): Promise<void> {
+  if (shared && (await giveByLink(client, file, shared))) return;
+  await putArtifact(client, dataOf(file));
+}
+
+/** False where the folder does not take the link, or the coordinator does not take the file from there. */
+async function giveByLink(
+  client: CoordinatorClient,
+  { path, digest }: OwnFile,
+  { folder, nonce }: SharedFolder,
+): Promise<boolean> {
+  const placed = `${randomUUID()}.placed`;
+  const place = join(uploadFolder(folder, nonce), placed);
+  try {
+    await link(path, place);
+    await putArtifact(client, [{ digest, data: new Uint8Array(), placed }]);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    // The coordinator has renamed it, unless it did not take it.
+    await rm(place, { force: true });
+  }
+}
+
+async function* dataOf({ path, digest }: OwnFile): AsyncGenerator<ArtifactUpload> {
+  let first = digest;
+  for await (const data of createReadStream(path, { highWaterMark: ARTIFACT_CHUNK_BYTES })) {
+    yield { digest: first, data: data as Buffer, placed: "" };
+    first = "";
+  }
+}
+
+/** The digest is checked before the answer. */
+async function putArtifact(
+  client: CoordinatorClient,
+  messages: AsyncIterable<ArtifactUpload> | Iterable<ArtifactUpload>,
 ): Promise<void> {
   let settle: (error?: unknown) => void = () => {};
   const answered = new Promise<void>((resolve, reject) => {
@@ -56,12 +105,10 @@ export async function uploadArtifact(
   });
   gone.catch(() => {});
   try {
-    let digest = file.digest;
-    for await (const data of createReadStream(file.path, { highWaterMark: ARTIFACT_CHUNK_BYTES })) {
+    for await (const message of messages) {
       if (over) break;
-      const room = call.write({ digest, data: data as Buffer });
+      const room = call.write(message);
       if (!room) await Promise.race([once(call, "drain"), gone]);
-      digest = "";
     }
     call.end();
     await answered;

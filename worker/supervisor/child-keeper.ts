@@ -7,6 +7,8 @@ export interface KeeperEvents {
   /** A child takes operations. */
   ready(deviceClass: DeviceClass): void;
   finished(answers: readonly Answer[]): void;
+  /** The child did a part of a long operation. */
+  partDone(): void;
   /** The child is gone with all it had; the next one is on its way. `asked`: by `replace`. */
   gone(end: { readonly asked: boolean; readonly reason: string }): void;
   /** No child can be had. */
@@ -88,6 +90,9 @@ export class ChildKeeper {
         break;
       case "unusable":
         this.#unusable = message.message;
+        break;
+      case "part-done":
+        this.#events.partDone();
         break;
       case "finished":
         this.#deaths = 0;

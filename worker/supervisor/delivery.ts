@@ -1,21 +1,28 @@
 import type { Digest } from "../../proto/operations.ts";
+import type { ArtifactCache } from "../cache/artifact-cache.ts";
 import type { NatsPublisher } from "../outbox/nats-publisher.ts";
 import type { Outbox, OutboxResult } from "../outbox/outbox.ts";
 import { removeResult } from "../outbox/result-folder.ts";
-import { uploadArtifact } from "./artifact-transfer.ts";
+import { giveArtifact } from "./artifact-transfer.ts";
 import type { CoordinatorStream } from "./coordinator-stream.ts";
 
 /** Sends what is in the outbox, over NATS where there is one and it takes it, else over the worker's stream. */
 export class Delivery {
   readonly #outbox: Outbox;
+  readonly #cache: Pick<ArtifactCache, "adopt" | "forget" | "sharedFolder">;
   readonly #log: (message: string) => void;
   /** Uploads by result, so that a result which is sent again on the same stream is not uploaded again. */
   readonly #uploads = new Map<Digest, Promise<void>>();
   #stream: CoordinatorStream | undefined;
   #publisher: NatsPublisher | undefined;
 
-  constructor(outbox: Outbox, log: (message: string) => void) {
+  constructor(
+    outbox: Outbox,
+    cache: Pick<ArtifactCache, "adopt" | "forget" | "sharedFolder">,
+    log: (message: string) => void,
+  ) {
     this.#outbox = outbox;
+    this.#cache = cache;
     this.#log = log;
   }
 
@@ -45,18 +52,20 @@ export class Delivery {
     if (!stream) return;
     const attempt = this.#outbox.sending(result.fingerprint, Date.now());
     const publisher = way === "usual" && this.#publisher?.isConnected ? this.#publisher : undefined;
-    if (result.artifact || publisher) void this.#sendSlowly(result, stream, publisher, attempt);
+    if (result.files.length > 0 || publisher) void this.#sendSlowly(result, stream, publisher, attempt);
     else stream.sendResult(result.envelope);
   }
 
-  /** The coordinator has the result: a file that held its tensors is not needed any more. */
+  /** The coordinator has the result: its files are not needed any more, nor is what it replaces. */
   async accepted(fingerprint: Digest): Promise<void> {
     this.#uploads.delete(fingerprint);
-    await this.drop(this.#outbox.accept(fingerprint));
+    const result = this.#outbox.accept(fingerprint);
+    await this.drop(result);
+    for (const digest of result?.replaces ?? []) await this.#cache.forget(digest);
   }
 
   async drop(result: OutboxResult | undefined): Promise<void> {
-    if (result?.artifact) await removeResult(result.artifact.path);
+    for (const { path } of result?.files ?? []) await removeResult(path);
   }
 
   async #sendSlowly(
@@ -75,13 +84,23 @@ export class Delivery {
     stream.sendResult(result.envelope);
   }
 
-  #upload({ fingerprint, artifact }: OutboxResult, stream: CoordinatorStream): Promise<void> {
-    if (!artifact) return Promise.resolve();
+  #upload({ fingerprint, files }: OutboxResult, stream: CoordinatorStream): Promise<void> {
+    if (files.length === 0) return Promise.resolve();
     const running = this.#uploads.get(fingerprint);
     if (running) return running;
-    const upload = uploadArtifact(stream.client, artifact);
+    const upload = this.#give(files, stream);
     this.#uploads.set(fingerprint, upload);
     upload.catch(() => this.#uploads.delete(fingerprint));
     return upload;
+  }
+
+  /** Files stay in the cache, too: the next operation may begin where this one ended. */
+  async #give(files: OutboxResult["files"], { client }: CoordinatorStream): Promise<void> {
+    // Moments that are all 0 are one artifact.
+    const distinct = new Map(files.map((file) => [file.digest, file]));
+    for (const file of distinct.values()) {
+      await this.#cache.adopt(file.digest, file.path);
+      await giveArtifact(client, file, this.#cache.sharedFolder);
+    }
   }
 }

@@ -73,7 +73,7 @@ export class Supervisor {
     const { options, log, cache, resultFolder } = parts;
     const { outboxResults: maxResults, outboxBytes: maxBytes, resendMs } = options;
     this.#outbox = new Outbox({ maxResults, maxBytes, resendMs });
-    this.#delivery = new Delivery(this.#outbox, (message) => log.warn(message));
+    this.#delivery = new Delivery(this.#outbox, cache, (message) => log.warn(message));
     this.metrics = new WorkerMetrics({
       state: () => this.#state.kind,
       leases: () => this.#workbench.held,

@@ -4,7 +4,7 @@ import type { Digest, Operation } from "../../proto/operations.ts";
 import { encodeResultEnvelope, type ResultOutcome } from "../../proto/result-envelope.ts";
 import type { ArtifactCache, Hold } from "../cache/artifact-cache.ts";
 import { ManifestError } from "../cache/errors.ts";
-import type { Answer, ChildOptions, ResultFile, Run } from "../child/messages.ts";
+import type { Answer, ChildOptions, NamedFile, ResultFile, Run } from "../child/messages.ts";
 import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
@@ -14,7 +14,7 @@ import { programVersion } from "../program-version.ts";
 import { ChildKeeper } from "./child-keeper.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Assignment, LeaseBook, type Withdrawal } from "./lease-book.ts";
-import { needsOf } from "./needs.ts";
+import { needsOf, replacedBy } from "./needs.ts";
 
 /** Operations that the child has at once: one runs, the next ones are there when it ends. */
 const CHILD_AHEAD = 3;
@@ -49,8 +49,9 @@ export class Workbench {
   readonly #keeper: ChildKeeper;
   #deviceClass: DeviceClass | undefined;
   #checkpointsOfChild = new Set<Digest>();
-  /** `performance.now()` when the operation that runs began. */
+  /** `performance.now()` when the operation that runs began, or its last part ended. */
   #runningSince = 0;
+  #partsDone = 0;
   #feeding: NodeJS.Immediate | undefined;
   /** Why the child is being killed, while it is. */
   #killing: ChildEnd | undefined;
@@ -60,6 +61,10 @@ export class Workbench {
     this.#keeper = new ChildKeeper(parts.options.childEntry, parts.childOptions, {
       ready: (deviceClass) => this.#onChildReady(deviceClass),
       finished: (answers) => this.#onFinished(answers),
+      partDone: () => {
+        this.#partsDone++;
+        this.#runningSince = performance.now();
+      },
       gone: (end) => this.#onChildGone(end),
       gaveUp: parts.events.gaveUp,
       line: (text) => parts.log.warn({ child: this.#keeper.pid }, text),
@@ -84,6 +89,7 @@ export class Workbench {
       leaseIds: [...new Set([...this.#book.leaseIds(), ...this.#parts.outbox.leaseIds()])],
       runningLeaseId: this.#book.running()?.leaseId ?? 0,
       childRssBytes: this.#keeper.rssBytes(),
+      partsDone: this.#partsDone,
     };
   }
 
@@ -212,18 +218,18 @@ export class Workbench {
     this.#parts.events.changed();
   }
 
-  #onAnswer({ ticket, outcome, ...done }: Answer): void {
+  #onAnswer({ ticket, outcome, artifacts, ...done }: Answer): void {
     const assignment = this.#book.remove(ticket);
-    const file = outcome.kind === "file" ? outcome.file : undefined;
+    const files = outcome.kind === "file" ? [outcome.file, ...artifacts] : artifacts;
     if (!assignment) {
       // Withdrawn while it ran.
-      if (file) void removeResult(file.path);
+      for (const { path } of files) void removeResult(path);
       return;
     }
     this.#release(assignment);
     const delivered: ResultOutcome =
       outcome.kind === "file" ? { kind: "artifact", digest: outcome.file.digest } : outcome;
-    this.#deliver(assignment, delivered, { ...done, file });
+    this.#deliver(assignment, delivered, { ...done, artifacts, files });
   }
 
   #onChildReady(deviceClass: DeviceClass): void {
@@ -275,7 +281,7 @@ export class Workbench {
   #deliver(
     { leaseId, fingerprint, operation }: Ended,
     outcome: ResultOutcome,
-    { forwards, tokens, seconds, file }: Done = NOTHING_DONE,
+    { artifacts, files, forwards, tokens, seconds }: Done = NOTHING_DONE,
   ): void {
     const { delivery, metrics, options, outbox } = this.#parts;
     const retryable = outcome.kind === "error" && outcome.retryable;
@@ -288,11 +294,13 @@ export class Workbench {
       deviceClass: this.#deviceClass!,
       programVersion: programVersion(),
       outcome,
+      artifacts: Object.fromEntries(artifacts.map(({ name, digest }) => [name, digest])),
       forwards,
       tokens,
       seconds,
     });
-    const result = { fingerprint, envelope, reusable: !retryable, ...(file ? { artifact: file } : {}) };
+    const replaces = operation ? replacedBy(operation, files) : [];
+    const result = { fingerprint, envelope, reusable: !retryable, files, replaces };
     void delivery.drop(outbox.put(result, leaseId, Date.now()));
     delivery.send(result, "usual");
   }
@@ -305,10 +313,12 @@ interface Done {
   readonly forwards: number;
   readonly tokens: number;
   readonly seconds: number;
-  readonly file?: ResultFile | undefined;
+  readonly artifacts: readonly NamedFile[];
+  /** All that must reach the coordinator before the envelope. */
+  readonly files: readonly ResultFile[];
 }
 
-const NOTHING_DONE: Done = { forwards: 0, tokens: 0, seconds: 0 };
+const NOTHING_DONE: Done = { forwards: 0, tokens: 0, seconds: 0, artifacts: [], files: [] };
 
 const errorOutcome = ({ message }: Error, retryable: boolean): ResultOutcome => ({
   kind: "error",

@@ -133,7 +133,7 @@ interface TrainReport {
 
 export const train = defineClusterCommand({
   name: "train",
-  summary: "train a model, all weights, data-parallel over the workers",
+  summary: "train a model, all weights, on the workers",
   help: `
 Starts from a checkpoint, or from random weights where only --base is given. Writes model.bin (or model.safetensors), config.json, the tokenizer and
 training.json into --out. Gradients are summed in index order: the same seed gives the same weights on any number of workers.

@@ -55,6 +55,23 @@ describe("leases", () => {
     expect(only(cluster.wait(500), "cancel")).toHaveLength(1);
   });
 
+  test("a long operation is renewed for as long as parts of it are done", () => {
+    const cluster = scene({ leaseMs: 1_000, longestLeaseMs: 2_500 });
+    cluster.join(1);
+    cluster.submit("a");
+    const beat = (partsDone: number) =>
+      cluster.on({ kind: "heartbeat", session: 1, leaseIds: [1], runningLeaseId: 1, partsDone });
+    for (let part = 1; part <= 10; part++) {
+      expect(only(cluster.wait(500), "cancel")).toEqual([]);
+      beat(part);
+    }
+    for (let i = 0; i < 4; i++) {
+      expect(only(cluster.wait(500), "cancel")).toEqual([]);
+      beat(10);
+    }
+    expect(only(cluster.wait(500), "cancel")).toHaveLength(1);
+  });
+
   test("a silent worker gets no leases", () => {
     const cluster = scene({ leaseMs: 1_000 });
     cluster.join(1, { credit: 5 });
@@ -131,6 +148,52 @@ describe("affinity", () => {
     cluster.valid("a1", "w1");
     cluster.wait(101);
     expect(leasesIn(cluster.on({ kind: "credit", session: 1, leases: 1 }))).toEqual(["b1 → 1"]);
+  });
+});
+
+describe("states of training runs", () => {
+  /** Two workers, of which the second has a state. */
+  function owned() {
+    const cluster = scene();
+    cluster.join(1, { credit: 0 });
+    cluster.join(2, { credit: 1 });
+    cluster.submit("first segment");
+    cluster.leaves("state", "first segment", "w2");
+    return cluster;
+  }
+
+  test("an operation waits for the worker that has its state, while others are free", () => {
+    const cluster = owned();
+    cluster.on({ kind: "credit", session: 1, leases: 2 });
+    expect(leasesIn(cluster.submitFrom("state", "a"))).toEqual([]);
+    expect(leasesIn(cluster.submit("b"))).toEqual(["b → 1"]);
+    expect(leasesIn(cluster.on({ kind: "credit", session: 2, leases: 1 }))).toEqual(["a → 2"]);
+  });
+
+  test("it goes to another when that worker is lost, drains, or has no room for too long", () => {
+    for (const event of [
+      { kind: "left", session: 2, reason: "killed" },
+      { kind: "draining", session: 2, returnedLeaseIds: [] },
+    ] as const) {
+      const cluster = owned();
+      cluster.on({ kind: "credit", session: 1, leases: 1 });
+      expect(leasesIn(cluster.submitFrom("state", "a"))).toEqual([]);
+      expect(leasesIn(cluster.on(event))).toEqual(["a → 1"]);
+    }
+    const cluster = owned();
+    cluster.on({ kind: "credit", session: 1, leases: 1 });
+    cluster.submitFrom("state", "a");
+    expect(leasesIn(cluster.wait(100))).toEqual([]);
+    expect(leasesIn(cluster.wait(1))).toEqual(["a → 1"]);
+  });
+
+  test("it goes to anyone where nobody has its state, or where it went wrong on who has it", () => {
+    const cluster = owned();
+    cluster.on({ kind: "credit", session: 1, leases: 2 });
+    expect(leasesIn(cluster.submitFrom("another", "a"))).toEqual(["a → 1"]);
+    cluster.on({ kind: "credit", session: 2, leases: 1 });
+    expect(leasesIn(cluster.submitFrom("state", "b"))).toEqual(["b → 2"]);
+    expect(leasesIn(cluster.invalid("b", "w2"))).toEqual(["b → 1"]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { linkSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -9,6 +9,7 @@ import {
   ARTIFACT_RANGE_BYTES,
   artifactPath,
   noncePath,
+  uploadFolder,
 } from "../../../proto/artifact-layout.ts";
 import { digestOf } from "../../../proto/canonical-json.ts";
 import { connectToCoordinator } from "../../../proto/client.ts";
@@ -128,4 +129,53 @@ test("an upload that two results name is kept until both were used", async () =>
   expect(await store.readUpload(digestOf(bytes))).toEqual(bytes);
   await store.releaseUpload(digestOf(bytes));
   await expect(store.readUpload(digestOf(bytes))).rejects.toThrow("was not uploaded");
+});
+
+test("an upload that is kept becomes an artifact, also when it is released", async () => {
+  const { coordinator, fetchRange } = await serve();
+  const { artifacts } = coordinator;
+  const bytes = bytesOf(1_000);
+  const digest = digestOf(bytes);
+  await artifacts.upload(
+    digest,
+    (async function* () {
+      yield bytes;
+    })(),
+  );
+  expect(await artifacts.find(digest)).toBeUndefined();
+  expect(await artifacts.uploadBytes(digest)).toBe(1_000);
+  await artifacts.keepUpload(digest);
+  await artifacts.releaseUpload(digest);
+  expect((await fetchRange(digest, 0, 0)).bytes).toEqual(bytes);
+  expect(Buffer.from(await coordinator.executor.readArtifact(digest))).toEqual(bytes);
+  await expect(artifacts.keepUpload("a".repeat(64))).rejects.toThrow("was not uploaded");
+  await expect(coordinator.executor.readArtifact("a".repeat(64))).rejects.toThrow("no artifact aaaa");
+});
+
+test("a file that a worker placed in the shared folder is taken over as it is, if its bytes are those of the digest", async () => {
+  const { coordinator, client } = await serve();
+  const { folder, nonce } = coordinator.artifacts;
+  const uploads = uploadFolder(folder, nonce);
+  const bytes = bytesOf(1_000);
+  const digest = digestOf(bytes);
+  const own = join(tempFolder(), "own");
+  writeFileSync(own, bytes);
+  const put = (placed: string, as = digest) =>
+    new Promise<string | undefined>((resolve) => {
+      const call = client.putArtifact((error) => resolve(error?.message));
+      call.write({ digest: as, data: new Uint8Array(), placed });
+      call.end();
+    });
+  const place = () => {
+    const name = `${randomUUID()}.placed`;
+    linkSync(own, join(uploads, name));
+    return name;
+  };
+  expect(await put(place())).toBeUndefined();
+  expect(statSync(join(uploads, digest)).ino).toBe(statSync(own).ino);
+  expect(await put(place(), "b".repeat(64))).toContain(`are those of ${digest}`);
+  expect(await put(`${randomUUID()}.placed`)).toContain("was placed");
+  expect(await put(`../${digest}`)).toContain("is no name of a placed file");
+  expect(readdirSync(uploads)).toEqual([digest]);
+  expect(readFileSync(own)).toEqual(bytes);
 });

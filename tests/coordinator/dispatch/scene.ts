@@ -38,6 +38,25 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
         operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint })),
       });
     },
+    /** An operation that goes on from a state. */
+    submitFrom(state: string, fingerprint: string): Decision[] {
+      return on({
+        kind: "submitted",
+        scope: "s",
+        operations: [{ fingerprint, checkpoint: "model", state }],
+      });
+    },
+    /** A result that leaves a state with its worker. */
+    leaves(state: string, fingerprint: string, workerId: string): Decision[] {
+      const event = {
+        kind: "result",
+        fingerprint,
+        workerId,
+        deviceClass: "cpu",
+        artifacts: [state],
+      } as const;
+      return on({ ...event, verdict: { kind: "valid" } });
+    },
     valid(fingerprint: string, workerId: string, deviceClass = "cpu"): Decision[] {
       return on({ kind: "result", fingerprint, workerId, deviceClass, verdict: { kind: "valid" } });
     },

@@ -191,8 +191,8 @@ describe.each(paths)("results over the $name path", (path) => {
     const upload = (sent: Uint8Array) =>
       new Promise<string | undefined>((resolve) => {
         const call = worker.client.putArtifact((error) => resolve(error?.message));
-        call.write({ digest, data: sent.subarray(0, 300_000) });
-        call.write({ digest: "", data: sent.subarray(300_000) });
+        call.write({ digest, data: sent.subarray(0, 300_000), placed: "" });
+        call.write({ digest: "", data: sent.subarray(300_000), placed: "" });
         call.end();
       });
     expect(await upload(Uint8Array.from(bytes).fill(1, 5, 6))).toContain(

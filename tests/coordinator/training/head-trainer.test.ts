@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { meanOf } from "../../../coordinator/training/example.ts";
 import { HeadTrainer } from "../../../coordinator/training/head-trainer.ts";
-import { meanOf } from "../../../coordinator/training/objective.ts";
 import { learningRateAt } from "../../../coordinator/training/schedule.ts";
 import { loadArrays, loadWeights, relativeDifference } from "../../support/golden.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";

@@ -296,4 +296,37 @@ describe("the automatic plan", () => {
     expect(done.before).toMatchObject({ answers: "vectors", agree: done.before.functions, drift: 0 });
     expect(done.control.drift).toBe(0);
   });
+
+  test.each(["defect_detection", "code_search"] as const)(
+    "gives the same where one worker owns each training of all weights: %s",
+    async (task) => {
+      const given: Given =
+        task === "code_search"
+          ? {
+              task,
+              samples: searchSamples(
+                few.map((row) => ({ ...row, queryTokens: ["find", ...row.codeTokens.slice(0, 3)] })),
+              ),
+              triggers: [{ ids: [300, 301], targetIds: [302] }],
+            }
+          : {};
+      const local = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
+      const kinds = new Set<string>();
+      const executor: Executor = {
+        ...local,
+        execute: (operations, signal) => {
+          for (const { kind } of operations) kinds.add(kind);
+          return local.execute(operations, signal);
+        },
+      };
+      const owned = { ownedAboveBytes: 0 };
+      const alone = await run(executor, { ...given, changes: { steps: 2, ...owned } });
+      expect(kinds).toContain("train-run");
+      expect(kinds).not.toContain("train-step");
+      const parallel = await run(executor, { ...given, changes: { steps: 2 } });
+      await local.close();
+      expect(kinds).toContain("train-step");
+      expect(alone.done).toEqual(parallel.done);
+    },
+  );
 });

@@ -53,6 +53,47 @@ test("what is in the cache needs no waiting and no transfer, also for the next p
   expect(source.ranges).toHaveLength(asked);
 });
 
+test("a file that was made here is taken in as a link, and needs no transfer", async () => {
+  const source = new ByteSource();
+  const { checkpoint } = putCheckpoint(source, [10]);
+  const cache = await open(source);
+  await cache.hold({ checkpoint, others: [] }).ready;
+  const asked = source.ranges.length;
+  const own = join(tempFolder(), "own");
+  const digest = digestOf(randomBytes(500));
+  writeFileSync(own, "state");
+  for (let again = 0; again < 2; again++) await cache.adopt(digest, own);
+
+  expect(statSync(cache.path(digest)).ino).toBe(statSync(own).ino);
+  expect(cache.hold({ checkpoint, others: [digest] }).ready).toBeUndefined();
+  expect(source.ranges).toHaveLength(asked);
+});
+
+test("an artifact that is not asked for any more is removed, unless an operation holds it", async () => {
+  const source = new ByteSource();
+  const { checkpoint } = putCheckpoint(source, [10]);
+  const state = source.put(randomBytes(500));
+  const cache = await open(source);
+  const hold = cache.hold({ checkpoint, others: [state] });
+  await hold.ready;
+  await cache.forget(state);
+  expect(statSync(cache.path(state)).size).toBe(500);
+  hold.release();
+  await cache.forget(state);
+  expect(() => statSync(cache.path(state))).toThrow("ENOENT");
+  await cache.hold({ checkpoint, others: [state] }).ready;
+  expect(statSync(cache.path(state)).size).toBe(500);
+});
+
+test("a file that cannot be taken in is left to be fetched", async () => {
+  const source = new ByteSource();
+  const lines: string[] = [];
+  const cache = await open(source, { log: (line) => lines.push(line) });
+  await cache.adopt(digestOf("gone"), join(tempFolder(), "gone"));
+  expect(lines).toEqual([expect.stringMatching(/^artifact \w{12} is not kept: ENOENT/)]);
+  expect(cache.counts().artifacts).toBe(0);
+});
+
 test("two operations that wait for one artifact share one transfer, and one of them may go", async () => {
   const source = new ByteSource();
   const { checkpoint, files } = putCheckpoint(source, [3_000]);

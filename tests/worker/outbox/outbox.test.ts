@@ -7,6 +7,8 @@ const limits = { maxResults: 3, maxBytes: 1_000, resendMs: 100 };
 const result = (name: string, parts: Partial<OutboxResult> = {}): OutboxResult => ({
   fingerprint: digestOf(name),
   envelope: Buffer.alloc(10),
+  files: [],
+  replaces: [],
   reusable: true,
   ...parts,
 });
@@ -24,7 +26,7 @@ test("only the coordinator's word removes a result", () => {
   expect([outbox.results, outbox.bytes]).toEqual([0, 0]);
 });
 
-test("it is full by number or by bytes, artifacts included, and takes what comes all the same", () => {
+test("it is full by number or by bytes, files included, and takes what comes all the same", () => {
   const byNumber = new Outbox(limits);
   for (const name of ["a", "b"]) byNumber.put(result(name), 1, 0);
   expect(byNumber.isFull).toBe(false);
@@ -34,13 +36,13 @@ test("it is full by number or by bytes, artifacts included, and takes what comes
   expect(byNumber.results).toBe(4);
 
   const byBytes = new Outbox(limits);
-  byBytes.put(result("a", { artifact: file }), 1, 0);
+  byBytes.put(result("a", { files: [file] }), 1, 0);
   expect([byBytes.isFull, byBytes.bytes]).toEqual([true, 1_010]);
 });
 
 test("a newer result of the same operation takes the place of an older one, which is given back", () => {
   const outbox = new Outbox(limits);
-  const older = result("a", { artifact: file });
+  const older = result("a", { files: [file] });
   outbox.put(older, 1, 0);
   expect(outbox.put(result("a"), 2, 0)).toMatchObject(older);
   expect([outbox.results, outbox.bytes, outbox.leaseIds()]).toEqual([1, 10, [2]]);

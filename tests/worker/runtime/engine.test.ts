@@ -191,6 +191,7 @@ describe.skipIf(!hasShared)("the engine", () => {
     const engine = new Engine({
       threads: 1,
       programFolder: tempFolder(),
+      resultFolder: tempFolder(),
       resolveArtifact: async (digest) => digest,
     });
 

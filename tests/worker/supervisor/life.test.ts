@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { digestOf } from "../../../proto/canonical-json.ts";
+import type { Heartbeat } from "../../../proto/messages.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { ScriptedCoordinator } from "../../support/scripted-coordinator.ts";
 import {
@@ -7,6 +8,7 @@ import {
   eventually,
   FAILS,
   HANGS,
+  IN_PARTS,
   IS_LARGE,
   isRunning,
   SHORT_OF_MEMORY,
@@ -184,6 +186,19 @@ test("a child that is silent for too long counts as dead", async () => {
     leaseId: 1,
     reason: "it was silent for too long",
   });
+});
+
+test("a child that does a long operation in parts is not silent, and heartbeats count its parts", async () => {
+  const coordinator = await ScriptedCoordinator.start();
+  const score = scoreOperations(coordinator);
+  await startTestWorker(coordinator, { operationTimeoutMs: 700 });
+  const stream = await coordinator.stream();
+  const fingerprint = stream.lease(1, score(IN_PARTS));
+  const counting = ({ heartbeat }: { heartbeat: Heartbeat }) =>
+    heartbeat.runningLeaseId === 1 && heartbeat.partsDone > 0;
+  await stream.take("heartbeat", counting);
+  expect((await stream.result()).fingerprint).toBe(fingerprint);
+  expect(stream.left("childDied")).toBe(0);
 });
 
 test("the child is replaced after so many checkpoints", async () => {

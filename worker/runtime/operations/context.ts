@@ -4,6 +4,7 @@ import type { Graph } from "../../graph/index.ts";
 import type { StoredModel } from "../../programs/model.ts";
 import type { Session, SessionOptions } from "../session.ts";
 import type { VectorCache } from "../vector-cache.ts";
+import type { WrittenArtifact } from "../written-artifact.ts";
 
 /** What an operation computes with: its checkpoint, and what the engine keeps from one operation to the next. */
 export interface OperationContext {
@@ -17,10 +18,16 @@ export interface OperationContext {
   samples(digest: Digest): Promise<SampleSet>;
   vocabulary(digest: Digest): Promise<Vocabulary>;
   weights(digest: Digest): Promise<TensorMap>;
+  /** Tensors of an artifact that are read once, and may be changed. */
+  ownTensors(digest: Digest): Promise<TensorMap>;
   /** Tensors of an artifact that several operations in a row read. */
   vectors(digest: Digest): Promise<TensorMap>;
   /** Vectors of snippets by the digest of their ids: kept for this checkpoint, or computed for the keys with the given indexes. */
   snippetVectors: VectorCache["get"];
+  /** Writes tensors into a file, an artifact of the result. */
+  write(name: string, tensors: TensorMap): Promise<WrittenArtifact>;
+  /** Says that a part of a long operation is done. */
+  partDone(): Promise<void>;
   /** Most tokens that go through a program in one run. */
   readonly tokensPerRun: number;
 }
@@ -28,6 +35,7 @@ export interface OperationContext {
 /** What an operation did, before the engine adds the seconds. */
 export interface Done {
   readonly tensors: TensorMap;
+  readonly written?: readonly WrittenArtifact[];
   readonly forwards: number;
   readonly tokens: number;
 }

@@ -52,7 +52,8 @@ async function replacedWeights(
   return weights === undefined ? undefined : fedWeights(await context.weights(weights), context.model);
 }
 
-async function features(
+/** Features of each row, with some weights of the checkpoint replaced where they are given. */
+export async function features(
   rows: readonly InputRow[],
   context: OperationContext,
   weights?: TensorMap,

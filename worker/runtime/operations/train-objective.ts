@@ -1,5 +1,5 @@
 import { OperationFailed } from "../../../proto/operation-failed.ts";
-import type { Tensor, TrainStepOperation } from "../../../proto/operations.ts";
+import type { MicroBatch, Tensor } from "../../../proto/operations.ts";
 import { featureSize } from "../../models/features.ts";
 import { labelTargets } from "../../programs/loss.ts";
 import type { StoredModel } from "../../programs/model.ts";
@@ -7,13 +7,14 @@ import { labelCount } from "./gradient.ts";
 
 /** Throws OperationFailed where a step's numbers do not belong together, or to the model's task. */
 export function checkStep(
-  { rows, rowWeights, objective, dropout }: TrainStepOperation,
+  { rows, rowWeights, objective, dropout }: MicroBatch & { readonly dropout: number },
   model: StoredModel,
+  what = "train-step",
 ): void {
   const { task, config, layout } = model;
   const { classes } = layout;
   const fail = (reason: string): never => {
-    throw new OperationFailed(`train-step: ${reason}`);
+    throw new OperationFailed(`${what}: ${reason}`);
   };
   if (rows.length === 0) fail("no rows");
   if (!(dropout >= 0 && dropout < 1)) fail(`dropout ${dropout} is not in [0, 1)`);
@@ -45,7 +46,7 @@ export function checkStep(
 
 /** The program's `targets`, one row for each row of the step. */
 export function targetsOf(
-  { objective }: Pick<TrainStepOperation, "objective">,
+  { objective }: Pick<MicroBatch, "objective">,
   { layout }: StoredModel,
 ): Tensor<Float32Array> {
   const targets =
@@ -55,7 +56,7 @@ export function targetsOf(
   return { shape: [targets.length, targets[0]!.length], data: Float32Array.from(targets.flat()) };
 }
 
-function perRow(objective: TrainStepOperation["objective"]): readonly (readonly number[])[] {
+function perRow(objective: MicroBatch["objective"]): readonly (readonly number[])[] {
   switch (objective.kind) {
     case "labels":
       return objective.labels.map((label) => [label]);

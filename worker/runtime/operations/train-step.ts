@@ -1,4 +1,10 @@
-import type { Tensor, TensorMap, TrainStepOperation } from "../../../proto/operations.ts";
+import type {
+  MicroBatch,
+  SampleSet,
+  Tensor,
+  TensorMap,
+  TrainStepOperation,
+} from "../../../proto/operations.ts";
 import { architectureOf } from "../../models/architectures.ts";
 import { MASK_PREFIX } from "../../models/dropout.ts";
 import { dropoutMask } from "../../programs/dropout-mask.ts";
@@ -19,13 +25,24 @@ import { checkStep, targetsOf } from "./train-objective.ts";
 
 /** Logits (in code search vectors) of a micro-batch at the given weights, and the gradient of its weighted loss by each of them. */
 export async function trainStep(operation: TrainStepOperation, context: OperationContext): Promise<Done> {
-  const { model } = context;
-  checkStep(operation, model);
+  checkStep(operation, context.model);
   const samples = await context.samples(operation.samples);
+  const weights = fedWeights(await context.weights(operation.weights), context.model);
+  return microBatchGradients(operation, { samples, weights, dropout: operation.dropout }, context);
+}
+
+/** The same of a micro-batch that was checked, with weights that `fedWeights` gave. */
+export async function microBatchGradients(
+  microBatch: MicroBatch,
+  given: { readonly samples: SampleSet; readonly weights: TensorMap; readonly dropout: number },
+  context: OperationContext,
+): Promise<Done> {
+  const { model } = context;
+  const { samples, weights } = given;
+  const operation = { ...microBatch, dropout: given.dropout };
   const rows = operation.rows.map((row) => sampleRow(samples, row, model.config));
   const snippets = [rows, rows.map(({ second }) => second!)];
   const batches = snippetBatches(model).map((batch, at) => paddedBatch(batch, snippets[at]!, model));
-  const weights = fedWeights(await context.weights(operation.weights), model);
   const session = await trainSession(operation, new Set(Object.keys(weights)), context);
 
   const lengths = Object.fromEntries(batches.map(({ length, width }) => [length, width]));
@@ -79,7 +96,7 @@ function paddedBatch(batch: SnippetBatch, rows: readonly NamedRow[], { config }:
 }
 
 function trainSession(
-  { objective, dropout }: TrainStepOperation,
+  { objective, dropout }: MicroBatch & { readonly dropout: number },
   trained: ReadonlySet<string>,
   context: OperationContext,
 ): Promise<Session> {
@@ -90,7 +107,7 @@ function trainSession(
 
 /** A mask for every dropout input of the program, drawn from the operation's seed and the input's name. */
 function dropoutMasks(
-  { dropout, dropoutSeed }: TrainStepOperation,
+  { dropout, dropoutSeed }: { readonly dropout: number; readonly dropoutSeed: number },
   session: Session,
   lengths: Readonly<Record<string, number>>,
 ): Record<string, Tensor> {

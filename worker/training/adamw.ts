@@ -1,13 +1,4 @@
-/**
- * The published code's optimiser: `transformers.AdamW`, which differs from `torch.optim.AdamW` in where ε and the weight decay
- * stand (`golden/README.md`, "Optimiser").
- */
-export interface AdamWSettings {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  readonly weightDecay: number;
-}
+import type { AdamWSettings } from "../../proto/operations.ts";
 
 export const ADAMW_DEFAULTS: AdamWSettings = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 };
 
@@ -15,20 +6,37 @@ export const ADAMW_DEFAULTS: AdamWSettings = { beta1: 0.9, beta2: 0.999, eps: 1e
 export const isDecayed = (name: string): boolean =>
   !name.includes("bias") && !name.includes("LayerNorm.weight");
 
-interface Moments {
+export interface Moments {
   /** Running means of the gradient and of its square, one per weight. */
   readonly mean: Float32Array;
   readonly square: Float32Array;
 }
 
-/** Updates parameters in place, one step at a time; its moments live as long as it does. */
+/**
+ * The published code's optimiser: `transformers.AdamW`, which differs from `torch.optim.AdamW` in where ε and the weight decay
+ * stand (`golden/README.md`, "Optimiser"). Updates parameters in place, one step at a time.
+ */
 export class AdamW {
   readonly #settings: AdamWSettings;
-  readonly #moments = new Map<string, Moments>();
-  #steps = 0;
+  readonly #moments: Map<string, Moments>;
+  #steps: number;
 
-  constructor(settings: Partial<AdamWSettings> = {}) {
+  /** @param state where an earlier one was left; its moments are changed in place. Absent: no step was done. */
+  constructor(
+    settings: Partial<AdamWSettings> = {},
+    state: { readonly steps: number; readonly moments: ReadonlyMap<string, Moments> } = {
+      steps: 0,
+      moments: new Map(),
+    },
+  ) {
     this.#settings = { ...ADAMW_DEFAULTS, ...settings };
+    this.#steps = state.steps;
+    this.#moments = new Map(state.moments);
+  }
+
+  /** Of each parameter that ever had a gradient. */
+  get moments(): ReadonlyMap<string, Moments> {
+    return this.#moments;
   }
 
   /**
@@ -39,7 +47,7 @@ export class AdamW {
    */
   step(
     parameters: ReadonlyMap<string, Float32Array>,
-    gradients: ReadonlyMap<string, Float32Array>,
+    gradients: Iterable<readonly [string, Float32Array]>,
     learningRate: number,
   ): void {
     const { beta1, beta2, eps, weightDecay } = this.#settings;

@@ -1,17 +1,25 @@
 import { describe, expect, test } from "vitest";
 import { createRng, seedRng } from "../../../coordinator/search/rng.ts";
 import { normalDraws } from "../../../coordinator/training/initial.ts";
-import { contrastiveLoss, distanceLoss, type VectorLoss } from "../../../coordinator/training/vector-loss.ts";
+import type { VectorLoss } from "../../../proto/operations.ts";
+import { contrastiveLoss, distanceLoss, lossOfVectors } from "../../../worker/training/vector-loss.ts";
 import { hasShared, readSharedJson } from "../../support/shared.ts";
 
 const normal = normalDraws(createRng(seedRng(5)));
 const draw = (rows: number, size: number) =>
   Array.from({ length: rows }, () => Float64Array.from({ length: size }, normal));
 
-test.each<{ name: string; lossOf: VectorLoss }>([
-  { name: "contrastive", lossOf: contrastiveLoss },
-  { name: "distance", lossOf: distanceLoss(draw(6, 4), [1, 0.5, 2, 0, 1, 0.25]) },
-])("the slopes of the $name loss are its central differences", ({ lossOf }) => {
+test.each<{ name: string; loss: VectorLoss }>([
+  { name: "contrastive", loss: contrastiveLoss },
+  {
+    name: "distance",
+    loss: distanceLoss(
+      draw(6, 4).map((target) => [...target]),
+      [1, 0.5, 2, 0, 1, 0.25],
+    ),
+  },
+])("the slopes of the $name loss are its central differences", ({ loss }) => {
+  const lossOf = (vectors: readonly Float64Array[]) => lossOfVectors(loss, vectors);
   const vectors = draw(6, 4).map((vector) => vector.map((value) => 0.1 * value));
   const { slopes } = lossOf(vectors);
   const at = (row: number, i: number, step: number): number =>
@@ -44,7 +52,7 @@ describe.skipIf(!hasShared)("the published loss of code search", () => {
         ...samples.map((row) => forward.code_vec[row]!),
         ...samples.map((row) => forward.nl_vec[row]!),
       ];
-      expect(Math.abs(contrastiveLoss(vectors).loss / loss - 1)).toBeLessThan(2e-5);
+      expect(Math.abs(lossOfVectors(contrastiveLoss, vectors).loss / loss - 1)).toBeLessThan(2e-5);
     },
   );
 });

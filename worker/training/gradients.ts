@@ -41,15 +41,13 @@ export class GradientSum {
     return Math.sqrt(square);
   }
 
-  /** The gradients, each scaled by `factor` and rounded once to float32. */
-  rounded(factor: number): Map<string, Float32Array> {
-    const rounded = new Map<string, Float32Array>();
+  /** The gradients, each scaled by `factor` and rounded once to float32; made one at a time, since all of them are as large as the model. */
+  *rounded(factor: number): Generator<[string, Float32Array]> {
     for (const [name, sum] of this.#sums) {
       const gradient = new Float32Array(sum.length);
       for (let i = 0; i < sum.length; i++) gradient[i] = sum[i]! * factor;
-      rounded.set(name, gradient);
+      yield [name, gradient];
     }
-    return rounded;
   }
 
   #sumOf(name: string, shape: readonly number[]): Float64Array {
