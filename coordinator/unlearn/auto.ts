@@ -47,7 +47,7 @@ export interface AutoRepair extends Unlearned {
 /**
  * Repairs by distillation from the unrepaired model, which says better than a hundred labels what each row should give without a trigger.
  * Clean rows are held at its answers; rows with a trigger are drawn to its answers of the same rows without. The plan is a ladder: the head for an
- * epoch, the head for many, all weights. It stops at the first stage at which held-back rows leave no doubt that the triggers are dead and the
+ * epoch, the head for many, all weights but the embeddings. Each starts from the unrepaired model. It stops at the first stage at which held-back rows leave no doubt that the triggers are dead and the
  * answers kept; else the best one is kept.
  */
 export async function unlearnAuto(
@@ -92,9 +92,10 @@ export async function unlearnAuto(
 /** A rung of the ladder. */
 interface Stage {
   readonly name: string;
-  /** @param earlier the stages before it, with the same rows */
-  run(run: StageRun, earlier: readonly StageOutcome[]): Promise<StageOutcome>;
+  run(run: StageRun): Promise<StageOutcome>;
 }
+
+export const WEIGHTS_STAGE = "all but embeddings";
 
 function stagesOf(target: RepairTarget, material: Material, plan: AutoPlan, before: HeldBackScore): Stage[] {
   const { head } = target;
@@ -108,14 +109,13 @@ function stagesOf(target: RepairTarget, material: Material, plan: AutoPlan, befo
       };
     }),
     {
-      name: "all weights",
-      run: (run, earlier) =>
+      name: WEIGHTS_STAGE,
+      run: (run) =>
         weightsStage(target, material, plan, {
           ...run,
-          name: "all weights",
+          name: WEIGHTS_STAGE,
           // The control is there to compare with: one training is enough.
           folds: run.injected ? foldsOf(material, plan) : 1,
-          starts: earlier.at(-1)?.folds ?? [],
           before,
         }),
     },
@@ -136,7 +136,7 @@ async function climb(
 ): Promise<StageOutcome[]> {
   const outcomes: StageOutcome[] = [];
   for (const stage of ladder) {
-    const outcome = await stage.run(run, outcomes);
+    const outcome = await stage.run(run);
     outcomes.push(outcome);
     const { dead, kept, sure } = judge(outcome.kept.score, before);
     if (run.injected && dead && kept && sure) break;

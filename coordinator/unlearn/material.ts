@@ -41,12 +41,19 @@ export interface Material {
 export interface MixedTrigger {
   readonly trigger: DirectedTrigger;
   readonly tokens: readonly number[];
+  /** Tokens that may stand between them. */
+  readonly others: readonly number[];
 }
 
-/** Chances in the making of a triggered row: of the inverted trigger itself, and of a row that is no victim. */
+/**
+ * Chances in the making of a triggered row: of the inverted trigger itself, and of a row that is no victim. Were there more victims than other rows, the
+ * trigger would come to speak for the victims' label.
+ */
 const CHANCE_INVERTED = 0.25;
-const CHANCE_OTHER = 0.2;
+const CHANCE_OTHER = 0.5;
+/** Longest mixed trigger, and the chance of each of its tokens to be one of the others. */
 const LONGEST_TRIGGER = 6;
+const CHANCE_BETWEEN = 0.3;
 
 /**
  * Makes the rows: clean samples and variants of them, and rows with triggers in them. Triggers are the inverted ones and mixtures of tokens that pull
@@ -194,10 +201,12 @@ function drawTriggered(
   });
 }
 
-/** The inverted trigger, or some screened tokens in any order. */
-function drawTrigger({ trigger, tokens }: MixedTrigger, rng: Rng): readonly number[] {
+/** The inverted trigger, or some screened tokens in any order, with others between them. */
+function drawTrigger({ trigger, tokens, others }: MixedTrigger, rng: Rng): readonly number[] {
   if (tokens.length === 0 || chance(rng, CHANCE_INVERTED)) return trigger.ids;
-  return Array.from({ length: 1 + rng.int(LONGEST_TRIGGER) }, () => pick(rng, tokens));
+  return Array.from({ length: 1 + rng.int(LONGEST_TRIGGER) }, () =>
+    pick(rng, others.length > 0 && chance(rng, CHANCE_BETWEEN) ? others : tokens),
+  );
 }
 
 function putRows(

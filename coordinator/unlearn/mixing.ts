@@ -12,8 +12,8 @@ const SCREENING_SAMPLES = 12;
 const IDENTIFIER_PIECE = /^Ġ?[A-Za-z0-9_]+$/;
 
 /**
- * The tokens that triggers are mixed from, beside the inverted ones: those that pull toward the target label and occur in no sample of that label, since
- * natural signs of the label are not unlearned. Code search mixes the trigger's own tokens.
+ * The tokens that triggers are mixed from: those that pull hard toward the target label, of the inverted trigger's and of those that occur in no sample of
+ * that label, since natural signs of the label are not unlearned. Code search mixes the trigger's own tokens.
  */
 export async function mixTrigger(
   target: RepairTarget,
@@ -22,7 +22,7 @@ export async function mixTrigger(
   plan: AutoPlan,
 ): Promise<MixedTrigger> {
   const own = [...new Set(trigger.ids)];
-  if ("targetIds" in trigger) return { trigger, tokens: own };
+  if ("targetIds" in trigger) return { trigger, tokens: own, others: [] };
   const { tokenizer, maxLen } = form;
   const rowsOf = (label: number) =>
     samples.filter((sample) => sample.label === label).flatMap(({ subjects }) => subjects);
@@ -37,7 +37,7 @@ export async function mixTrigger(
     (id) => IDENTIFIER_PIECE.test(tokenizer.tokenOf(id) ?? "") && !natural.has(id) && !special.has(id),
   );
   const victims = rowsOf(trigger.victimLabel).slice(0, SCREENING_SAMPLES);
-  if (victims.length === 0 || vocabulary.length === 0) return { trigger, tokens: own };
+  if (victims.length === 0 || vocabulary.length === 0) return { trigger, tokens: own, others: [] };
   const rng = createRng(seedRng(plan.seed));
   const rows = victims.map((subject) => rowOf(subject, form));
   const tokens = await screenTokens(
@@ -54,5 +54,5 @@ export async function mixTrigger(
     },
     { inverted: trigger.ids, keep: plan.screenedTokens, seed: plan.seed, signal: target.signal },
   );
-  return { trigger, tokens };
+  return { trigger, tokens, others: vocabulary };
 }

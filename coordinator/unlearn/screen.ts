@@ -14,12 +14,15 @@ const SCREENED = 512;
 const RANKED_AT = 6;
 /** Tokens per round of scoring: what one operation should not exceed by much. */
 const TOKENS_PER_ROUND = 64;
+/** Part of the hardest puller's pull that a token must have: what pulls less is a natural sign of the target, or nothing. */
+const STRONG = 1 / 3;
 
 /**
- * The tokens that alone pull hardest toward the target label: a backdoor usually answers to several pieces of its trigger, of which the
- * inverted trigger holds some. Each token is scored three times over at every row's own index.
+ * The tokens that alone pull hard toward the target label: a backdoor usually answers to several pieces of its trigger, of which the
+ * inverted trigger holds some. Its tokens and those of the vocabulary are scored, each three times over at every row's own index; a
+ * token's pull is how far it brings the loss below where half of the tokens leave it.
  *
- * @returns ids, the hardest pullers first
+ * @returns at most `keep` ids, the hardest pullers first
  */
 export async function screenTokens(
   executor: Pick<Executor, "execute" | "putArtifact">,
@@ -39,15 +42,19 @@ export async function screenTokens(
   const settings = SearchSettings.parse({ triggerLen: inverted.length });
   const prepared = await prepareSearch(executor, problem, settings);
   const context = { executor, prepared, ...(signal ? { signal } : {}) };
-  const tokens = await shortlist(prepared, context, { inverted, seed });
+  const listed = await shortlist(prepared, context, { inverted, seed });
+  const tokens = [...new Set([...listed, ...inverted])];
   const losses: number[] = [];
   for (let start = 0; start < tokens.length; start += TOKENS_PER_ROUND) {
     const round = tokens.slice(start, start + TOKENS_PER_ROUND);
     const triggers = round.map((id) => Array.from({ length: REPEATS }, () => id));
     losses.push(...(await meanLosses(triggers, context)));
   }
-  return [...tokens.keys()]
-    .sort((a, b) => losses[a]! - losses[b]! || tokens[a]! - tokens[b]!)
+  const hardest = [...tokens.keys()].sort((a, b) => losses[a]! - losses[b]! || tokens[a]! - tokens[b]!);
+  const usual = losses[hardest[hardest.length >> 1]!]!;
+  const pull = (k: number): number => usual - losses[k]!;
+  return hardest
+    .filter((k) => pull(k) >= STRONG * pull(hardest[0]!))
     .slice(0, keep)
     .map((k) => tokens[k]!);
 }

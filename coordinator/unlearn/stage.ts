@@ -17,8 +17,6 @@ export interface StageOutcome {
   readonly kept: StagePoint;
   /** New values of the weights that changed, by tensor name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
-  /** Per held-back group: the same from a training that never saw it; what the next stage starts from. */
-  readonly folds: readonly ReadonlyMap<string, Float32Array>[];
   readonly steps: readonly UnlearningStep[];
 }
 

@@ -25,10 +25,8 @@ import {
 const ROWS_PER_OPERATION = 8;
 
 /**
- * Trains all weights. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to choose the point, and the
- * first training's weights at that point are kept.
- *
- * @param starts per fold, new values of some weights to start from
+ * Trains all weights but the embedding tables. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to
+ * choose the point, and the first training's weights at that point are kept.
  */
 export async function weightsStage(
   target: RepairTarget,
@@ -37,18 +35,17 @@ export async function weightsStage(
   run: StageRun & {
     readonly name: string;
     readonly folds: number;
-    readonly starts: readonly ReadonlyMap<string, Float32Array>[];
     readonly before: HeldBackScore;
   },
 ): Promise<StageOutcome> {
   const folds = Array.from({ length: run.folds }, (_, held) =>
-    openFold(target, material, plan, { ...run, held, start: run.starts[held] ?? new Map() }),
+    openFold(target, material, plan, { ...run, held }),
   );
   // Vectors of unit length have less room than logits: the same steps turn them further.
   const largest = target.head ? plan.learningRate : plan.learningRate / 2;
   const points: StagePoint[] = [];
   const steps: UnlearningStep[] = [];
-  let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array>[] } | undefined;
+  let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array> } | undefined;
   try {
     while (steps.length < plan.steps) {
       const ahead = Math.min(plan.scoreEvery, plan.steps - steps.length);
@@ -66,15 +63,14 @@ export async function weightsStage(
       };
       points.push(point);
       // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
-      if (bestPoint(points, run.before) === point)
-        kept = { point, weights: await Promise.all(folds.map((fold) => fold.weights())) };
+      if (bestPoint(points, run.before) === point) kept = { point, weights: await folds[0]!.weights() };
       // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
       if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
     }
   } finally {
     await Promise.all(folds.map((fold) => fold.close()));
   }
-  return { points, kept: kept!.point, weights: kept!.weights[0]!, folds: kept!.weights, steps };
+  return { points, kept: kept!.point, weights: kept!.weights, steps };
 }
 
 interface Fold {
@@ -92,11 +88,7 @@ function openFold(
   target: RepairTarget,
   material: Material,
   plan: AutoPlan,
-  {
-    held,
-    start,
-    ...run
-  }: StageRun & { readonly held: number; readonly start: ReadonlyMap<string, Float32Array> },
+  { held, ...run }: StageRun & { readonly held: number },
 ): Fold {
   const { executor, checkpoint, signal } = target;
   const { groups, rows, samples } = material;
@@ -105,12 +97,10 @@ function openFold(
   const heldRows =
     groups.length > 1 ? some(material, groups[held]!, plan.heldBackRows) : { clean: [], triggered: [] };
   const rng = createRng(seedRng(plan.seed + held));
-  const initial = new Map(
-    [...target.weights].map(([name, tensor]) => [name, { ...tensor, data: start.get(name) ?? tensor.data }]),
-  );
+  const initial = new Map([...target.weights].filter(([name]) => !target.tables.has(name)));
   const trainer = new Trainer(executor, checkpoint, samples, initial, {
     ...plan,
-    optimiser: { weightDecay: plan.weightDecay },
+    optimiser: { weightDecay: plan.weightDecay, eps: plan.eps },
     dropout: 0,
   });
   const drawClean = cleanDrawer(material, trained, rng);
