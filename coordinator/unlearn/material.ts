@@ -1,6 +1,6 @@
 import { predictedLabel } from "../search/loss.ts";
+import { askSamples } from "../search/predict.ts";
 import { chance, createRng, pick, type Rng, seedRng } from "../search/rng.ts";
-import { encodeFeatures } from "../training/features.ts";
 import { createHead } from "../training/head.ts";
 import { putSamples } from "../training/sample-artifact.ts";
 import type { TrainingSamples } from "../training/trainer.ts";
@@ -57,12 +57,13 @@ export async function makeMaterial(
   { samples, mixed, form }: MaterialInput,
   plan: AutoPlan,
 ): Promise<Material> {
+  const { executor, checkpoint, signal } = target;
   const rng = createRng(seedRng(plan.seed));
   const parts = splitSamples(samples, plan.groups);
   const encode = async (rows: readonly ModelRow[]): Promise<Float32Array[]> => {
     const set = await putRows(target, rows, form);
-    const features = await encodeFeatures(target.executor, target.checkpoint, set, target.signal);
-    await target.executor.releaseArtifact(set.digest);
+    const features = await askSamples("encode", set, { executor, checkpoint, signal });
+    await executor.releaseArtifact(set.digest);
     return features;
   };
 
