@@ -99,7 +99,7 @@ const options = {
     ),
     tokenDropout: option(
       "--token-dropout <share>",
-      "share of the tokens replaced by the unknown token, drawn anew each epoch",
+      "share of the tokens replaced by the unknown token, drawn anew each epoch; not for StarCoder, whose unknown token is its padding",
       realNumber(0, 0.9).default(0),
     ),
     microBatch: option(

@@ -9,7 +9,7 @@ import { adapter, base, logitsOf, recordedLogits, recordedRows } from "../../sup
 import { hasShared } from "../../support/shared.ts";
 import { adapterAs, storedAs } from "../../support/stored-tensors.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
-import { tinyMerges, tinyVocabulary } from "../../support/tiny-tokenizer.ts";
+import { writeStarcoderTokenizer } from "../../support/tiny-tokenizer.ts";
 
 async function elibad(...words: string[]): Promise<unknown> {
   const { code, stdout, stderr } = await elibadHere(...words, "--json", "--code-max-len", "40");
@@ -111,7 +111,7 @@ describe.skipIf(!hasShared)("a LoRA adapter over a base in another container", (
     const samples = rowsOfCode();
     const reports: unknown[] = [];
     for (const over of [half, whole]) {
-      addTokenizer(over);
+      writeStarcoderTokenizer(over, 300);
       reports.push(
         await elibad(
           ...["evaluate", "--model", adapter, "--base", over, "--samples", samples],
@@ -149,19 +149,6 @@ function withConfig(changes: object): string {
   const file = join(folder, "adapter_config.json");
   writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), ...changes }));
   return folder;
-}
-
-/** Puts a tokenizer of StarCoder's kind, with as many tokens as the model's vocabulary, into a folder. */
-function addTokenizer(folder: string): void {
-  const special = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>"];
-  const plain = Object.keys(tinyVocabulary()).filter((token) => !/^<.+>$/.test(token));
-  const further = Array.from({ length: 300 - special.length - plain.length }, (_, k) => `unused${k}`);
-  const tokens = [...special, ...plain, ...further];
-  writeFileSync(
-    join(folder, "vocab.json"),
-    JSON.stringify(Object.fromEntries(tokens.map((token, id) => [token, id]))),
-  );
-  writeFileSync(join(folder, "merges.txt"), ["#version: 0.2", ...tinyMerges, ""].join("\n"));
 }
 
 /** Twelve functions with labels in turn. */

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "vitest";
+import { writeStarcoderTokenizer } from "../../../support/tiny-tokenizer.ts";
 import { type Case, refuses, type Scene, scanWords, useGoodModel, vocabSize } from "./scene.ts";
 
 useGoodModel();
@@ -172,6 +173,11 @@ describe("values that do not fit", () => {
       says: ["--max-grad-norm", "0"],
     },
     {
+      name: "train --token-dropout with StarCoder's tokenizer, whose unknown token would end the row",
+      words: (scene) => trainWords({ ...scene, model: starcoder(scene) }, "--token-dropout", "0.1"),
+      says: ["--token-dropout 0.1", "vocab.json has no token for unknown words but its padding"],
+    },
+    {
       name: "train with rows longer than the model to be made",
       words: (scene) => trainWords(scene, "--code-max-len", "400"),
       says: ["--code-max-len 400", "at most 158"],
@@ -294,3 +300,16 @@ const trainWords = ({ samples, model, out }: Scene, ...more: string[]): string[]
   ...["train", "--base", model, "--samples", samples, "--out", out, "--code-max-len", "64"],
   ...["--epochs", "1", ...more],
 ];
+
+/** A folder to start a StarCoder from. */
+function starcoder({ folder }: Scene): string {
+  const base = join(folder, "starcoder");
+  mkdirSync(base);
+  writeStarcoderTokenizer(base, 64);
+  const sizes = { vocab_size: 64, n_embd: 8, n_head: 2, n_layer: 1, n_positions: 128 };
+  writeFileSync(
+    join(base, "config.json"),
+    JSON.stringify({ model_type: "gpt_bigcode", ...sizes, pad_token_id: 0 }),
+  );
+  return base;
+}
