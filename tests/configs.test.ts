@@ -31,11 +31,6 @@ const byTask = [
   "valid_pairs",
   "label",
   "output_clean_samples",
-  "code_max_len",
-  "nl_max_len",
-  "target_len",
-  "beta",
-  "held_out_pairs",
 ];
 
 /** A command's files: `<command>.yaml`, or `<command>-<task>.yaml` (or the task's data set) for each task that it is for. */

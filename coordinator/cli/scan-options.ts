@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { ClassifierTask } from "../search/scan-result.ts";
 import {
   flagOf,
   PairScanSettings,
@@ -7,7 +6,8 @@ import {
   publishedPairCode,
   ScanSettings,
 } from "../search/settings.ts";
-import { attackOptions } from "./common-options.ts";
+import { attackOptions, classifiers } from "./common-options.ts";
+import { directionOf } from "./direction.ts";
 import { InputError } from "./errors.ts";
 import {
   defaultTextOf,
@@ -22,9 +22,6 @@ import {
   realNumber,
   wholeNumber,
 } from "./options.ts";
-
-/** Tasks whose models answer with a label. */
-const classifiers = ["defect_detection", "clone_detection"] as const satisfies readonly ClassifierTask[];
 
 /** An option whose default is the scan setting's own, shown in `--help`; absent stays absent, so that `--compat` can fill it. */
 function setting<T>(
@@ -227,7 +224,7 @@ const withoutAbsent = (given: object) =>
 export function scanSettingsOf(
   options: Parsed<typeof searchOptions> & { readonly seed: number; readonly codeMaxLen: number },
 ): ScanSettings {
-  const { victimLabel: victim, targetLabel: target } = options;
+  const { victimLabel: victim, targetLabel: target } = directionOf(options);
   const given = {
     ...commonSettings(options),
     directions: options.directions === "one" ? [{ victim, target }] : "all",

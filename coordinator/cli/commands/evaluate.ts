@@ -6,7 +6,7 @@ import { evaluateSearch, type SearchAttack, splitByToken } from "../../evaluate/
 import type { ClassifierTask } from "../../search/scan-result.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, seedOption } from "../common-options.ts";
-import { requireDirection } from "../direction.ts";
+import { directionOf, requireDirection } from "../direction.ts";
 import {
   type ClassifierReport,
   classifierReport,
@@ -131,9 +131,9 @@ async function readInputs(given: EvaluateOptions): Promise<Inputs> {
     if (attack) splitByToken(rows, attack.targetToken);
     return { opened, task, rows, attack: attack ? { attack } : {} };
   }
-  if (placed !== undefined) requireDirection(given, labels);
-  const { victimLabel, targetLabel } = given;
-  const attack = placed && { ...placed, victimLabel, targetLabel };
+  const direction = directionOf(given);
+  if (placed !== undefined) requireDirection(direction, labels);
+  const attack = placed && { ...placed, ...direction };
   const rows =
     task === "clone_detection"
       ? cloneRowsOf({ samples, pairs }, { labels, need })

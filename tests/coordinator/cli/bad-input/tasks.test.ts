@@ -91,6 +91,32 @@ const options: Case[] = [
     ]),
     says: ["--directions one: has no meaning for --task code_search"],
   },
+  ...(["evaluate", "scan", "unlearn", "clean"] as const).flatMap((command) =>
+    ["--victim-label", "--target-label"].map((flag) => ({
+      name: `${command} ${flag} for code search, which has no labels`,
+      words: words(command, "code_search", ({ out }) => [
+        ...["--samples", searchSamples(5), ...(command === "evaluate" ? [] : ["--out", out]), flag, "1"],
+      ]),
+      says: [`${flag} 1: has no meaning for --task code_search`],
+    })),
+  ),
+  {
+    name: "poison --victim-label for code search",
+    words: ({ samples, out }) => [
+      ...["poison", "--task", "code_search", "--samples", samples, "--trigger", "rb"],
+      ...["--out", `${out}.jsonl`, "--victim-label", "1"],
+    ],
+    says: ["--victim-label 1: has no meaning for --task code_search"],
+  },
+  {
+    name: "a label in a config file for code search",
+    words: words("scan", "code_search", ({ folder, out }) => {
+      const file = join(folder, "scan.yaml");
+      writeFileSync(file, "target_label: 0\n");
+      return ["--samples", searchSamples(5), "--out", out, "--config", file];
+    }),
+    says: ["--target-label 0: has no meaning for --task code_search"],
+  },
   {
     name: "a target that leaves no room for the query",
     words: words("scan", "code_search", ({ out }) => [
