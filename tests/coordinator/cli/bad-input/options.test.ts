@@ -284,6 +284,12 @@ describe("--config", () => {
     file("a list", "- topk\n", "must be a YAML map"),
     file("broken YAML", "topk: [8\nepochs: 3\n", "line"),
     file("a nested map", "search:\n  topk: 8\n", "line 1", "unknown key 'search'"),
+    file(
+      "another command's key",
+      "epochs: 1\ninjection_rate: 0.1\n",
+      "line 2",
+      "belongs to elibad unlearn, clean",
+    ),
     {
       name: "the config's own path as a key",
       words: (scene) => scanWords(scene, "--config", config(scene, "config: other.yaml\n")),
