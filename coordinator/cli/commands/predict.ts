@@ -1,3 +1,4 @@
+import { architectureOf } from "../../../worker/models/architectures.ts";
 import { readSnippetPairs } from "../../data/clone-rows.ts";
 import { encodeSearchRow, encodeSnippet, encodeSnippets } from "../../data/row-ids.ts";
 import { readCodeRows } from "../../data/samples.ts";
@@ -144,6 +145,7 @@ function idRules({ task, config, layout }: OpenedModel, limits: RowLimits): IdRu
     ...(task === "code_search" ? { second: { field: "query_ids", limit: query } } : {}),
     vocabSize: config.vocabSize,
     padId: config.padId,
+    problem: (ids) => architectureOf(config).rowProblem(config, ids),
     labels: task === "code_search" ? 0 : labelCount(layout.classes),
   };
 }
