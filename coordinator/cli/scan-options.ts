@@ -21,6 +21,7 @@ import {
   type Parsed,
   realNumber,
   wholeNumber,
+  withoutAbsent,
 } from "./options.ts";
 
 /** An option whose default is the scan setting's own, shown in `--help`; absent stays absent, so that `--compat` can fill it. */
@@ -216,9 +217,6 @@ const commonSettings = (options: Parsed<typeof searchOptions> & { readonly seed:
   gradientRows: options.gradientRows,
   searchesInFlight: options.searchesInFlight,
 });
-
-const withoutAbsent = (given: object) =>
-  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 
 /** The settings of a scan from its options; what the user left out takes the published value under `--compat`, else the default. */
 export function scanSettingsOf(
