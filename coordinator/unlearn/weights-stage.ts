@@ -2,6 +2,7 @@ import type { Digest } from "../../proto/operations.ts";
 import { distanceLoss } from "../../worker/training/vector-loss.ts";
 import { logitRows } from "../search/results.ts";
 import { createRng, pick, type Rng, seedRng } from "../search/rng.ts";
+import { isDivergence } from "../training/diverged.ts";
 import { featureRows } from "../training/features.ts";
 import type { StepRecord } from "../training/head-trainer.ts";
 import type { PlannedStep } from "../training/planned-step.ts";
@@ -49,6 +50,7 @@ export async function weightsStage(
   const points: StagePoint[] = [];
   const steps: UnlearningStep[] = [];
   let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array>[] } | undefined;
+  let divergedAt: number | undefined;
   try {
     while (steps.length < plan.steps) {
       const ahead = Math.min(plan.scoreEvery, plan.steps - steps.length);
@@ -71,10 +73,15 @@ export async function weightsStage(
       // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
       if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
     }
+  } catch (error) {
+    // The point that is kept is from before, and as good as it was.
+    if (kept === undefined || !isDivergence(error)) throw error;
+    divergedAt = steps.length + 1;
   } finally {
     await Promise.all(folds.map((fold) => fold.close()));
   }
-  return { points, kept: kept!.point, weights: kept!.weights[0]!, folds: kept!.weights, steps };
+  const { point, weights } = kept!;
+  return { points, kept: point, weights: weights[0]!, folds: weights, steps, divergedAt };
 }
 
 interface Fold {
