@@ -1,4 +1,4 @@
-/** A training whose numbers are not finite any more: says at which step, and what to do. */
+/** A training whose numbers are not finite any more: says after which step, and what to do. */
 export class DivergedError extends Error {
   override readonly name = "DivergedError";
 }
@@ -33,7 +33,7 @@ export async function namingDivergence<T>(run: (taken: (step: TakenStep) => void
     if (last === undefined || !isDivergence(cause)) throw cause;
     const { phase, done, loss, learningRate } = last;
     throw new DivergedError(
-      `${phase} diverged at step ${done + 1} (loss ${loss} and learning rate ${learningRate} at the step before); give a smaller --learning-rate`,
+      `${phase} diverged after step ${done} (loss ${loss}, learning rate ${learningRate}); give a smaller --learning-rate`,
       { cause },
     );
   }

@@ -90,12 +90,12 @@ export async function unlearnAuto(
 }
 
 /** What the held-back rows say of a stage at its kept point, and that it diverged later where it did. */
-function verdictOn({ kept, divergedAt }: StageOutcome, before: HeldBackScore): Verdict {
+function verdictOn({ kept, divergedAfter }: StageOutcome, before: HeldBackScore): Verdict {
   const verdict = judge(kept.score, before);
-  if (divergedAt === undefined) return verdict;
+  if (divergedAfter === undefined) return verdict;
   return {
     ...verdict,
-    because: `${verdict.because}, at step ${kept.step}; it diverged at step ${divergedAt}: a smaller --learning-rate may do better`,
+    because: `${verdict.because}, at step ${kept.step}; it diverged after step ${divergedAfter}: a smaller --learning-rate may do better`,
   };
 }
 

@@ -20,8 +20,8 @@ export interface StageOutcome {
   /** Per held-back group: the same from a training that never saw it; what the next stage starts from. */
   readonly folds: readonly ReadonlyMap<string, Float32Array>[];
   readonly steps: readonly UnlearningStep[];
-  /** Step at which the training diverged, after the point that is kept; undefined where it did not. */
-  readonly divergedAt?: number | undefined;
+  /** Steps taken before the training diverged, those after the kept point too; undefined where it did not. */
+  readonly divergedAfter?: number | undefined;
 }
 
 /** How a stage is run. */

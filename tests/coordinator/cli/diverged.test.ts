@@ -25,7 +25,7 @@ test.each([
     const line = stderr.split("\n").find((each) => each.startsWith("elibad"));
     expect(line).toMatch(
       new RegExp(
-        `^elibad ${command}: ${what} diverged at step \\d+ \\(loss \\S+ and learning rate \\S+ at the step before\\); give a smaller --learning-rate: operation `,
+        `^elibad ${command}: ${what} diverged after step \\d+ \\(loss \\S+, learning rate \\S+\\); give a smaller --learning-rate: operation `,
       ),
     );
     expect(code).toBe(1);

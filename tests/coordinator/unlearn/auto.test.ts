@@ -277,7 +277,7 @@ describe("the automatic plan", () => {
     await executor.close();
 
     expect(done.tried.map(({ keptStep }) => keptStep)).toEqual([1]);
-    expect(done.because).toMatch(/at step 1; it diverged at step 3: a smaller --learning-rate/);
+    expect(done.because).toMatch(/at step 1; it diverged after step 2: a smaller --learning-rate/);
     // The first step's rate is 0.
     expect(done.score.agree).toBe(done.score.functions);
     for (const data of done.weights.values()) expect(data.every(Number.isFinite)).toBe(true);
