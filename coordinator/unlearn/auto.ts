@@ -1,6 +1,6 @@
 import { createHead } from "../training/head.ts";
 import { headStage } from "./head-stage.ts";
-import { bestPoint, type HeldBackScore, judge, pooled, scoreHeldBack } from "./held-back.ts";
+import { bestPoint, type HeldBackScore, judge, pooled, scoreHeldBack, type Verdict } from "./held-back.ts";
 import { type Material, makeMaterial } from "./material.ts";
 import { mixTrigger } from "./mixing.ts";
 import type { DirectedTrigger, RepairTarget, Unlearned } from "./problem.ts";
@@ -67,18 +67,18 @@ export async function unlearnAuto(
     before,
   );
   const { outcome, stage } = best;
-  const verdict = judge(outcome.kept.score, before);
+  const verdict = verdictOn(outcome, before);
   const control = await climb(ladder.slice(0, outcomes.indexOf(outcome) + 1), before, { injected: false });
   await target.executor.releaseArtifact(material.samples.digest);
   return {
     weights: outcome.weights,
     steps: outcome.steps,
     before,
-    tried: outcomes.map(({ points, kept }, k) => ({
+    tried: outcomes.map((tried, k) => ({
       stage: ladder[k]!.name,
-      points,
-      keptStep: kept.step,
-      because: judge(kept.score, before).because,
+      points: tried.points,
+      keptStep: tried.kept.step,
+      because: verdictOn(tried, before).because,
     })),
     stage: stage.name,
     score: outcome.kept.score,
@@ -86,6 +86,16 @@ export async function unlearnAuto(
     triggersDead: verdict.dead,
     control: control.at(-1)!.kept.score,
     screened: mixed.map(({ tokens }) => tokens),
+  };
+}
+
+/** What the held-back rows say of a stage at its kept point, and that it diverged later where it did. */
+function verdictOn({ kept, divergedAfter }: StageOutcome, before: HeldBackScore): Verdict {
+  const verdict = judge(kept.score, before);
+  if (divergedAfter === undefined) return verdict;
+  return {
+    ...verdict,
+    because: `${verdict.because}, at step ${kept.step}; it diverged after step ${divergedAfter}: a smaller --learning-rate may do better`,
   };
 }
 
@@ -156,11 +166,7 @@ function scoreBefore({ head, weights }: RepairTarget, material: Material): HeldB
   );
 }
 
-function reasonOf(
-  { dead, kept, sure, because }: ReturnType<typeof judge>,
-  whole: boolean,
-  stage: string,
-): string {
+function reasonOf({ dead, kept, sure, because }: Verdict, whole: boolean, stage: string): string {
   if (dead && kept)
     return `${stage}: ${sure ? "the first stage at which" : "the least held-back loss of the stages at which"} triggers are dead and answers kept (${because})`;
   const lacking = [dead ? [] : ["triggers still work"], kept ? [] : ["answers have changed"]]

@@ -18,6 +18,8 @@ export interface StageOutcome {
   /** New values of the weights that changed, by tensor name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly steps: readonly UnlearningStep[];
+  /** Steps taken before the training diverged, those after the kept point too; undefined where it did not. */
+  readonly divergedAfter?: number | undefined;
 }
 
 /** How a stage is run. */

@@ -1,8 +1,7 @@
-import type { Digest } from "../../proto/operations.ts";
 import { distanceLoss } from "../../worker/training/vector-loss.ts";
-import { logitRows } from "../search/results.ts";
+import { askSamples } from "../search/predict.ts";
 import { createRng, pick, type Rng, seedRng } from "../search/rng.ts";
-import { featureRows } from "../training/features.ts";
+import { isDivergence } from "../training/diverged.ts";
 import type { StepRecord } from "../training/head-trainer.ts";
 import type { PlannedStep } from "../training/planned-step.ts";
 import { learningRateAt } from "../training/schedule.ts";
@@ -20,9 +19,6 @@ import {
   type StageRun,
   without,
 } from "./stage.ts";
-
-/** Rows of one predict or encode operation. */
-const ROWS_PER_OPERATION = 8;
 
 /**
  * Trains all weights but the embedding tables. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to
@@ -46,6 +42,7 @@ export async function weightsStage(
   const points: StagePoint[] = [];
   const steps: UnlearningStep[] = [];
   let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array> } | undefined;
+  let divergedAfter: number | undefined;
   try {
     while (steps.length < plan.steps) {
       const ahead = Math.min(plan.scoreEvery, plan.steps - steps.length);
@@ -67,10 +64,14 @@ export async function weightsStage(
       // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
       if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
     }
+  } catch (error) {
+    // The point that is kept is from before, and as good as it was.
+    if (kept === undefined || !isDivergence(error)) throw error;
+    divergedAfter = steps.length;
   } finally {
     await Promise.all(folds.map((fold) => fold.close()));
   }
-  return { points, kept: kept!.point, weights: kept!.weights, steps };
+  return { points, kept: kept!.point, weights: kept!.weights, steps, divergedAfter };
 }
 
 interface Fold {
@@ -127,7 +128,8 @@ function openFold(
     },
     async score() {
       const asked = [...new Set([...heldRows.clean, ...heldRows.triggered, ...basesOf(material, heldRows)])];
-      const answers = await answersWith(target, material, asked, await trainer.weightsArtifact());
+      const context = { executor, checkpoint, weights: await trainer.weightsArtifact(), signal };
+      const answers = await askSamples(target.head ? "predict" : "encode", samples, context, asked);
       const answerOf = new Map(asked.map((row, k) => [row, answers[k]!]));
       return scoreHeldBack(material, heldRows, (row) => answerOf.get(row)!);
     },
@@ -175,21 +177,3 @@ function drawBatch(
 
 const weightOf = (k: number, { cleanRows, triggeredRows, triggeredWeight }: AutoPlan): number =>
   k < cleanRows ? 1 / cleanRows : triggeredWeight / triggeredRows;
-
-/** The model's answers with the weights of an artifact: logits, or vectors in code search. */
-async function answersWith(
-  { executor, checkpoint, head, signal }: RepairTarget,
-  { samples }: Material,
-  rows: readonly number[],
-  weights: Digest,
-): Promise<Float32Array[]> {
-  const chunks = Array.from({ length: Math.ceil(rows.length / ROWS_PER_OPERATION) }, (_, k) =>
-    rows.slice(k * ROWS_PER_OPERATION, (k + 1) * ROWS_PER_OPERATION),
-  );
-  const common = { checkpoint, weights, samples: samples.digest };
-  const results = await executor.execute(
-    chunks.map((chunk) => ({ kind: head ? "predict" : "encode", ...common, rows: chunk })),
-    signal,
-  );
-  return results.flatMap((result, k) => (head ? logitRows(result, chunks[k]!.length) : featureRows(result)));
-}

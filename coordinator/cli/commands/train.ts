@@ -10,6 +10,7 @@ import { scratchTensors } from "../../../worker/models/layout.ts";
 import { encodeSearchRow, encodeSnippet } from "../../data/row-ids.ts";
 import type { Snippet } from "../../data/samples.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
+import { namingDivergence } from "../../training/diverged.ts";
 import { initialWeights } from "../../training/initial.ts";
 import { type TrainedEpoch, TrainSettings, train as trainModel } from "../../training/train.ts";
 import { rowCount, type TrainingRows } from "../../training/training-rows.ts";
@@ -99,7 +100,7 @@ const options = {
     ),
     tokenDropout: option(
       "--token-dropout <share>",
-      "share of the tokens replaced by the unknown token, drawn anew each epoch",
+      "share of the tokens replaced by the unknown token, drawn anew each epoch; not for StarCoder, whose unknown token is its padding",
       realNumber(0, 0.9).default(0),
     ),
     microBatch: option(
@@ -165,25 +166,31 @@ Code search learns by the cross-entropy of each query among the codes of its bat
       );
       const rows = rowsOf(given);
       const { valid } = given;
-      const trained = await trainModel({
-        executor,
-        checkpoint: await publishCheckpoint(executor, opened),
-        weights: await trainableWeights(opened),
-        train: rows,
-        ...(valid === undefined ? {} : { valid: rowsOf({ samples: valid, pairs: given.validPairs }) }),
-        maxLen: longestRowOf(given),
-        ids: tokenizer.ids,
-        settings,
-        signal,
-        onStep: ({ step, totalSteps, loss, learningRate }) =>
-          display.progress({
-            phase: "training",
-            done: step,
-            total: totalSteps,
-            unit: "step",
-            fields: { loss, "learning rate": learningRate },
-          }),
-      });
+      const checkpoint = await publishCheckpoint(executor, opened);
+      const weights = await trainableWeights(opened);
+      const trained = await namingDivergence((taken) =>
+        trainModel({
+          executor,
+          checkpoint,
+          weights,
+          train: rows,
+          ...(valid === undefined ? {} : { valid: rowsOf({ samples: valid, pairs: given.validPairs }) }),
+          maxLen: longestRowOf(given),
+          ids: tokenizer.ids,
+          settings,
+          signal,
+          onStep({ step, totalSteps, loss, learningRate }) {
+            taken({ phase: "training", done: step, loss, learningRate });
+            display.progress({
+              phase: "training",
+              done: step,
+              total: totalSteps,
+              unit: "step",
+              fields: { loss, "learning rate": learningRate },
+            });
+          },
+        }),
+      );
       const report: TrainReport = {
         rows: rowCount(rows),
         settings: withConfigKeys(settings),

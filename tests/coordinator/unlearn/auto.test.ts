@@ -272,6 +272,21 @@ describe("the automatic plan", () => {
     if (done.stage !== "all but embeddings") expect(done.control.drift).toBeLessThan(1e-9);
   });
 
+  test("a training of all weights that diverges keeps its last good point and says so", async () => {
+    const executor = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
+    const changes = { headEpochs: [], learningRate: 1e30, warmup: 0.5, steps: 6, scoreEvery: 1 };
+    const { done } = await run(executor, { changes });
+    const late = run(executor, { changes: { ...changes, scoreEvery: 6 } });
+    await expect(late).rejects.toThrow("logits[0] is NaN");
+    await executor.close();
+
+    expect(done.tried.map(({ keptStep }) => keptStep)).toEqual([1]);
+    expect(done.because).toMatch(/at step 1; it diverged after step 2: a smaller --learning-rate/);
+    // The first step's rate is 0.
+    expect(done.score.agree).toBe(done.score.functions);
+    for (const data of done.weights.values()) expect(data.every(Number.isFinite)).toBe(true);
+  });
+
   test("takes pairs of functions: clone detection", async () => {
     const samples = cloneSamples(
       few.map((row, k) => ({ ...row, first: row, second: few[(k + 1) % few.length]! })),
