@@ -139,7 +139,7 @@ refuses([
   {
     name: "a pair with an unknown id",
     words: clones("1\t2\t1\n\n1\t77\t0\n"),
-    says: ["train.txt:3", '"77"', "data.jsonl"],
+    says: ["train.txt:3", '"second id" is "77"', "data.jsonl has no function of this id"],
   },
   { name: "a pair without label", words: clones("1\t2\n"), says: ["train.txt:1", "idx1 TAB idx2 TAB label"] },
   { name: "pairs with blanks for tabs", words: clones("1 2 1\n"), says: ["train.txt:1", "TAB"] },
