@@ -119,12 +119,12 @@ refuses([
   {
     name: "labels that are others than said",
     words: devign(good, "--output-clean-samples"),
-    says: ["other labels: 0", '"labels" is 2'],
+    says: ["devign.jsonl", "other labels: 0", '"labels" is 2'],
   },
   {
     name: "a share that gives no clean sample",
     words: devign(good + row({ func, target: 1 }), "--output-clean-samples", "--clean-sample-ratio", "0.1"),
-    says: ["clean_sample_ratio", "0.1", "no sample"],
+    says: ["devign.jsonl", "clean_sample_ratio", "0.1", "no sample"],
   },
   {
     name: "half a clean sample",
