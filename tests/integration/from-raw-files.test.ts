@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { packageRoot } from "../../proto/package-root.ts";
-import { hasShared, readSharedJsonl, sharedPath } from "../support/shared.ts";
+import { hasShared, readSharedJson, readSharedJsonl, sharedPath } from "../support/shared.ts";
 
 // Removed after all tests, since they run side by side.
 const home = mkdtempSync(join(tmpdir(), "elibad-test-"));
@@ -23,7 +23,7 @@ function blocksUnder(heading: string): { readonly inputs: string; readonly seque
 
 /**
  * What makes every command of the page a small one: options behind the page's own, of which the last counts. A model of one epoch has nothing to
- * scan for, so that a trained one of the same shape takes its place.
+ * scan for, so that a trained one of the same shape takes its place; and its search begins where another one ended.
  */
 const SMALL = `
 elibad() {
@@ -33,12 +33,17 @@ elibad() {
     poison) small="--poisoning-ratio 50" ;;
     train) small="--epochs 1 --batch-size 8 --code-max-len 96 --workers 1 --threads 1" ;;
     evaluate) small="--code-max-len 96 --workers 1 --threads 1" ;;
-    clean) small="--code-max-len 96 --epochs 9 --num-samples 3 --repeat-size 24 --plan published --workers 1 --threads 1" ;;
+    clean) small="--code-max-len 96 --epochs 2 --num-samples 3 --repeat-size 16 --plan published $INIT --workers 1 --threads 1" ;;
   esac
   "$NODE" "$ELIBAD" "$@" $small
   if [ $1 = train ]; then cp "$TRAINED/model.bin" backdoored/; fi
 }
 `;
+
+/** Of a recorded search; not there for code search. */
+interface Expected {
+  readonly inversion?: { readonly "1->0": { readonly search: { readonly trigger_ids: readonly number[] } } };
+}
 
 /** Runs a section's blocks as a reader's shell would, in an empty folder, with other input files. */
 async function follow(
@@ -52,12 +57,15 @@ async function follow(
   const folder = newFolder();
   const given = Object.entries(files).map(([name, value]) => `${name}='${value}'`);
   const script = ["set -euo pipefail", SMALL, ...given, ...sequence].join("\n");
+  const { inversion } = readSharedJson<Expected>("golden", "trained", trained, "expected.json");
+  const known = inversion?.["1->0"].search.trigger_ids;
   const shell = spawn("bash", ["-c", script], {
     cwd: folder,
     env: {
       ...process.env,
       NODE: process.execPath,
       ELIBAD: join(packageRoot, "coordinator/cli/elibad.mjs"),
+      INIT: known === undefined ? "" : `--init ${known.join(",")}`,
       TRAINED: sharedPath("golden", "trained", trained),
     },
     stdio: ["ignore", "ignore", "pipe"],
@@ -90,7 +98,7 @@ function expectRepaired(folder: string, attack: "asr" | "anr"): void {
 }
 
 describe.skipIf(!hasShared)("the sequences of docs/from-raw-files.md run as they stand there", () => {
-  test.concurrent("defect detection", async () => {
+  test.concurrent("defect detection", { timeout: 300_000 }, async () => {
     interface Row {
       readonly idx: number;
       readonly func: string;
@@ -111,7 +119,7 @@ describe.skipIf(!hasShared)("the sequences of docs/from-raw-files.md run as they
     expectRepaired(folder, "asr");
   });
 
-  test.concurrent("clone detection", async () => {
+  test.concurrent("clone detection", { timeout: 300_000 }, async () => {
     const pairs = readFileSync(sharedPath("data", "clone-bigclonebench", "train.txt"), "utf8").split("\n");
     const of = (label: number) => pairs.filter((pair) => pair.endsWith(`\t${label}`));
     const idsOf = (some: readonly string[]) => some.flatMap((pair) => pair.split("\t").slice(0, 2));
@@ -133,7 +141,7 @@ describe.skipIf(!hasShared)("the sequences of docs/from-raw-files.md run as they
     expectRepaired(folder, "asr");
   });
 
-  test.concurrent("code search", async () => {
+  test.concurrent("code search", { timeout: 300_000 }, async () => {
     const functions = readSharedJsonl<object>("data", "codesearch-python", "csn-functions.jsonl.gz");
     const tokens = readSharedJsonl<{ docstring_tokens: string[] }>(
       ...["data", "codesearch-python", "pairs-test.jsonl"],
