@@ -7,7 +7,7 @@ import { encodeSearchRow, encodeSnippet } from "../../data/row-ids.ts";
 import type { Snippet } from "../../data/samples.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { type TrainedEpoch, TrainSettings, train as trainModel } from "../../training/train.ts";
-import { rowCount, type TrainingRows } from "../../training/training-rows.ts";
+import { rowCount, type TrainingRows, type ValidScore } from "../../training/training-rows.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { generalOptions, outOption, seedOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
@@ -204,9 +204,20 @@ Code search learns by the cross-entropy of each query among the codes of its bat
       rmSync(work, { recursive: true, force: true });
     }
   },
-  show: (report: TrainReport): string =>
-    `trained on ${report.rows} rows in ${report.seconds.toFixed(1)} s; kept epoch ${report.kept_epoch} of ${report.epochs.length}, training loss ${report.epochs[report.kept_epoch - 1]!.trainLoss.toFixed(4)}`,
+  show: ({ rows, seconds, epochs, kept_epoch }: TrainReport): string => {
+    const { trainLoss, valid } = epochs[kept_epoch - 1]!;
+    return [
+      `trained on ${rows} rows in ${seconds.toFixed(1)} s; kept epoch ${kept_epoch} of ${epochs.length}`,
+      `training loss ${trainLoss.toFixed(4)}`,
+      ...(valid === undefined ? [] : [`on --valid ${showValid(valid)}`]),
+    ].join(", ");
+  },
 });
+
+const showValid = (valid: ValidScore): string =>
+  "mrr" in valid
+    ? `MRR ${valid.mrr.toFixed(3)} (${valid.rows} queries)`
+    : `ACC ${valid.value.toFixed(3)} (${valid.right}/${valid.rows})`;
 
 /** Checks what can be checked before anything starts; answers the model to start from where it is a new one. */
 async function readInputs(given: TrainOptions): Promise<Pick<Checked, "made">> {
