@@ -131,12 +131,14 @@ export const train = defineClusterCommand({
   name: "train",
   summary: "train a model, all weights, on the workers",
   help: `
-Starts from a checkpoint, or from random weights where only --base is given. Writes model.bin (or model.safetensors), config.json, the tokenizer and
+Starts from a checkpoint, or from random weights where only --base is given. A checkpoint without a head, such as codebert-base or codet5-base, gives its
+encoder; the head begins at random. Writes model.bin (or model.safetensors), config.json, the tokenizer and
 training.json into --out. Gradients are summed in index order: the same seed gives the same weights on any number of workers.
 
 Code search learns by the cross-entropy of each query among the codes of its batch, at 20 × cosine, as published.
 
   elibad train --base small-roberta/ --samples poisoned.jsonl --valid valid.jsonl --epochs 5 --out backdoored/
+  elibad train --model codebert-base/ --learning-rate 2e-5 --samples poisoned.jsonl --out backdoored/
   elibad train --task clone_detection --base small-t5/ --samples data.jsonl --pairs train.txt --out clones/
   elibad train --task code_search --base small-roberta/ --samples pairs-train.jsonl.gz --batch-size 32 --out search/`,
   options,

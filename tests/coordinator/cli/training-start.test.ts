@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { openWholeModel } from "../../../coordinator/cli/open-model.ts";
 import { openPretrained, writeNewModel } from "../../../coordinator/cli/training-start.ts";
 import { initialWeights } from "../../../coordinator/training/initial.ts";
+import type { Task } from "../../../proto/operations.ts";
 import type { NewTensor } from "../../../worker/checkpoint/new-tensor.ts";
 import { openCheckpoint } from "../../../worker/checkpoint/open-checkpoint.ts";
 import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
@@ -20,9 +21,26 @@ const t5Json = JSON.stringify({
   ...{ model_type: "t5", vocab_size: 40, d_model: 8, d_kv: 4, d_ff: 12, num_heads: 2, num_layers: 1 },
   ...{ num_decoder_layers: 1, feed_forward_proj: "relu", eos_token_id: 2, pad_token_id: 0 },
 });
-const t5 = [...initialWeights(scratchTensors(parseConfig(t5Json, "t5"), "code_search"), 3)].map(
-  ([name, tensor]): NewTensor => ({ name, dtype: "float32", ...tensor }),
-);
+const starcoderJson = JSON.stringify({
+  ...{
+    model_type: "gpt_bigcode",
+    vocab_size: 40,
+    n_embd: 8,
+    n_head: 2,
+    n_layer: 1,
+    n_inner: 12,
+    n_positions: 64,
+  },
+  ...{ multi_query: true, activation_function: "gelu_pytorch_tanh", eos_token_id: 0 },
+});
+const drawn = (json: string, task: Task): NewTensor[] =>
+  [...initialWeights(scratchTensors(parseConfig(json, "config.json"), task), 3)].map(([name, tensor]) => ({
+    name,
+    dtype: "float32",
+    ...tensor,
+  }));
+const t5 = drawn(t5Json, "code_search");
+const starcoder = drawn(starcoderJson, "defect_detection").filter(({ name }) => !name.includes("score."));
 
 /** Tensors under other names, in a folder with configuration and tokenizer. */
 async function pretrained(
@@ -64,6 +82,11 @@ describe("a pretrained checkpoint without a head becomes a model of the task wit
       task: "clone_detection",
       folder: () => pretrained(t5, bare, { config: t5Json }),
     },
+    {
+      what: "GPTBigCodeForCausalLM",
+      task: "defect_detection",
+      folder: () => pretrained(starcoder, bare, { config: starcoderJson, more: [outputLayer] }),
+    },
   ] as const)("$what for $task", async ({ task, folder: makeFolder }) => {
     const model = await makeFolder();
     const made = await openPretrained({ model, task });
@@ -73,7 +96,7 @@ describe("a pretrained checkpoint without a head becomes a model of the task wit
     const opened = await openWholeModel({ model: folder, task });
     expect(opened.layout.kind).toBe("wrapped");
     const [source, now] = [await loadWeights(model), await loadWeights(folder)];
-    const isHead = (name: string): boolean => name.startsWith("classifier.");
+    const isHead = (name: string): boolean => /^classifier\.|score\./.test(name);
     for (const [name, { data }] of now) {
       if (isHead(name)) continue;
       const before = source.get(bare(name)) ?? source.get(behindRoberta(name));
@@ -87,7 +110,7 @@ describe("a pretrained checkpoint without a head becomes a model of the task wit
     const out = join(tempFolder(), "trained");
     const { code, stderr } = await elibadHere(
       ...["train", "--model", model, "--samples", join(demoData, "clean_samples.jsonl"), "--epochs", "1"],
-      ...["--learning-rate", "1e-9", "--code-max-len", "64", "--batch-size", "50", "--out", out],
+      ...["--learning-rate", "1e-9", "--code-max-len", "16", "--batch-size", "50", "--out", out],
     );
     expect(stderr).not.toContain("elibad train:");
     expect(code).toBe(0);
