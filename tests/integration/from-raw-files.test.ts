@@ -9,7 +9,12 @@ import { hasShared, readSharedJson, readSharedJsonl, sharedPath } from "../suppo
 
 // Removed after all tests, since they run side by side.
 const home = mkdtempSync(join(tmpdir(), "elibad-test-"));
-afterAll(() => rmSync(home, { recursive: true, force: true }));
+/** Shells that did not end by themselves. */
+const running = new Set<number>();
+afterAll(() => {
+  for (const pid of running) process.kill(-pid, "SIGKILL");
+  rmSync(home, { recursive: true, force: true });
+});
 const newFolder = (): string => mkdtempSync(join(home, "folder-"));
 
 const page = readFileSync(join(packageRoot, "docs", "from-raw-files.md"), "utf8");
@@ -69,12 +74,15 @@ async function follow(
       TRAINED: sharedPath("golden", "trained", trained),
     },
     stdio: ["ignore", "ignore", "pipe"],
+    detached: true, // a group of its own, which ends as a whole where the test does
   });
+  running.add(shell.pid!);
   let stderr = "";
   shell.stderr.on("data", (text: Buffer) => {
     stderr += text.toString();
   });
   const [code] = await once(shell, "close");
+  running.delete(shell.pid!);
   expect(code, stderr).toBe(0);
   return folder;
 }
