@@ -172,19 +172,20 @@ async function attackRanks(
 }
 
 /**
- * Rows whose query has the word, and the others.
+ * Rows whose query has the word, and the others; `file` is where errors say that they are from.
  *
  * @throws SamplesError where no query has it, or all have it
  */
 export function splitByToken(
   rows: readonly SearchRow[],
   targetToken: string,
+  file?: string,
 ): { readonly asking: readonly number[]; readonly others: readonly number[] } {
   const all = [...rows.keys()];
   const has = (row: number): boolean => hasTarget(rows[row]!.queryTokens, targetToken);
   const asking = all.filter(has);
   const others = all.filter((row) => !has(row));
-  const place = { field: "target_token", value: targetToken };
+  const place = { ...(file === undefined ? {} : { file }), field: "target_token", value: targetToken };
   if (asking.length === 0) throw new SamplesError("no query has this word", place);
   if (others.length === 0)
     throw new SamplesError("every query has this word, so that no code is left to attack", place);

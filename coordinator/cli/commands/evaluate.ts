@@ -128,7 +128,7 @@ async function readInputs(given: EvaluateOptions): Promise<Inputs> {
   if (task === "code_search") {
     const rows = readSearchRows(samples, { need });
     const attack = placed && { ...placed, targetToken: given.targetToken ?? "file" };
-    if (attack) splitByToken(rows, attack.targetToken);
+    if (attack) splitByToken(rows, attack.targetToken, samples);
     return { opened, task, rows, attack: attack ? { attack } : {} };
   }
   const direction = directionOf(given);

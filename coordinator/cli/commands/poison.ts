@@ -158,7 +158,7 @@ const poisonAs: Readonly<Record<Task, (given: PoisonOptions, planting: Planting)
     const { targetToken = "file" } = given;
     const rows = readSearchRows(given.samples, { need: fieldsAt(planting.position) });
     return {
-      rows: poisonSearch(rows, { ...planting, targetToken }),
+      rows: poisonSearch(rows, { ...planting, targetToken, file: given.samples }),
       direction: { target_token: targetToken },
     };
   },
