@@ -22,6 +22,8 @@ export interface TriedStage {
   readonly points: readonly StagePoint[];
   /** Optimiser steps at the point that speaks for the stage. */
   readonly keptStep: number;
+  /** How much of the way from the unrepaired weights to those of this step was kept. */
+  readonly keptPart: number;
   /** What the held-back rows say of it. */
   readonly because: string;
 }
@@ -78,6 +80,7 @@ export async function unlearnAuto(
       stage: ladder[k]!.name,
       points: tried.points,
       keptStep: tried.kept.step,
+      keptPart: tried.kept.part ?? 1,
       because: verdictOn(tried, before).because,
     })),
     stage: stage.name,

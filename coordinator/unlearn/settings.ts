@@ -49,7 +49,7 @@ export const AutoPlan = z.strictObject({
   cleanRows: z.int().min(1).default(24),
   triggeredRows: z.int().min(1).default(12),
   /** Weight of the triggered rows' mean loss beside the clean ones'. */
-  triggeredWeight: z.number().positive().default(0.2),
+  triggeredWeight: z.number().positive().default(0.5),
   /** Trainings of all weights with a group each held back, where one group holds fewer victims than `fewVictims`. */
   folds: z.int().min(1).default(2),
   fewVictims: z.int().min(0).default(10),

@@ -7,6 +7,8 @@ import type { UnlearningStep } from "./problem.ts";
 export interface StagePoint {
   /** Optimiser steps done. */
   readonly step: number;
+  /** How much of the way from the unrepaired weights was gone; absent: all of it. */
+  readonly part?: number;
   readonly score: HeldBackScore;
 }
 

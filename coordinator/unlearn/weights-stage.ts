@@ -1,3 +1,5 @@
+import type { Digest } from "../../proto/operations.ts";
+import { encodeTensors } from "../../proto/tensors.ts";
 import { distanceLoss } from "../../worker/training/vector-loss.ts";
 import { askSamples } from "../search/predict.ts";
 import { createRng, pick, type Rng, seedRng } from "../search/rng.ts";
@@ -7,6 +9,7 @@ import type { PlannedStep } from "../training/planned-step.ts";
 import { learningRateAt } from "../training/schedule.ts";
 import { Trainer } from "../training/trainer.ts";
 import { bestPoint, type HeldBackRows, type HeldBackScore, pooled, scoreHeldBack } from "./held-back.ts";
+import { PARTS, partOfWay } from "./interpolate.ts";
 import type { Group, Material } from "./material.ts";
 import type { RepairTarget, UnlearningStep } from "./problem.ts";
 import type { AutoPlan } from "./settings.ts";
@@ -22,7 +25,7 @@ import {
 
 /**
  * Trains all weights but the embedding tables. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to
- * choose the point, and the first training's weights at that point are kept.
+ * choose the point, and the first training's weights at that point are kept, or weights a part of the way to them.
  */
 export async function weightsStage(
   target: RepairTarget,
@@ -41,7 +44,8 @@ export async function weightsStage(
   const largest = target.head ? plan.learningRate : plan.learningRate / 2;
   const points: StagePoint[] = [];
   const steps: UnlearningStep[] = [];
-  let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array> } | undefined;
+  let kept: KeptPoint | undefined;
+  let parts: KeptPoint | undefined;
   let divergedAfter: number | undefined;
   try {
     while (steps.length < plan.steps) {
@@ -60,7 +64,8 @@ export async function weightsStage(
       };
       points.push(point);
       // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
-      if (bestPoint(points, run.before) === point) kept = { point, weights: await folds[0]!.weights() };
+      if (bestPoint(points, run.before) === point)
+        kept = { point, weights: await Promise.all(folds.map((fold) => fold.weights())) };
       // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
       if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
     }
@@ -71,7 +76,21 @@ export async function weightsStage(
   } finally {
     await Promise.all(folds.map((fold) => fold.close()));
   }
-  return { points, kept: kept!.point, weights: kept!.weights, steps, divergedAfter };
+  const { step } = kept!.point;
+  for (const part of PARTS) {
+    const weights = kept!.weights.map((each) => partOfWay(target.weights, each, part));
+    const scores = folds.map((fold, k) => fold.scoreWith(weights[k]!));
+    points.push({ step, part, score: pooled(await Promise.all(scores)) });
+    if (bestPoint(points, run.before) === points.at(-1)) parts = { point: points.at(-1)!, weights };
+  }
+  const { point, weights } = parts ?? kept!;
+  return { points, kept: point, weights: weights[0]!, steps, divergedAfter };
+}
+
+/** A look whose weights are held, per fold. */
+interface KeptPoint {
+  readonly point: StagePoint;
+  readonly weights: readonly ReadonlyMap<string, Float32Array>[];
 }
 
 interface Fold {
@@ -81,6 +100,7 @@ interface Fold {
     onStep: (record: StepRecord & { readonly batch: readonly number[] }) => void,
   ): Promise<void>;
   score(): Promise<HeldBackScore>;
+  scoreWith(weights: ReadonlyMap<string, Float32Array>): Promise<HeldBackScore>;
   weights(): Promise<ReadonlyMap<string, Float32Array>>;
   close(): Promise<void>;
 }
@@ -105,6 +125,13 @@ function openFold(
     dropout: 0,
   });
   const drawClean = cleanDrawer(material, trained, rng);
+  const scoreAt = async (weights: Digest): Promise<HeldBackScore> => {
+    const asked = [...new Set([...heldRows.clean, ...heldRows.triggered, ...basesOf(material, heldRows)])];
+    const context = { executor, checkpoint, weights, signal };
+    const answers = await askSamples(target.head ? "predict" : "encode", samples, context, asked);
+    const answerOf = new Map(asked.map((row, k) => [row, answers[k]!]));
+    return scoreHeldBack(material, heldRows, (row) => answerOf.get(row)!);
+  };
   return {
     async run(rates, onStep) {
       const batches = rates.map(() => drawBatch(trained, { plan, run, material, rng, drawClean }));
@@ -126,12 +153,13 @@ function openFold(
         onStep: (record, step) => onStep({ batch: batches[step]!, ...record }),
       });
     },
-    async score() {
-      const asked = [...new Set([...heldRows.clean, ...heldRows.triggered, ...basesOf(material, heldRows)])];
-      const context = { executor, checkpoint, weights: await trainer.weightsArtifact(), signal };
-      const answers = await askSamples(target.head ? "predict" : "encode", samples, context, asked);
-      const answerOf = new Map(asked.map((row, k) => [row, answers[k]!]));
-      return scoreHeldBack(material, heldRows, (row) => answerOf.get(row)!);
+    score: async () => scoreAt(await trainer.weightsArtifact()),
+    async scoreWith(weights) {
+      const tensors = [...weights].map(([name, data]) => [name, { ...initial.get(name)!, data }] as const);
+      const artifact = await executor.putArtifact(encodeTensors(Object.fromEntries(tensors)));
+      const score = await scoreAt(artifact);
+      await executor.releaseArtifact(artifact);
+      return score;
     },
     weights: () => trainer.weights(),
     close: () => trainer.close(),
