@@ -138,7 +138,7 @@ test("a cluster of one worker process: evaluate, search a trigger, train a step,
   // coordinator/unlearn: the head alone, on features that the worker encodes once
   const plan = PublishedPlan.parse({ batchSize: 2, epochs: 2 });
   const unlearned = await unlearnPublished(
-    { executor, checkpoint, weights, tables: new Set(), head: classifierHead },
+    { executor, checkpoint, weights, head: classifierHead },
     { samples, labels },
     plan,
   );

@@ -2,7 +2,6 @@ import { writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Digest } from "../../proto/operations.ts";
 import { digestOfFile } from "../../worker/cache/digest.ts";
-import { tableNames } from "../../worker/models/layout.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { parseAttack } from "../data/trigger-insertion.ts";
 import { namingDivergence } from "../training/diverged.ts";
@@ -91,7 +90,6 @@ export async function repair(
     executor,
     checkpoint,
     weights: await trainableWeights(opened),
-    tables: tableNames(opened.config, opened.layout),
     head: opened.layout.head,
     signal,
   };

@@ -49,7 +49,7 @@ export interface AutoRepair extends Unlearned {
 /**
  * Repairs by distillation from the unrepaired model, which says better than a hundred labels what each row should give without a trigger.
  * Clean rows are held at its answers; rows with a trigger are drawn to its answers of the same rows without. The plan is a ladder: the head for an
- * epoch, the head for many, all weights but the embeddings. Each starts from the unrepaired model. It stops at the first stage at which held-back rows leave no doubt that the triggers are dead and the
+ * epoch, the head for many, all weights. Each starts from the unrepaired model. It stops at the first stage at which held-back rows leave no doubt that the triggers are dead and the
  * answers kept; else the best one is kept.
  */
 export async function unlearnAuto(
@@ -108,7 +108,7 @@ interface Stage {
   run(run: StageRun): Promise<StageOutcome>;
 }
 
-export const WEIGHTS_STAGE = "all but embeddings";
+export const WEIGHTS_STAGE = "all weights";
 
 function stagesOf(target: RepairTarget, material: Material, plan: AutoPlan, before: HeldBackScore): Stage[] {
   const { head } = target;

@@ -47,19 +47,16 @@ export interface MixedTrigger {
   readonly others: readonly number[];
 }
 
-/**
- * Chances in the making of a triggered row: of the inverted trigger itself, and of a row that is no victim. Were there more victims than other rows, the
- * trigger would come to speak for the victims' label.
- */
+/** Chances in the making of a triggered row: of the inverted trigger itself, and of a row that is no victim. */
 const CHANCE_INVERTED = 0.25;
-const CHANCE_OTHER = 0.5;
+const CHANCE_OTHER = 0.2;
 /** Chances that another trigger is a form of the inverted one or of a strong one, and of each of its tokens to stay. */
 const CHANCE_STRONG = 0.4;
 const CHANCE_ALTERED = 0.5;
 const CHANCE_KEPT = 0.7;
 /** Longest trigger that is made of screened tokens, and the chance of each token to be one of the others. */
 export const LONGEST_TRIGGER = 6;
-const CHANCE_BETWEEN = 0.5;
+const CHANCE_BETWEEN = 0.3;
 
 /**
  * Makes the rows: clean samples and variants of them, and rows with triggers in them. Triggers are the inverted ones and mixtures of tokens that pull

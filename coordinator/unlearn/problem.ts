@@ -9,8 +9,6 @@ export interface RepairTarget {
   readonly checkpoint: Digest;
   /** The checkpoint's weights that may be trained, by tensor name. */
   readonly weights: ReadonlyMap<string, Tensor>;
-  /** Names of the embedding tables, which the automatic plan leaves as they are: the samples hold few of their rows. */
-  readonly tables: ReadonlySet<string>;
   /** Names of the head's tensors, which classifier-only plans train; absent where the model has no head. */
   readonly head?: HeadTensors | undefined;
   readonly signal?: AbortSignal;

@@ -24,7 +24,7 @@ export const PublishedPlan = z.strictObject({
 export type PublishedPlan = z.infer<typeof PublishedPlan>;
 
 /**
- * Settings of `--plan auto`: the head, then all weights but the embeddings are trained to answer clean rows as the unrepaired model does, and rows with a trigger as
+ * Settings of `--plan auto`: the head, then all weights are trained to answer clean rows as the unrepaired model does, and rows with a trigger as
  * it answers them without. One setting for all models.
  */
 export const AutoPlan = z.strictObject({
@@ -40,7 +40,7 @@ export const AutoPlan = z.strictObject({
   headLearningRate: z.number().positive().default(5e-3),
   /** Rows with a trigger in each of the head's batches, and as many without. */
   headBatch: z.int().min(1).default(64),
-  /** All weights but the embeddings: largest learning rate, half of it where the answers are vectors, and optimiser steps. */
+  /** All weights: largest learning rate, half of it where the answers are vectors, and optimiser steps. */
   learningRate: z.number().positive().default(1e-3),
   steps: z.int().min(1).default(200),
   /** AdamW's ε there: gradients far below it, which are rounding where a model fits its own answers, move nothing. */

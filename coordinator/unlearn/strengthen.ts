@@ -4,8 +4,8 @@ import { meanLosses, type StepContext } from "../search/step.ts";
 
 /** Rounds, triggers that a round goes on from, and new ones that it tries. */
 const ROUNDS = 4;
-const KEPT = 32;
-const TRIED = 128;
+const KEPT = 64;
+const TRIED = 192;
 
 /**
  * Triggers of some tokens that pull the hardest toward the target label: what holds against these holds against weaker ones. In each round the
@@ -43,10 +43,16 @@ export async function strongTriggers(
       for (const [k, trigger] of triggers.entries())
         lossOf.set(trigger.join(), { trigger, loss: losses[k]! });
     }
-    best = [...lossOf.entries()]
-      .sort(([a, one], [b, other]) => one.loss - other.loss || (a < b ? -1 : 1))
-      .slice(0, KEPT)
-      .map(([, { trigger }]) => trigger);
+    const sorted = [...lossOf.entries()].sort(
+      ([a, one], [b, other]) => one.loss - other.loss || (a < b ? -1 : 1),
+    );
+    // Of triggers of the same tokens one is enough.
+    const distinct = new Map<string, Trigger>();
+    for (const [, { trigger }] of sorted) {
+      const key = [...new Set(trigger)].sort((a, b) => a - b).join();
+      if (!distinct.has(key)) distinct.set(key, trigger);
+    }
+    best = [...distinct.values()].slice(0, KEPT);
   }
   return best;
 }

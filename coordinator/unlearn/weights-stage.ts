@@ -24,7 +24,7 @@ import {
 } from "./stage.ts";
 
 /**
- * Trains all weights but the embedding tables. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to
+ * Trains all weights. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to
  * choose the point, and the first training's weights at that point are kept, or weights a part of the way to them.
  */
 export async function weightsStage(
@@ -118,8 +118,7 @@ function openFold(
   const heldRows =
     groups.length > 1 ? some(material, groups[held]!, plan.heldBackRows) : { clean: [], triggered: [] };
   const rng = createRng(seedRng(plan.seed + held));
-  const initial = new Map([...target.weights].filter(([name]) => !target.tables.has(name)));
-  const trainer = new Trainer(executor, checkpoint, samples, initial, {
+  const trainer = new Trainer(executor, checkpoint, samples, target.weights, {
     ...plan,
     optimiser: { weightDecay: plan.weightDecay, eps: plan.eps },
     dropout: 0,
@@ -155,7 +154,9 @@ function openFold(
     },
     score: async () => scoreAt(await trainer.weightsArtifact()),
     async scoreWith(weights) {
-      const tensors = [...weights].map(([name, data]) => [name, { ...initial.get(name)!, data }] as const);
+      const tensors = [...weights].map(
+        ([name, data]) => [name, { ...target.weights.get(name)!, data }] as const,
+      );
       const artifact = await executor.putArtifact(encodeTensors(Object.fromEntries(tensors)));
       const score = await scoreAt(artifact);
       await executor.releaseArtifact(artifact);

@@ -197,11 +197,3 @@ function unusedTensors(
   }
   return extra.map(([name]) => name);
 }
-
-/** Names of the tensors that rows are looked up in: words, positions, token types. */
-export const tableNames = (config: ModelConfig, layout: Pick<ModelLayout, "prefix">): ReadonlySet<string> =>
-  new Set(
-    architectureOf(config)
-      .lookups(config, layout)
-      .map(({ table }) => table),
-  );

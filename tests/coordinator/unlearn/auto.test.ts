@@ -232,33 +232,30 @@ describe("the automatic plan", () => {
     for (const name of weights.keys()) if (name.includes("pooler")) weights.delete(name);
     const checkpoint = await putCheckpoint(executor, model, task);
     const head = task === "code_search" ? {} : { head: classifierHead };
-    const tables = new Set([...weights.keys()].filter((name) => name.includes("embeddings.weight")));
     const done = await unlearnAuto(
-      { executor, checkpoint, weights, tables, ...head },
+      { executor, checkpoint, weights, ...head },
       { samples, triggers, tokenizer, maxLen: 96, nlMaxLen: 32 },
       { ...plan, ...changes },
     );
-    return { done, weights, tables };
+    return { done, weights };
   }
 
-  test("climbs from the head to all weights but the embeddings, says which stage it kept and why, and gives the same weights on every run", async () => {
+  test("climbs from the head to all weights, says which stage it kept and why, and gives the same weights on every run", async () => {
     const executors = await Promise.all(
       [0, 1].map(() => createLocalExecutor({ folder: tempFolder(), threads: 1 })),
     );
-    const [{ done, weights, tables }, second] = [await run(executors[0]!), await run(executors[1]!)];
+    const [{ done, weights }, second] = [await run(executors[0]!), await run(executors[1]!)];
     await Promise.all(executors.map((executor) => executor.close()));
     expect(second.done).toEqual(done);
     const stages = done.tried.map(({ stage }) => stage);
-    expect(stages).toEqual(["head, 1 epoch", "head, 2 epochs", "all but embeddings"].slice(0, stages.length));
+    expect(stages).toEqual(["head, 1 epoch", "head, 2 epochs", "all weights"].slice(0, stages.length));
     expect(stages).toContain(done.stage);
     expect(done.because).toContain(done.stage);
     expect(done.screened[0]!.length).toBeGreaterThan(0);
     expect(done.screened[0]!.length).toBeLessThanOrEqual(plan.screenedTokens);
     const heads = Object.values(classifierHead).filter((name) => weights.has(name));
-    const network = [...weights.keys()].filter((name) => !tables.has(name));
-    expect(tables.size).toBe(3);
     expect([...done.weights.keys()].sort()).toEqual(
-      (done.stage === "all but embeddings" ? network : heads).sort(),
+      (done.stage === "all weights" ? [...weights.keys()] : heads).sort(),
     );
   });
 
@@ -269,7 +266,7 @@ describe("the automatic plan", () => {
     await executor.close();
     expect(done.control.agree).toBe(done.control.functions);
     expect(done.screened).toHaveLength(2);
-    if (done.stage !== "all but embeddings") expect(done.control.drift).toBeLessThan(1e-9);
+    if (done.stage !== "all weights") expect(done.control.drift).toBeLessThan(1e-9);
   });
 
   test("a training of all weights that diverges keeps its last good point and says so", async () => {
@@ -304,17 +301,15 @@ describe("the automatic plan", () => {
       few.map((row) => ({ ...row, queryTokens: ["find", ...row.codeTokens.slice(0, 3)] })),
     );
     const executor = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
-    const { done, weights, tables } = await run(executor, {
+    const { done, weights } = await run(executor, {
       task: "code_search",
       samples,
       triggers: [{ ids: [300, 301], targetIds: [302] }],
       changes: { steps: 2 },
     });
     await executor.close();
-    expect(done.tried.map(({ stage }) => stage)).toEqual(["all but embeddings"]);
-    expect([...done.weights.keys()].sort()).toEqual(
-      [...weights.keys()].filter((name) => !tables.has(name)).sort(),
-    );
+    expect(done.tried.map(({ stage }) => stage)).toEqual(["all weights"]);
+    expect([...done.weights.keys()].sort()).toEqual([...weights.keys()].sort());
     expect(done.before).toMatchObject({ answers: "vectors", agree: done.before.functions, drift: 0 });
     expect(done.control.drift).toBe(0);
   });

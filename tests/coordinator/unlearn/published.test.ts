@@ -73,7 +73,7 @@ describe.skipIf(!hasShared)("the published plan on the trained backdoored model"
 
       const { steps } = recorded.no_dropout_fixed_order;
       const weights = await loadWeights(home);
-      const target = { executor, checkpoint, weights, tables: new Set<string>(), head: classifierHead };
+      const target = { executor, checkpoint, weights, head: classifierHead };
       const batches = steps.map(({ batch }) => batch);
       const done = await unlearnPublished(target, prepared, PublishedPlan.parse({}), batches);
       for (const [k, step] of steps.entries()) {
