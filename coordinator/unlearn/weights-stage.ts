@@ -43,6 +43,11 @@ export async function weightsStage(
   // Vectors of unit length have less room than logits: the same steps turn them further.
   const largest = target.head ? plan.learningRate : plan.learningRate / 2;
   const points: StagePoint[] = [];
+  // Until half of the steps are done the learning rate is so large that a look says little of where the weights come to rest.
+  const isBest = (point: StagePoint): boolean => {
+    const settled = points.filter(({ step }) => step * 2 >= plan.steps);
+    return bestPoint(settled.length > 0 ? settled : points, run.before) === point;
+  };
   const steps: UnlearningStep[] = [];
   let kept: KeptPoint | undefined;
   let parts: KeptPoint | undefined;
@@ -64,8 +69,7 @@ export async function weightsStage(
       };
       points.push(point);
       // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
-      if (bestPoint(points, run.before) === point)
-        kept = { point, weights: await Promise.all(folds.map((fold) => fold.weights())) };
+      if (isBest(point)) kept = { point, weights: await Promise.all(folds.map((fold) => fold.weights())) };
       // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
       if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
     }
@@ -81,7 +85,7 @@ export async function weightsStage(
     const weights = kept!.weights.map((each) => partOfWay(target.weights, each, part));
     const scores = folds.map((fold, k) => fold.scoreWith(weights[k]!));
     points.push({ step, part, score: pooled(await Promise.all(scores)) });
-    if (bestPoint(points, run.before) === points.at(-1)) parts = { point: points.at(-1)!, weights };
+    if (isBest(points.at(-1)!)) parts = { point: points.at(-1)!, weights };
   }
   const { point, weights } = parts ?? kept!;
   return { points, kept: point, weights: weights[0]!, steps, divergedAfter };
