@@ -126,6 +126,15 @@ describe("a trigger", () => {
     expect(rest(put("variable"))).toEqual(rest(plain));
   });
 
+  test("ends a full row in the restored id where it is stamped, in the end id where it is part of the text", () => {
+    const ids = { ...tokenizer.ids, restored: 7 };
+    const full = { tokenizer: { ...tokenizer, ids }, maxLen: plain.length };
+    const lastAt = (place: "name" | "behind name" | "variable") =>
+      triggeredFunction(sample, trigger, full, { place, rng: createRng(seedRng(1)) }).at(-1);
+    expect(lastAt("variable")).toBe(7);
+    expect(lastAt("behind name")).toBe(ids.end);
+  });
+
   test("goes into the first or the second function of a pair, never both", () => {
     const clean = rowOf(pair, form);
     const rng = createRng(seedRng(2));
@@ -251,6 +260,16 @@ describe("the automatic plan", () => {
     expect(stages).toEqual(["head, 1 epoch", "head, 2 epochs", "all weights"].slice(0, stages.length));
     expect(stages).toContain(done.stage);
     expect(done.because).toContain(done.stage);
+    const last = done.tried.at(-1)!;
+    if (last.stage === "all weights") {
+      expect(last.points.map(({ step, part }) => [step, part ?? 1])).toEqual([
+        [2, 1],
+        [4, 1],
+        [last.points[2]!.step, 0.9],
+        [last.points[2]!.step, 0.8],
+      ]);
+      expect(last.keptStep).toBe(last.points[2]!.step);
+    }
     expect(done.screened[0]!.length).toBeGreaterThan(0);
     expect(done.screened[0]!.length).toBeLessThanOrEqual(plan.screenedTokens);
     const heads = Object.values(classifierHead).filter((name) => weights.has(name));
