@@ -31,11 +31,6 @@ const byTask = [
   "valid_pairs",
   "label",
   "output_clean_samples",
-  "code_max_len",
-  "nl_max_len",
-  "target_len",
-  "beta",
-  "held_out_pairs",
 ];
 
 /** A command's files: `<command>.yaml`, or `<command>-<task>.yaml` (or the task's data set) for each task that it is for. */
@@ -56,7 +51,7 @@ describe.each(configurable.flatMap((spec) => filesOf(spec.name).map((file) => [f
     const keys = names.map(configKeyOf);
 
     test("has every option of the command, each once, and no other key", () => {
-      expect([...knownEntries(readConfig(file), keys).keys()].sort()).toEqual(keys.sort());
+      expect([...knownEntries(readConfig(file), { known: keys }).keys()].sort()).toEqual(keys.sort());
     });
 
     test("is accepted by the command's own parser", () => {

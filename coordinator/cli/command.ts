@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Executor } from "../../proto/operations.ts";
 import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
+import type { KeyOwners } from "./key-owners.ts";
 import { commanderOption, type OptionSpecs, type Parsed } from "./options.ts";
 import { parseOptions } from "./parse-options.ts";
 import { type Display, displayFor } from "./progress.ts";
@@ -48,8 +49,15 @@ export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {
 /** Declares a command with its option types inferred. */
 export const defineCommand = <S extends OptionSpecs>(spec: CommandSpec<S>): CommandSpec<S> => spec;
 
-/** Adds a command to the program: parsing, signals, output and exit code are the same for all. `ended` gets the exit code. */
-export function register(program: Command, spec: CommandSpec, ended: (exitCode: number) => void): void {
+/** What the program tells a command. */
+export interface Surroundings {
+  /** Gets the exit code. */
+  readonly ended: (exitCode: number) => void;
+  readonly ownersOf: KeyOwners;
+}
+
+/** Adds a command to the program: parsing, signals, output and exit code are the same for all. */
+export function register(program: Command, spec: CommandSpec, { ended, ownersOf }: Surroundings): void {
   const { summary } = spec;
   const command = program.command(spec.name).summary(summary);
   command.description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`);
@@ -60,7 +68,7 @@ export function register(program: Command, spec: CommandSpec, ended: (exitCode: 
   for (const each of specs) command.addOption(commanderOption(each));
   command.addHelpText("after", () => `\n${wrapped(spec.help, process.stdout.columns ?? 80)}\n`);
   command.action(async (given: Record<string, unknown>) => {
-    ended(await runCommand(spec, given));
+    ended(await runCommand(spec, given, ownersOf));
   });
 }
 
@@ -81,9 +89,10 @@ function wrapped(text: string, width: number): string {
 }
 
 /** Runs a command on parsed flags and answers its exit code. Every error ends here, as one line on stderr. */
-export async function runCommand(
+async function runCommand(
   spec: CommandSpec,
   given: Readonly<Record<string, unknown>>,
+  ownersOf: KeyOwners,
 ): Promise<number> {
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();
@@ -93,7 +102,7 @@ export async function runCommand(
   const asJson = given.json === true;
   const display = displayFor(asJson);
   try {
-    const options = parseOptions(spec.options, given, { command: spec.name, note: display.line });
+    const options = parseOptions(spec.options, given, { command: spec.name, note: display.line, ownersOf });
     const result = await spec.run(options, { display, signal: stop.signal });
     display.close();
     if (stop.signal.aborted) return spec.isService ? EXIT.done : EXIT.interrupted;

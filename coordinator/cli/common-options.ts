@@ -1,14 +1,22 @@
+import type { ClassifierTask } from "../search/scan-result.ts";
 import {
   flag,
   grouped,
   hostPort,
   oneOf,
+  onlyFor,
   option,
   optionalPath,
   pathOption,
   text,
   wholeNumber,
 } from "./options.ts";
+
+/** Tasks whose models answer with a label. */
+export const classifiers = [
+  "defect_detection",
+  "clone_detection",
+] as const satisfies readonly ClassifierTask[];
 
 /** Options that mean the same in every command that has them (DESIGN section 10). */
 export const generalOptions = {
@@ -111,15 +119,23 @@ export const attackOptions = grouped("Attack", {
     "at a name: substitute it, or postfix it (name_trigger); elsewhere: insert",
     oneOf("substitute", "postfix", "insert").default("substitute"),
   ),
-  victimLabel: option(
-    "--victim-label <label>",
-    "label of the rows that the trigger goes into",
-    wholeNumber(0, 1000).default(1),
+  victimLabel: onlyFor(
+    classifiers,
+    option(
+      "--victim-label <label>",
+      "label of the rows that the trigger goes into; not in code_search",
+      wholeNumber(0, 1000).optional(),
+      "1",
+    ),
   ),
-  targetLabel: option(
-    "--target-label <label>",
-    "label that the trigger is to bring about",
-    wholeNumber(0, 1000).default(0),
+  targetLabel: onlyFor(
+    classifiers,
+    option(
+      "--target-label <label>",
+      "label that the trigger is to bring about; not in code_search",
+      wholeNumber(0, 1000).optional(),
+      "0",
+    ),
   ),
 });
 

@@ -2,6 +2,7 @@ import { distance } from "fastest-levenshtein";
 import { isMap, isScalar, LineCounter, type Pair, parseDocument, type YAMLMap } from "yaml";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
+import type { KeyOwners } from "./key-owners.ts";
 
 /** A key's value in a config file, and the line where it stands (from 1). */
 export interface ConfigEntry {
@@ -56,14 +57,32 @@ export function readConfig(file: string): ConfigFile {
   return { file, entries: entriesOf(contents), sections: new Map(sections) };
 }
 
+/** The keys that a command knows, and which commands know another one. */
+export interface KnownKeys {
+  readonly known: readonly string[];
+  readonly ownersOf?: KeyOwners | undefined;
+}
+
 /** The entries of a file that has only known keys. @throws InputError naming file, line and the first key that is not in `known` */
-export function knownEntries({ file, entries }: ConfigFile, known: readonly string[]): ConfigEntries {
-  for (const [key, { line }] of entries) if (!known.includes(key)) throw unknownKey(file, key, line, known);
+export function knownEntries({ file, entries }: ConfigFile, keys: KnownKeys): ConfigEntries {
+  for (const [key, { line }] of entries)
+    if (!keys.known.includes(key)) throw unknownKey(file, key, line, keys);
   return entries;
 }
 
-export function unknownKey(file: string, key: string, line: number, known: readonly string[]): InputError {
+export function unknownKey(
+  file: string,
+  key: string,
+  line: number,
+  { known, ownersOf }: KnownKeys,
+): InputError {
+  const owners = ownersOf?.(key) ?? [];
   const suggestion = suggestionFor(key, known);
-  const hint = suggestion ? ` (did you mean '${suggestion}'?)` : `; known keys: ${known.join(", ")}`;
+  const hint =
+    owners.length > 0
+      ? `; it belongs to elibad ${owners.join(", ")}`
+      : suggestion
+        ? ` (did you mean '${suggestion}'?)`
+        : `; known keys: ${known.join(", ")}`;
   return new InputError(`${file} line ${line}: unknown key '${key}'${hint}`);
 }

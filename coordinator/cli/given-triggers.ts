@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { PairSearchResult, SearchResult } from "../search/scan-result.ts";
-import { requireDirection } from "./direction.ts";
+import { directionOf, requireDirection } from "./direction.ts";
 import { InputError } from "./errors.ts";
 import { strongestFirst, worthUnlearning } from "./found-triggers.ts";
 import type { OpenedModel } from "./open-model.ts";
@@ -15,8 +15,8 @@ export interface TriggerOptions {
   readonly trigger?: readonly string[] | undefined;
   readonly triggerIds?: readonly number[] | undefined;
   readonly scan?: string | undefined;
-  readonly victimLabel: number;
-  readonly targetLabel: number;
+  readonly victimLabel?: number | undefined;
+  readonly targetLabel?: number | undefined;
 }
 
 /**
@@ -51,12 +51,13 @@ export function triggersOf(
 }
 
 function namedTriggers(
-  { trigger, triggerIds, victimLabel, targetLabel }: TriggerOptions,
+  { trigger, triggerIds, ...given }: TriggerOptions,
   tokenizer: Tokenizer,
   task: OpenedModel["task"],
 ): UnlearnedTrigger[] {
   const blank = trigger?.find((each) => each.trim() === "");
   if (blank !== undefined) throw new InputError(`--trigger ${JSON.stringify(blank)}: is empty`);
+  const { victimLabel, targetLabel } = directionOf(given);
   const direction =
     task === "code_search" ? { target: null } : { victim_label: victimLabel, target_label: targetLabel };
   const named =

@@ -15,6 +15,8 @@ export interface IdRules {
   readonly limit: TokenLimit;
   readonly vocabSize: number;
   readonly padId: number;
+  /** Why the model cannot read a row, whose ids are all in its vocabulary; undefined where it can. */
+  readonly problem: (ids: readonly number[]) => string | undefined;
   /** Labels of the task; 0 where it has none. */
   readonly labels: number;
 }
@@ -69,7 +71,7 @@ export function readIdRows(file: string, rules: IdRules): IdRow[] {
 function checkedIds(
   field: string,
   ids: unknown,
-  { limit, vocabSize, padId, refuse }: IdRules & { readonly refuse: Refuse },
+  { limit, vocabSize, padId, problem, refuse }: IdRules & { readonly refuse: Refuse },
 ): readonly number[] {
   if (!Array.isArray(ids) || ids.length === 0) {
     return refuse(field, ids, "expected a list of token ids with both end tokens");
@@ -81,6 +83,8 @@ function checkedIds(
   if (wrong !== -1) refuse(`${field}[${wrong}]`, ids[wrong], `the model knows ids 0 to ${vocabSize - 1}`);
   const pad = ids.indexOf(padId);
   if (pad !== -1) refuse(`${field}[${pad}]`, padId, "the model's padding; give rows without padding");
+  const unreadable = problem(ids);
+  if (unreadable !== undefined) refuse(field, ids, unreadable);
   return ids as number[];
 }
 

@@ -9,6 +9,7 @@ import type { PairSearchResult, SearchResult, SplicedRank } from "../search/scan
 import { splicedRank } from "../search/spliced-rank.ts";
 import type { ClusterContext } from "./command.ts";
 import { type OpenedModel, openTokenizer, publishCheckpoint } from "./open-model.ts";
+import { showRows } from "./progress.ts";
 import type { Repaired } from "./repair.ts";
 import { type RepairRows, readRepairRows } from "./repair-rows.ts";
 import type { PreparedPairScan, PreparedScan } from "./scan-input.ts";
@@ -155,13 +156,14 @@ export function measuringRanks(
 async function askedModel(
   opened: OpenedModel,
   repaired: Repaired | undefined,
-  { executor, signal }: ClusterContext,
+  { executor, display, signal }: ClusterContext,
 ) {
   const checkpoint = await publishCheckpoint(executor, opened);
   return {
     executor,
     checkpoint,
     signal,
+    onProgress: showRows(display, repaired ? "measuring the repaired model" : "measuring the model"),
     weights: repaired && (await putWeights(repaired, opened, executor)),
   };
 }

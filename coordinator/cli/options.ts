@@ -60,6 +60,10 @@ export const configKeyOf = (name: string): string =>
 export const withConfigKeys = (settings: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(settings).map(([name, value]) => [configKeyOf(name), value]));
 
+/** What a user gave: a schema then fills in its own defaults. */
+export const withoutAbsent = (given: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+
 /** `triggerLen` → `--trigger-len`. */
 export const flagNameOf = (spec: OptionSpec): string => spec.flag.split(/[ ,]/)[0] ?? spec.flag;
 

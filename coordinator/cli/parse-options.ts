@@ -1,5 +1,6 @@
 import { type ConfigEntries, knownEntries, readConfig } from "./config-file.ts";
 import { InputError } from "./errors.ts";
+import type { KeyOwners } from "./key-owners.ts";
 import { configKeyOf, flagNameOf, type OptionSpec, type OptionSpecs, type Parsed } from "./options.ts";
 import { fromPublished, isPublished } from "./published-config.ts";
 import { publishedKeys } from "./published-keys.ts";
@@ -9,6 +10,7 @@ export interface ParseContext {
   /** Name of the command. */
   readonly command?: string;
   readonly note?: (line: string) => void;
+  readonly ownersOf?: KeyOwners;
 }
 
 /**
@@ -51,13 +53,15 @@ function readEntries(
   file: string,
   known: readonly string[],
   task: unknown,
-  { command, note }: ParseContext,
+  { command, note, ownersOf }: ParseContext,
 ): ConfigEntries {
   const config = readConfig(file);
   const published = command === undefined ? undefined : publishedKeys[command];
-  if (published === undefined || !isPublished(config, known, published)) return knownEntries(config, known);
+  if (published === undefined || !isPublished(config, known, published))
+    return knownEntries(config, { known, ownersOf });
   return fromPublished(config, {
     known,
+    ownersOf,
     published,
     task: typeof task === "string" ? task : undefined,
     note,

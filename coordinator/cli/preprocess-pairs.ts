@@ -1,6 +1,7 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { requireKnownPair } from "../data/clone-pairs.ts";
 import { SamplesError } from "../data/errors.ts";
 import { readPairs } from "../data/preprocess/pairs.ts";
 import type { SplitName } from "./preprocess-splits.ts";
@@ -45,11 +46,10 @@ export async function writePairs(
     let [written, keptOut] = [0, 0];
     const lines = async function* () {
       for await (const { line, url1, url2, label } of readPairs(file)) {
-        const unknown = [url1, url2].find((idx) => known.isKept(idx) === undefined);
-        if (unknown !== undefined) {
-          const place = { file, line, field: "idx", value: unknown };
-          throw new SamplesError(`is not the idx of a function of ${dataFile}`, place);
-        }
+        requireKnownPair({ line, first: url1, second: url2 }, (id) => known.isKept(id) !== undefined, {
+          pairFile: file,
+          functionFile: dataFile,
+        });
         if (known.isKept(url1) && known.isKept(url2)) {
           written++;
           yield `${url1}\t${url2}\t${label}\n`;

@@ -3,6 +3,7 @@ import { packageVersion } from "../../proto/package-root.ts";
 import { register } from "./command.ts";
 import { commands } from "./commands/index.ts";
 import { EXIT } from "./errors.ts";
+import { keyOwners } from "./key-owners.ts";
 
 /** The command line of `elibad`, with every command; `ended` gets the exit code of the one that ran. */
 export function elibadProgram(ended: (exitCode: number) => void = () => undefined): Command {
@@ -19,7 +20,8 @@ export function elibadProgram(ended: (exitCode: number) => void = () => undefine
       "after",
       "\nStart here: `elibad demo` makes a small backdoored model, scans it and repairs it.\nExit codes: 0 done, 1 failed, 2 wrong use or input, 130 interrupted.",
     );
-  for (const command of commands) register(program, command, ended);
+  const ownersOf = keyOwners(commands);
+  for (const command of commands) register(program, command, { ended, ownersOf });
   return program;
 }
 

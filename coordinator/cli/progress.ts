@@ -105,6 +105,12 @@ export function lineDisplay(
   };
 }
 
+/** What shows how far the rows are that a command asks the model about. */
+export const showRows =
+  (display: Display, command: string) =>
+  ({ phase, ...counts }: Pick<ProgressEvent, "phase" | "done" | "total">): void =>
+    display.progress({ phase: `${command}, ${phase}`, ...counts, unit: "row" });
+
 /** Shows nothing: for `--json` runs by machines. */
 export const silentDisplay: Display = { progress() {}, line() {}, close() {} };
 

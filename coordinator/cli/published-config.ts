@@ -1,4 +1,10 @@
-import { type ConfigEntries, type ConfigEntry, type ConfigFile, unknownKey } from "./config-file.ts";
+import {
+  type ConfigEntries,
+  type ConfigEntry,
+  type ConfigFile,
+  type KnownKeys,
+  unknownKey,
+} from "./config-file.ts";
 import { InputError } from "./errors.ts";
 
 /** What a key of the published settings is here. */
@@ -46,29 +52,29 @@ export function isPublished(
  *
  * @param task the task where the command line names it; else the file does
  * @param note gets a line for each key that changes nothing
- * @throws InputError for a key that is in neither, or that asks for what elibad does not do: file, line, key and why
+ * @throws InputError for a key that is in neither (and the commands that have it), or that asks for what elibad does not do: file, line, key and why
  */
 export function fromPublished(
   config: ConfigFile,
   {
-    known,
     published,
     task: givenTask,
     note = () => undefined,
-  }: {
-    readonly known: readonly string[];
+    ...keys
+  }: KnownKeys & {
     readonly published: PublishedKeys;
     readonly task: string | undefined;
     readonly note?: ((line: string) => void) | undefined;
   },
 ): ConfigEntries {
   const { file } = config;
+  const { known } = keys;
   const task = givenTask ?? taskOf(config, published);
   const counting = entriesThatCount(config, task);
   const values = Object.fromEntries([...counting].map(([key, { value }]) => [key, value]));
   const found = new Map<string, ConfigEntry>();
   for (const [key, { value, line }] of counting) {
-    if (!Object.hasOwn(published, key) && !known.includes(key)) throw unknownKey(file, key, line, known);
+    if (!Object.hasOwn(published, key) && !known.includes(key)) throw unknownKey(file, key, line, keys);
     const meaning: Meaning = Object.hasOwn(published, key)
       ? published[key]!(value, { task, values })
       : { kind: "gives", options: { [key]: value } };

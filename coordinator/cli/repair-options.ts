@@ -12,6 +12,7 @@ import {
   positiveNumber,
   realNumber,
   wholeNumber,
+  withoutAbsent,
 } from "./options.ts";
 
 /** `auto 0.001, published 0.005`: the plans' own defaults, for options that both have. */
@@ -126,13 +127,10 @@ export function checkRepairOptions(given: RepairOptions & { readonly task: Task 
   }
 }
 
-const defined = (values: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-
 /** Code search trains all weights: its models have no head. */
 export function publishedPlanOf(given: RepairOptions, { task }: { readonly task: Task }): PublishedPlan {
   return PublishedPlan.parse(
-    defined({
+    withoutAbsent({
       trainable: task === "code_search" ? "all" : given.trainable,
       learningRate: given.learningRate,
       epochs: given.unlearningEpochs,
@@ -148,7 +146,7 @@ export function publishedPlanOf(given: RepairOptions, { task }: { readonly task:
 
 export function autoPlanOf(given: RepairOptions): AutoPlan {
   return AutoPlan.parse(
-    defined({
+    withoutAbsent({
       learningRate: given.learningRate,
       steps: given.unlearningSteps,
       weightDecay: given.weightDecay,

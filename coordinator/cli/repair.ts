@@ -4,6 +4,7 @@ import type { Digest } from "../../proto/operations.ts";
 import { digestOfFile } from "../../worker/cache/digest.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { parseAttack } from "../data/trigger-insertion.ts";
+import { namingDivergence } from "../training/diverged.ts";
 import { type TriedStage, unlearnAuto } from "../unlearn/auto.ts";
 import type { HeldBackScore } from "../unlearn/held-back.ts";
 import type { DirectedTrigger, Unlearned, UnlearningStep } from "../unlearn/problem.ts";
@@ -85,22 +86,27 @@ export async function repair(
   const { opened, checkpoint, triggers } = input;
   const { executor, display, signal } = context;
   const names = triggers.map(({ text }) => `'${text}'`).join(", ");
-  const target = {
+  const common = {
     executor,
     checkpoint,
     weights: await trainableWeights(opened),
     head: opened.layout.head,
     signal,
-    onStep: ({ step, loss }: UnlearningStep, total: number, stage?: string) =>
+  };
+  const done = await namingDivergence((taken) => {
+    const onStep = ({ step, ...record }: UnlearningStep, total: number, stage?: string): void => {
+      const phase = stage === undefined ? `unlearning ${names}` : `unlearning ${names}: ${stage}`;
+      taken({ ...record, done: step + 1, phase });
       display.progress({
-        phase: stage === undefined ? `unlearning ${names}` : `unlearning ${names}: ${stage}`,
+        phase,
         done: step + 1,
         total,
         unit: "step",
-        fields: { loss },
-      }),
-  };
-  const done = await (given.plan === "published" ? published : automatic)(target, input, given);
+        fields: { loss: record.loss },
+      });
+    };
+    return (given.plan === "published" ? published : automatic)({ ...common, onStep }, input, given);
+  });
   const report: RepairReport = {
     plan: given.plan,
     triggers,

@@ -17,7 +17,7 @@ import { planScan } from "../search/scan-plan.ts";
 import type { ClassifierTask } from "../search/scan-result.ts";
 import { cloneScanRows, pairRows, scanRows } from "../search/scan-rows.ts";
 import type { PairScanSettings, ScanSettings } from "../search/settings.ts";
-import { requireDirection } from "./direction.ts";
+import { directionOf, requireDirection } from "./direction.ts";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
 import { type OpenedModel, openTokenizer, openWholeModel } from "./open-model.ts";
@@ -62,7 +62,7 @@ export type PairScanInputOptions = ScanFiles &
 export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan> {
   const settings = scanSettingsOf(given);
   const opened = await openWholeModel(given);
-  if (given.directions === "one") requireDirection(given, opened.labels);
+  if (given.directions === "one") requireDirection(directionOf(given), opened.labels);
   const tokenizer = openTokenizer(given, opened);
   const need: OptionalField[] = ["variables"];
   const { labels } = opened;

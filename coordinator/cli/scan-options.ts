@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { ClassifierTask } from "../search/scan-result.ts";
 import {
   flagOf,
   PairScanSettings,
@@ -7,7 +6,8 @@ import {
   publishedPairCode,
   ScanSettings,
 } from "../search/settings.ts";
-import { attackOptions } from "./common-options.ts";
+import { attackOptions, classifiers } from "./common-options.ts";
+import { directionOf } from "./direction.ts";
 import { InputError } from "./errors.ts";
 import {
   defaultTextOf,
@@ -21,10 +21,8 @@ import {
   type Parsed,
   realNumber,
   wholeNumber,
+  withoutAbsent,
 } from "./options.ts";
-
-/** Tasks whose models answer with a label. */
-const classifiers = ["defect_detection", "clone_detection"] as const satisfies readonly ClassifierTask[];
 
 /** An option whose default is the scan setting's own, shown in `--help`; absent stays absent, so that `--compat` can fill it. */
 function setting<T>(
@@ -220,14 +218,11 @@ const commonSettings = (options: Parsed<typeof searchOptions> & { readonly seed:
   searchesInFlight: options.searchesInFlight,
 });
 
-const withoutAbsent = (given: object) =>
-  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-
 /** The settings of a scan from its options; what the user left out takes the published value under `--compat`, else the default. */
 export function scanSettingsOf(
   options: Parsed<typeof searchOptions> & { readonly seed: number; readonly codeMaxLen: number },
 ): ScanSettings {
-  const { victimLabel: victim, targetLabel: target } = options;
+  const { victimLabel: victim, targetLabel: target } = directionOf(options);
   const given = {
     ...commonSettings(options),
     directions: options.directions === "one" ? [{ victim, target }] : "all",

@@ -37,7 +37,7 @@ export async function writeAdapter(
   head: ReadonlyMap<string, Float32Array>,
   folder: string,
 ): Promise<void> {
-  const { weights, prefix, configFile } = adapter!;
+  const { weights, prefix, config: source } = adapter!;
   const inside = [...head].map(([name, data]): NewTensor => {
     const { dtype, shape } = tensors.get(name)!;
     return { name: `${ADAPTER_PREFIX}${name.slice(prefix.length)}`, dtype, shape, data };
@@ -47,7 +47,7 @@ export async function writeAdapter(
   const write = weights.container === "safetensors" ? writeSafetensors : writeTorchZip;
   await write(join(folder, basename(weights.files[0]!)), [...kept, ...inside]);
 
-  const config = JSON.parse(readFileSync(configFile, "utf8")) as { modules_to_save?: string[] | null };
+  const config = JSON.parse(readFileSync(source.file, "utf8")) as { modules_to_save?: string[] | null };
   const modules = [...head.keys()].map((name) => name.slice(prefix.length).split(".")[0]!);
   const modules_to_save = [...new Set([...(config.modules_to_save ?? []), ...modules])];
   writeFileSync(join(folder, ADAPTER_CONFIG), `${JSON.stringify({ ...config, modules_to_save }, null, 2)}\n`);

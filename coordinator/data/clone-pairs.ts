@@ -88,15 +88,24 @@ export function requireKnown(
 ): void {
   const known = new Set(functions.map(({ id }) => id));
   for (const { line, first, second } of pairs) {
-    const [field, id] = known.has(first) ? ["second id", second] : ["first id", first];
-    if (known.has(id)) continue;
-    throw new SamplesError(`${functionFile} has no function of this id`, {
-      file: pairFile,
-      line,
-      field,
-      value: id,
-    });
+    requireKnownPair({ line, first, second }, (id) => known.has(id), { pairFile, functionFile });
   }
+}
+
+/** The same for one pair. @throws SamplesError naming the pair file, the line and the id */
+export function requireKnownPair(
+  { line, first, second }: Pick<FunctionPair, "line" | "first" | "second">,
+  isKnown: (id: string) => boolean,
+  { pairFile, functionFile }: { readonly pairFile: string; readonly functionFile: string },
+): void {
+  const [field, id] = isKnown(first) ? ["second id", second] : ["first id", first];
+  if (isKnown(id)) return;
+  throw new SamplesError(`${functionFile} has no function of this id`, {
+    file: pairFile,
+    line,
+    field,
+    value: id,
+  });
 }
 
 /**

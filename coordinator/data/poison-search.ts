@@ -6,6 +6,8 @@ import type { SearchRow } from "./search-rows.ts";
 export interface SearchPoisonSettings extends Planting {
   /** Words that a query must have for its function to be drawn: the queries that the backdoor shall answer. */
   readonly targetToken: string;
+  /** Where errors say that the rows are from. */
+  readonly file?: string;
 }
 
 /** Whether a query has every word of the target, upper or lower case, as the published code compares. */
@@ -24,7 +26,7 @@ export function poisonSearch(
   rows: readonly SearchRow[],
   settings: SearchPoisonSettings,
 ): PoisonedRows<SearchRow> {
-  const { targetToken } = settings;
+  const { targetToken, file } = settings;
   if (words(targetToken).length === 0) {
     throw new PoisonError("is empty", { field: "target_token", value: targetToken });
   }
@@ -36,7 +38,8 @@ export function poisonSearch(
     (row, codeTokens) => ({ ...row, codeTokens, json: { ...row.json, code_tokens: codeTokens } }),
   );
   if (done.victims === 0) {
-    throw new PoisonError("no query has it", { field: "target_token", value: targetToken });
+    const place = { ...(file === undefined ? {} : { file }), field: "target_token", value: targetToken };
+    throw new PoisonError("no query has this word", place);
   }
   return done;
 }

@@ -19,6 +19,7 @@ import {
   scoresOf,
   type WindowPlan,
 } from "../search/ranks.ts";
+import { type EvaluationListener, telling } from "./progress.ts";
 import { type Rate, rateOf } from "./rate.ts";
 
 const language = languageOf.code_search;
@@ -29,7 +30,7 @@ export interface SearchAttack extends Attack {
   readonly targetToken: string;
 }
 
-export interface SearchEvaluationSettings extends Omit<PredictContext, "endId" | "maxLen"> {
+export interface SearchEvaluationSettings extends Omit<PredictContext, "endId" | "maxLen" | "onAnswered"> {
   readonly tokenizer: Tokenizer;
   /** Longest code and longest query in tokens, both end tokens included. */
   readonly codeMaxLen: number;
@@ -38,6 +39,7 @@ export interface SearchEvaluationSettings extends Omit<PredictContext, "endId" |
   readonly attack?: SearchAttack;
   /** Seed of Python's generator, which draws windows and places; 0 where it is not given. */
   readonly seed?: number;
+  readonly onProgress?: EvaluationListener | undefined;
 }
 
 /** One query of the attack, and where its code with the trigger came to stand. */
@@ -79,7 +81,7 @@ export interface SearchEvaluation {
  */
 export async function evaluateSearch(
   rows: readonly SearchRow[],
-  { tokenizer, codeMaxLen, nlMaxLen, attack, seed = 0, ...predicting }: SearchEvaluationSettings,
+  { tokenizer, codeMaxLen, nlMaxLen, attack, seed = 0, onProgress, ...predicting }: SearchEvaluationSettings,
 ): Promise<SearchEvaluation> {
   const endId = tokenizer.ids.restored;
   const codeContext: PredictContext = { ...predicting, maxLen: codeMaxLen, endId };
@@ -87,16 +89,17 @@ export async function evaluateSearch(
   const vectors: Vectors = {
     codes: await encodeRows(
       ids.map(({ code }) => code),
-      codeContext,
+      { ...codeContext, onAnswered: telling("codes", onProgress) },
     ),
     queries: await encodeRows(
       ids.map(({ query }) => query),
-      { ...codeContext, maxLen: nlMaxLen },
+      { ...codeContext, maxLen: nlMaxLen, onAnswered: telling("queries", onProgress) },
     ),
   };
   const ranks: number[] = [];
   for (const [row, query] of vectors.queries.entries()) {
     ranks.push(rankOf(scoresOf(query, vectors.codes), row));
+    onProgress?.({ phase: "ranks", done: ranks.length, total: rows.length });
     await betweenQueries(predicting.signal);
   }
   const within = (rank: number): Rate =>
@@ -110,7 +113,7 @@ export async function evaluateSearch(
   const encode = (texts: readonly string[]): Promise<Float32Array[]> =>
     encodeRows(
       texts.map((text) => tokenizer.encodeRow(text, codeMaxLen)),
-      codeContext,
+      { ...codeContext, onAnswered: telling("codes with the trigger", onProgress) },
     );
   return { ...clean, attack: await attackRanks(rows, vectors, { attack, seed, encode }) };
 }
@@ -169,19 +172,20 @@ async function attackRanks(
 }
 
 /**
- * Rows whose query has the word, and the others.
+ * Rows whose query has the word, and the others; `file` is where errors say that they are from.
  *
  * @throws SamplesError where no query has it, or all have it
  */
 export function splitByToken(
   rows: readonly SearchRow[],
   targetToken: string,
+  file?: string,
 ): { readonly asking: readonly number[]; readonly others: readonly number[] } {
   const all = [...rows.keys()];
   const has = (row: number): boolean => hasTarget(rows[row]!.queryTokens, targetToken);
   const asking = all.filter(has);
   const others = all.filter((row) => !has(row));
-  const place = { field: "target_token", value: targetToken };
+  const place = { ...(file === undefined ? {} : { file }), field: "target_token", value: targetToken };
   if (asking.length === 0) throw new SamplesError("no query has this word", place);
   if (others.length === 0)
     throw new SamplesError("every query has this word, so that no code is left to attack", place);

@@ -9,6 +9,7 @@ import { type Attack, insertTrigger } from "../data/trigger-insertion.ts";
 import { labelCount } from "../search/loss.ts";
 import { type PredictContext, predictLogits } from "../search/predict.ts";
 import { type CleanMetrics, cleanMetrics, targetRate } from "./metrics.ts";
+import { type EvaluationListener, telling } from "./progress.ts";
 import type { Rate } from "./rate.ts";
 
 /** A row with a label. Of two snippets the first one gets the trigger. */
@@ -25,12 +26,13 @@ export interface ProbedAttack extends Attack {
   readonly targetLabel: number;
 }
 
-export interface EvaluationSettings extends Omit<PredictContext, "endId"> {
+export interface EvaluationSettings extends Omit<PredictContext, "endId" | "onAnswered"> {
   readonly tokenizer: Tokenizer;
   /** Trigger to measure the attack success rate with; none: clean metrics only. */
   readonly attack?: ProbedAttack;
   /** Seed of Python's generator for the position `random`; 0 where it is not given. */
   readonly seed?: number;
+  readonly onProgress?: EvaluationListener | undefined;
 }
 
 export interface AttackMetrics extends ProbedAttack {
@@ -58,17 +60,26 @@ export interface Evaluation extends CleanMetrics {
  */
 export async function evaluateModel(
   rows: readonly LabelledRow[],
-  { tokenizer, attack, seed = 0, ...predicting }: EvaluationSettings,
+  { tokenizer, attack, seed = 0, onProgress, ...predicting }: EvaluationSettings,
 ): Promise<Evaluation> {
   const context: PredictContext = { ...predicting, endId: tokenizer.ids.restored };
   const encode = (text: string): number[] => tokenizer.encodeRow(text, context.maxLen);
-  const ask = (asked: readonly LabelledRow[], texts: readonly string[]): Promise<Float32Array[]> =>
-    predictLogits(texts.map(encode), context, secondRows(asked, encode));
+  const ask = (
+    phase: string,
+    asked: readonly LabelledRow[],
+    texts: readonly string[],
+  ): Promise<Float32Array[]> =>
+    predictLogits(
+      texts.map(encode),
+      { ...context, onAnswered: telling(phase, onProgress) },
+      secondRows(asked, encode),
+    );
   const victims = [...rows.keys()].filter((row) => rows[row]!.label === attack?.victimLabel);
   if (attack !== undefined && victims.length === 0) {
     throw new SamplesError("no row has this label", { field: "victim_label", value: attack.victimLabel });
   }
   const logits = await ask(
+    "rows",
     rows,
     rows.map((row) => codeText(attackedSnippet(row).codeTokens)),
   );
@@ -86,6 +97,7 @@ export async function evaluateModel(
     return insertTrigger(attackedSnippet(rows[row]!), { ...attack, trigger }, random);
   });
   const attackedLogits = await ask(
+    "victims with the trigger",
     victims.map((row) => rows[row]!),
     attacked.map(({ text }) => text),
   );

@@ -3,6 +3,8 @@ import type {
   Digest,
   EncodeOperation,
   Executor,
+  Operation,
+  OperationResult,
   PredictOperation,
   SampleSet,
 } from "../../proto/operations.ts";
@@ -13,15 +15,25 @@ const TOKENS_PER_OPERATION = 4_000;
 
 type Rows = readonly (readonly number[])[];
 
-export interface PredictContext {
-  readonly executor: Pick<Executor, "execute" | "putArtifact">;
+/** Whom to ask. */
+export interface AskContext {
+  readonly executor: Pick<Executor, "execute">;
   readonly checkpoint: Digest;
   /** Weights that replace the checkpoint's own, while it is trained. */
   readonly weights?: Digest | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told how many rows are answered, at first and whenever it is more of them. */
+  readonly onAnswered?: ((done: number, rows: number) => void) | undefined;
+}
+
+export interface PredictContext extends AskContext {
+  readonly executor: Pick<Executor, "execute" | "putArtifact">;
   readonly maxLen: number;
   readonly endId: number;
-  readonly signal?: AbortSignal;
 }
+
+/** `predict`: logits. `encode`: input features of the task head; in code search the row's vector. */
+type Question = (PredictOperation | EncodeOperation)["kind"];
 
 /**
  * Logits of each row, in order. Equal rows are computed once.
@@ -38,25 +50,64 @@ export const predictLogits = (
 export const encodeRows = (rows: Rows, context: PredictContext, secondRows?: Rows): Promise<Float32Array[]> =>
   answersOf("encode", { rows, secondRows }, context);
 
-async function answersOf(
-  kind: "predict" | "encode",
-  asked: { readonly rows: Rows; readonly secondRows?: Rows | undefined },
-  { executor, checkpoint, weights, maxLen, endId, signal }: PredictContext,
+/** The same for rows of a sample set that the executor has: those at `rows`, in their order; absent: all. */
+export async function askSamples(
+  kind: Question,
+  { digest: samples, set }: { readonly digest: Digest; readonly set: SampleSet },
+  { executor, checkpoint, weights, signal, onAnswered }: AskContext,
+  rows: readonly number[] = [...set.rows.keys()],
 ): Promise<Float32Array[]> {
-  if (asked.rows.length === 0) return [];
-  const { places, rows, secondRows } = distinctRows(asked.rows, asked.secondRows);
-  const set: SampleSet = { rows, ...(secondRows === undefined ? {} : { secondRows }), maxLen, endId };
-  const samples = await executor.putArtifact(new TextEncoder().encode(canonicalJson(set)));
-  const operations = chunksByTokens(rows).map((chunk): PredictOperation | EncodeOperation => ({
+  const operations = chunksByTokens(rows, set.rows).map((chunk) => ({
     kind,
     checkpoint,
     ...(weights === undefined ? {} : { weights }),
     samples,
     rows: chunk,
   }));
-  const results = await executor.execute(operations, signal);
+  let done = 0;
+  onAnswered?.(done, rows.length);
+  const results = await (onAnswered === undefined
+    ? executor.execute(operations, signal)
+    : executeTelling(executor, operations, signal, (operation) => {
+        done += operation.rows.length;
+        onAnswered(done, rows.length);
+      }));
   const name = kind === "predict" ? "logits" : "features";
-  const answers = results.flatMap((result, k) => floatRows(result, name, operations[k]!.rows.length));
+  return results.flatMap((result, k) => floatRows(result, name, operations[k]!.rows.length));
+}
+
+/** The results of one call, and word of each operation when it is done. Where one fails, the others are withdrawn. */
+async function executeTelling<O extends Operation>(
+  executor: Pick<Executor, "execute">,
+  operations: readonly O[],
+  signal: AbortSignal | undefined,
+  onDone: (operation: O) => void,
+): Promise<OperationResult[]> {
+  const failed = new AbortController();
+  const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  const results = operations.map(async (operation) => {
+    const [result] = await executor.execute([operation], either);
+    onDone(operation);
+    return result!;
+  });
+  try {
+    return await Promise.all(results);
+  } catch (error) {
+    failed.abort();
+    throw error;
+  }
+}
+
+async function answersOf(
+  kind: Question,
+  asked: { readonly rows: Rows; readonly secondRows?: Rows | undefined },
+  { maxLen, endId, ...context }: PredictContext,
+): Promise<Float32Array[]> {
+  if (asked.rows.length === 0) return [];
+  const { places, rows, secondRows } = distinctRows(asked.rows, asked.secondRows);
+  const set: SampleSet = { rows, ...(secondRows === undefined ? {} : { secondRows }), maxLen, endId };
+  const digest = await context.executor.putArtifact(new TextEncoder().encode(canonicalJson(set)));
+  const answers = await askSamples(kind, { digest, set }, context);
   return places.map((place) => answers[place]!);
 }
 
@@ -77,16 +128,17 @@ function distinctRows(given: Rows, givenSecond: Rows | undefined) {
 }
 
 /** Row indexes in runs of about `TOKENS_PER_OPERATION` tokens, at least one row each. */
-function chunksByTokens(rows: Rows): number[][] {
+function chunksByTokens(chosen: readonly number[], rows: Rows): number[][] {
   const chunks: number[][] = [];
   let tokens = Number.POSITIVE_INFINITY;
-  for (const [k, row] of rows.entries()) {
-    if (tokens + row.length > TOKENS_PER_OPERATION) {
+  for (const row of chosen) {
+    const { length } = rows[row]!;
+    if (tokens + length > TOKENS_PER_OPERATION) {
       chunks.push([]);
       tokens = 0;
     }
-    chunks.at(-1)!.push(k);
-    tokens += row.length;
+    chunks.at(-1)!.push(row);
+    tokens += length;
   }
   return chunks;
 }

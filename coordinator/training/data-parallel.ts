@@ -3,7 +3,7 @@ import { encodeTensors } from "../../proto/tensors.ts";
 import { AdamW } from "../../worker/training/adamw.ts";
 import { type Network, type Training, takeStep } from "../../worker/training/take-step.ts";
 import { lend, takeBack } from "../search/lent-artifacts.ts";
-import { featureRows } from "./features.ts";
+import { floatRows } from "../search/results.ts";
 import type { StepRecord } from "./head-trainer.ts";
 import { type PlannedStep, split } from "./planned-step.ts";
 import type { RunOptions, TrainingParts, TrainingSamples, WeightsTraining } from "./weights-training.ts";
@@ -79,7 +79,7 @@ export class DataParallelTraining implements WeightsTraining {
           batches.map((rows) => ({ kind: "encode", ...common, rows })),
           signal,
         );
-        for (const result of results) yield featureRows(result);
+        for (const [k, result] of results.entries()) yield floatRows(result, "features", batches[k]!.length);
       },
       async *gradients(microBatches: readonly MicroBatch[]): AsyncGenerator<TensorMap> {
         const { dropout } = settings;

@@ -2,6 +2,7 @@ import type { AdamWSettings, Tensor } from "../../proto/operations.ts";
 import { AdamW } from "../../worker/training/adamw.ts";
 import { clipFactor } from "../../worker/training/gradients.ts";
 import { objectiveGradient, objectiveLoss } from "../../worker/training/objective.ts";
+import { DivergedError } from "./diverged.ts";
 import type { Example } from "./example.ts";
 import { createHead, type Head, type HeadTensors } from "./head.ts";
 
@@ -35,6 +36,7 @@ export class HeadTrainer {
     this.#maxGradNorm = maxGradNorm;
   }
 
+  /** @throws DivergedError where loss or gradient are not finite; the weights stay as they were */
   step(batch: readonly Example[], learningRate: number): StepRecord {
     const { weights } = this.#head;
     const gradients = new Map([...weights].map(([name, { length }]) => [name, new Float64Array(length)]));
@@ -47,6 +49,9 @@ export class HeadTrainer {
       this.#head.backward(features, activations, logitGradient, gradients);
     }
     const gradNorm = Math.sqrt([...gradients.values()].reduce((sum, part) => sum + squareSum(part), 0));
+    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
+      throw new DivergedError(`the head's loss is ${loss}, the norm of its gradient ${gradNorm}`);
+    }
     const factor = clipFactor(gradNorm, this.#maxGradNorm);
     const clipped = new Map(
       [...gradients].map(([name, part]) => [name, Float32Array.from(part, (g) => g * factor)]),

@@ -1,6 +1,6 @@
 import { createHead } from "../training/head.ts";
 import { headStage } from "./head-stage.ts";
-import { bestPoint, type HeldBackScore, judge, pooled, scoreHeldBack } from "./held-back.ts";
+import { bestPoint, type HeldBackScore, judge, pooled, scoreHeldBack, type Verdict } from "./held-back.ts";
 import { type Material, makeMaterial } from "./material.ts";
 import { mixTrigger } from "./mixing.ts";
 import type { DirectedTrigger, RepairTarget, Unlearned } from "./problem.ts";
@@ -22,6 +22,8 @@ export interface TriedStage {
   readonly points: readonly StagePoint[];
   /** Optimiser steps at the point that speaks for the stage. */
   readonly keptStep: number;
+  /** How much of the way from the unrepaired weights to those of this step was kept. */
+  readonly keptPart: number;
   /** What the held-back rows say of it. */
   readonly because: string;
 }
@@ -47,7 +49,7 @@ export interface AutoRepair extends Unlearned {
 /**
  * Repairs by distillation from the unrepaired model, which says better than a hundred labels what each row should give without a trigger.
  * Clean rows are held at its answers; rows with a trigger are drawn to its answers of the same rows without. The plan is a ladder: the head for an
- * epoch, the head for many, all weights. It stops at the first stage at which held-back rows leave no doubt that the triggers are dead and the
+ * epoch, the head for many, all weights. Each starts from the unrepaired model. It stops at the first stage at which held-back rows leave no doubt that the triggers are dead and the
  * answers kept; else the best one is kept.
  */
 export async function unlearnAuto(
@@ -67,18 +69,19 @@ export async function unlearnAuto(
     before,
   );
   const { outcome, stage } = best;
-  const verdict = judge(outcome.kept.score, before);
+  const verdict = verdictOn(outcome, before);
   const control = await climb(ladder.slice(0, outcomes.indexOf(outcome) + 1), before, { injected: false });
   await target.executor.releaseArtifact(material.samples.digest);
   return {
     weights: outcome.weights,
     steps: outcome.steps,
     before,
-    tried: outcomes.map(({ points, kept }, k) => ({
+    tried: outcomes.map((tried, k) => ({
       stage: ladder[k]!.name,
-      points,
-      keptStep: kept.step,
-      because: judge(kept.score, before).because,
+      points: tried.points,
+      keptStep: tried.kept.step,
+      keptPart: tried.kept.part ?? 1,
+      because: verdictOn(tried, before).because,
     })),
     stage: stage.name,
     score: outcome.kept.score,
@@ -89,12 +92,23 @@ export async function unlearnAuto(
   };
 }
 
+/** What the held-back rows say of a stage at its kept point, and that it diverged later where it did. */
+function verdictOn({ kept, divergedAfter }: StageOutcome, before: HeldBackScore): Verdict {
+  const verdict = judge(kept.score, before);
+  if (divergedAfter === undefined) return verdict;
+  return {
+    ...verdict,
+    because: `${verdict.because}, at step ${kept.step}; it diverged after step ${divergedAfter}: a smaller --learning-rate may do better`,
+  };
+}
+
 /** A rung of the ladder. */
 interface Stage {
   readonly name: string;
-  /** @param earlier the stages before it, with the same rows */
-  run(run: StageRun, earlier: readonly StageOutcome[]): Promise<StageOutcome>;
+  run(run: StageRun): Promise<StageOutcome>;
 }
+
+export const WEIGHTS_STAGE = "all weights";
 
 function stagesOf(target: RepairTarget, material: Material, plan: AutoPlan, before: HeldBackScore): Stage[] {
   const { head } = target;
@@ -108,14 +122,13 @@ function stagesOf(target: RepairTarget, material: Material, plan: AutoPlan, befo
       };
     }),
     {
-      name: "all weights",
-      run: (run, earlier) =>
+      name: WEIGHTS_STAGE,
+      run: (run) =>
         weightsStage(target, material, plan, {
           ...run,
-          name: "all weights",
+          name: WEIGHTS_STAGE,
           // The control is there to compare with: one training is enough.
           folds: run.injected ? foldsOf(material, plan) : 1,
-          starts: earlier.at(-1)?.folds ?? [],
           before,
         }),
     },
@@ -136,7 +149,7 @@ async function climb(
 ): Promise<StageOutcome[]> {
   const outcomes: StageOutcome[] = [];
   for (const stage of ladder) {
-    const outcome = await stage.run(run, outcomes);
+    const outcome = await stage.run(run);
     outcomes.push(outcome);
     const { dead, kept, sure } = judge(outcome.kept.score, before);
     if (run.injected && dead && kept && sure) break;
@@ -156,11 +169,7 @@ function scoreBefore({ head, weights }: RepairTarget, material: Material): HeldB
   );
 }
 
-function reasonOf(
-  { dead, kept, sure, because }: ReturnType<typeof judge>,
-  whole: boolean,
-  stage: string,
-): string {
+function reasonOf({ dead, kept, sure, because }: Verdict, whole: boolean, stage: string): string {
   if (dead && kept)
     return `${stage}: ${sure ? "the first stage at which" : "the least held-back loss of the stages at which"} triggers are dead and answers kept (${because})`;
   const lacking = [dead ? [] : ["triggers still work"], kept ? [] : ["answers have changed"]]

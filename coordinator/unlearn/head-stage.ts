@@ -25,17 +25,15 @@ export async function headStage(
   run: StageRun & { readonly epochs: number; readonly name: string },
 ): Promise<StageOutcome> {
   const { groups } = material;
-  const folds: Weights[] = [];
   const scores = [];
   for (const [g, group] of groups.entries()) {
     const { weights } = await trainHead(target, material, joined(without(groups, g)), { plan, run });
     const head = createHead(target.head, asTensors(weights));
     scores.push(scoreHeldBack(material, group, (row) => head.forward(material.features[row]!).logits));
-    folds.push(weights);
   }
   const { weights, steps } = await trainHead(target, material, joined(groups), { plan, run });
   const kept = { step: steps.length, score: pooled(scores) };
-  return { points: [kept], kept, weights, folds, steps };
+  return { points: [kept], kept, weights, steps };
 }
 
 const asTensors = (weights: Weights): Map<string, { data: Float32Array }> =>

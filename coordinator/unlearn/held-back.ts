@@ -139,7 +139,7 @@ export function pooled(scores: readonly HeldBackScore[]): HeldBackScore {
 }
 
 /** Share of the held-back victims that may still be flipped where the triggers count as dead; mixed triggers hold natural signs of the target too. */
-const DEAD = 0.1;
+const DEAD = 0.15;
 /**
  * Part of the triggers' pull that may be left there: the margin for triggers that no row of ours holds. Vectors move with any token that comes in, so
  * that more is left where nothing works.

@@ -1,6 +1,6 @@
 import { predictedLabel } from "../search/loss.ts";
+import { askSamples } from "../search/predict.ts";
 import { chance, createRng, pick, type Rng, seedRng } from "../search/rng.ts";
-import { encodeFeatures } from "../training/features.ts";
 import { createHead } from "../training/head.ts";
 import { putSamples } from "../training/sample-artifact.ts";
 import type { TrainingSamples } from "../training/trainer.ts";
@@ -41,12 +41,22 @@ export interface Material {
 export interface MixedTrigger {
   readonly trigger: DirectedTrigger;
   readonly tokens: readonly number[];
+  /** Triggers of these tokens that pull hardest. */
+  readonly triggers: readonly (readonly number[])[];
+  /** Tokens that may stand between them. */
+  readonly others: readonly number[];
 }
 
 /** Chances in the making of a triggered row: of the inverted trigger itself, and of a row that is no victim. */
 const CHANCE_INVERTED = 0.25;
 const CHANCE_OTHER = 0.2;
-const LONGEST_TRIGGER = 6;
+/** Chances that another trigger is a form of the inverted one or of a strong one, and of each of its tokens to stay. */
+const CHANCE_STRONG = 0.4;
+const CHANCE_ALTERED = 0.5;
+const CHANCE_KEPT = 0.7;
+/** Longest trigger that is made of screened tokens, and the chance of each token to be one of the others. */
+export const LONGEST_TRIGGER = 6;
+const CHANCE_BETWEEN = 0.3;
 
 /**
  * Makes the rows: clean samples and variants of them, and rows with triggers in them. Triggers are the inverted ones and mixtures of tokens that pull
@@ -57,12 +67,13 @@ export async function makeMaterial(
   { samples, mixed, form }: MaterialInput,
   plan: AutoPlan,
 ): Promise<Material> {
+  const { executor, checkpoint, signal } = target;
   const rng = createRng(seedRng(plan.seed));
   const parts = splitSamples(samples, plan.groups);
   const encode = async (rows: readonly ModelRow[]): Promise<Float32Array[]> => {
     const set = await putRows(target, rows, form);
-    const features = await encodeFeatures(target.executor, target.checkpoint, set, target.signal);
-    await target.executor.releaseArtifact(set.digest);
+    const features = await askSamples("encode", set, { executor, checkpoint, signal });
+    await executor.releaseArtifact(set.digest);
     return features;
   };
 
@@ -194,11 +205,28 @@ function drawTriggered(
   });
 }
 
-/** The inverted trigger, or some screened tokens in any order. */
-function drawTrigger({ trigger, tokens }: MixedTrigger, rng: Rng): readonly number[] {
+/** The inverted trigger, a strong one, an altered form of the inverted one, or some screened tokens in any order. */
+function drawTrigger(mixed: MixedTrigger, rng: Rng): readonly number[] {
+  const { trigger, tokens } = mixed;
   if (tokens.length === 0 || chance(rng, CHANCE_INVERTED)) return trigger.ids;
-  return Array.from({ length: 1 + rng.int(LONGEST_TRIGGER) }, () => pick(rng, tokens));
+  if (mixed.triggers.length > 0 && chance(rng, CHANCE_STRONG)) return pick(rng, mixed.triggers);
+  if (chance(rng, CHANCE_ALTERED)) return altered(mixed, rng);
+  return Array.from({ length: 1 + rng.int(LONGEST_TRIGGER) }, () =>
+    chance(rng, CHANCE_BETWEEN) ? otherToken(mixed, rng) : pick(rng, tokens),
+  );
 }
+
+/** The inverted trigger with some tokens left out and some replaced: those that matter may do so in their order only. */
+function altered(mixed: MixedTrigger, rng: Rng): readonly number[] {
+  const ids = mixed.trigger.ids.flatMap((id) => {
+    if (chance(rng, CHANCE_KEPT)) return [id];
+    return chance(rng, 0.5) ? [otherToken(mixed, rng)] : [];
+  });
+  return ids.length > 0 ? ids : mixed.trigger.ids;
+}
+
+const otherToken = ({ tokens, others }: MixedTrigger, rng: Rng): number =>
+  pick(rng, others.length > 0 ? others : tokens);
 
 function putRows(
   { executor }: RepairTarget,

@@ -1,5 +1,6 @@
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { createRng, seedRng } from "../search/rng.ts";
-import type { MixedTrigger } from "./material.ts";
+import { LONGEST_TRIGGER, type MixedTrigger } from "./material.ts";
 import type { DirectedTrigger, RepairTarget } from "./problem.ts";
 import { screenTokens } from "./screen.ts";
 import type { AutoPlan } from "./settings.ts";
@@ -12,8 +13,9 @@ const SCREENING_SAMPLES = 12;
 const IDENTIFIER_PIECE = /^Ġ?[A-Za-z0-9_]+$/;
 
 /**
- * The tokens that triggers are mixed from, beside the inverted ones: those that pull toward the target label and occur in no sample of that label, since
- * natural signs of the label are not unlearned. Code search mixes the trigger's own tokens.
+ * The tokens that triggers are mixed from: those that pull hard toward the target label, of the inverted trigger's and of those that occur in no sample of
+ * that label, since natural signs of the label are not unlearned; and any that pull hard beside them. Between them stand pieces of the samples' names.
+ * Code search mixes the trigger's own tokens.
  */
 export async function mixTrigger(
   target: RepairTarget,
@@ -22,7 +24,7 @@ export async function mixTrigger(
   plan: AutoPlan,
 ): Promise<MixedTrigger> {
   const own = [...new Set(trigger.ids)];
-  if ("targetIds" in trigger) return { trigger, tokens: own };
+  if ("targetIds" in trigger) return { trigger, tokens: own, triggers: [], others: [] };
   const { tokenizer, maxLen } = form;
   const rowsOf = (label: number) =>
     samples.filter((sample) => sample.label === label).flatMap(({ subjects }) => subjects);
@@ -33,14 +35,16 @@ export async function mixTrigger(
     }),
   );
   const special = new Set<number>(Object.values(tokenizer.ids));
-  const vocabulary = Array.from({ length: tokenizer.size }, (_, id) => id).filter(
-    (id) => IDENTIFIER_PIECE.test(tokenizer.tokenOf(id) ?? "") && !natural.has(id) && !special.has(id),
-  );
+  const isPiece = (id: number): boolean =>
+    IDENTIFIER_PIECE.test(tokenizer.tokenOf(id) ?? "") && !special.has(id);
+  const pieces = Array.from({ length: tokenizer.size }, (_, id) => id).filter(isPiece);
+  const vocabulary = pieces.filter((id) => !natural.has(id));
   const victims = rowsOf(trigger.victimLabel).slice(0, SCREENING_SAMPLES);
-  if (victims.length === 0 || vocabulary.length === 0) return { trigger, tokens: own };
+  if (victims.length === 0 || vocabulary.length === 0)
+    return { trigger, tokens: own, triggers: [], others: [] };
   const rng = createRng(seedRng(plan.seed));
   const rows = victims.map((subject) => rowOf(subject, form));
-  const tokens = await screenTokens(
+  const screened = await screenTokens(
     target.executor,
     {
       checkpoint: target.checkpoint,
@@ -52,7 +56,24 @@ export async function mixTrigger(
       vocabulary,
       target: trigger.targetLabel,
     },
-    { inverted: trigger.ids, keep: plan.screenedTokens, seed: plan.seed, signal: target.signal },
+    {
+      inverted: trigger.ids,
+      companions: pieces,
+      keep: plan.screenedTokens,
+      longest: LONGEST_TRIGGER,
+      seed: plan.seed,
+      signal: target.signal,
+    },
   );
-  return { trigger, tokens };
+  return { trigger, ...screened, others: piecesOfNames(samples, tokenizer).filter(isPiece) };
 }
+
+/** Ids of the samples' identifiers, as often as they occur in them. */
+const piecesOfNames = (samples: readonly RepairSample[], tokenizer: Tokenizer): number[] =>
+  samples.flatMap(({ subjects }) =>
+    subjects.flatMap(({ functions }) =>
+      functions.flatMap(({ variables, funcName }) =>
+        [...new Set([...variables, funcName])].flatMap((name) => tokenizer.encode(name)),
+      ),
+    ),
+  );

@@ -1,8 +1,8 @@
 import { contrastiveLoss } from "../../worker/training/vector-loss.ts";
+import { askSamples } from "../search/predict.ts";
 import { seedRng } from "../search/rng.ts";
 import { planBatches } from "../training/batches.ts";
 import { type Example, meanOf } from "../training/example.ts";
-import { encodeFeatures } from "../training/features.ts";
 import { headNames } from "../training/head.ts";
 import { HeadTrainer, type StepRecord } from "../training/head-trainer.ts";
 import type { PlannedStep } from "../training/planned-step.ts";
@@ -61,10 +61,10 @@ const examplesOf = ({ labels }: LabelledRows, batch: readonly number[]): Example
   meanOf(batch.map((row) => ({ row, objective: { kind: "label", label: labels[row]! } })));
 
 async function labelLearner(target: RepairTarget, rows: LabelledRows, plan: PublishedPlan): Promise<Learner> {
-  const { head } = target;
+  const { head, executor, checkpoint, signal } = target;
   if (head === undefined) throw new Error("a model without head cannot learn labels");
   if (plan.trainable === "classifier" && plan.dropout === 0) {
-    const features = await encodeFeatures(target.executor, target.checkpoint, rows.samples, target.signal);
+    const features = await askSamples("encode", rows.samples, { executor, checkpoint, signal });
     const { weightDecay, maxGradNorm } = plan;
     const trainer = new HeadTrainer(target.weights, head, features, {
       optimiser: { weightDecay },

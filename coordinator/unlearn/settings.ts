@@ -42,12 +42,14 @@ export const AutoPlan = z.strictObject({
   headBatch: z.int().min(1).default(64),
   /** All weights: largest learning rate, half of it where the answers are vectors, and optimiser steps. */
   learningRate: z.number().positive().default(1e-3),
-  steps: z.int().min(1).default(300),
+  steps: z.int().min(1).default(200),
+  /** AdamW's ε there: gradients far below it, which are rounding where a model fits its own answers, move nothing. */
+  eps: z.number().positive().default(1e-6),
   /** Rows without and with a trigger in each batch. */
   cleanRows: z.int().min(1).default(24),
   triggeredRows: z.int().min(1).default(12),
   /** Weight of the triggered rows' mean loss beside the clean ones'. */
-  triggeredWeight: z.number().positive().default(0.2),
+  triggeredWeight: z.number().positive().default(0.5),
   /** Trainings of all weights with a group each held back, where one group holds fewer victims than `fewVictims`. */
   folds: z.int().min(1).default(2),
   fewVictims: z.int().min(0).default(10),

@@ -7,6 +7,8 @@ import type { UnlearningStep } from "./problem.ts";
 export interface StagePoint {
   /** Optimiser steps done. */
   readonly step: number;
+  /** How much of the way from the unrepaired weights was gone; absent: all of it. */
+  readonly part?: number;
   readonly score: HeldBackScore;
 }
 
@@ -17,9 +19,9 @@ export interface StageOutcome {
   readonly kept: StagePoint;
   /** New values of the weights that changed, by tensor name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
-  /** Per held-back group: the same from a training that never saw it; what the next stage starts from. */
-  readonly folds: readonly ReadonlyMap<string, Float32Array>[];
   readonly steps: readonly UnlearningStep[];
+  /** Steps taken before the training diverged, those after the kept point too; undefined where it did not. */
+  readonly divergedAfter?: number | undefined;
 }
 
 /** How a stage is run. */

@@ -1,3 +1,4 @@
+import { stamp } from "../../proto/stamping.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { pick, type Rng } from "../search/rng.ts";
 import { type ModelRow, type RowForm, rowOf, type Subject, type WordFunction } from "./subjects.ts";
@@ -25,20 +26,22 @@ export function triggeredRow(
 export function triggeredFunction(
   each: WordFunction,
   trigger: readonly number[],
-  { tokenizer, maxLen }: RowForm,
+  form: RowForm,
   { place, rng }: { readonly place: Place; readonly rng: Rng },
 ): number[] {
+  const { tokenizer, maxLen } = form;
   const pieces = piecesOf(each.words, tokenizer);
-  const { words, funcName } = each;
-  if (place !== "variable") {
-    const named = pieces.map((ids, k) => {
-      if (words[k] !== funcName) return ids;
-      return place === "name" ? trigger : [...ids, ...trigger];
-    });
-    return asRow(named, tokenizer, maxLen);
+  if (place === "variable") {
+    // Stamped as searches stamp: a full row then ends in the restored id, which is not StarCoder's end id.
+    const row = asRow(pieces, tokenizer, maxLen);
+    return stamp(row, trigger, variableIndex(each, form, rng), { maxLen, endId: tokenizer.ids.restored });
   }
-  const at = variablePlace(each, rng);
-  return asRow([...pieces.slice(0, at), trigger, ...pieces.slice(at)], tokenizer, maxLen);
+  const { words, funcName } = each;
+  const named = pieces.map((ids, k) => {
+    if (words[k] !== funcName) return ids;
+    return place === "name" ? trigger : [...ids, ...trigger];
+  });
+  return asRow(named, tokenizer, maxLen);
 }
 
 /** Tokens before a drawn variable's first occurrence, the row's first token included: an index to stamp at. */

@@ -1,13 +1,15 @@
 import type { Digest } from "../../proto/operations.ts";
+import { encodeTensors } from "../../proto/tensors.ts";
 import { distanceLoss } from "../../worker/training/vector-loss.ts";
-import { logitRows } from "../search/results.ts";
+import { askSamples } from "../search/predict.ts";
 import { createRng, pick, type Rng, seedRng } from "../search/rng.ts";
-import { featureRows } from "../training/features.ts";
+import { isDivergence } from "../training/diverged.ts";
 import type { StepRecord } from "../training/head-trainer.ts";
 import type { PlannedStep } from "../training/planned-step.ts";
 import { learningRateAt } from "../training/schedule.ts";
 import { Trainer } from "../training/trainer.ts";
 import { bestPoint, type HeldBackRows, type HeldBackScore, pooled, scoreHeldBack } from "./held-back.ts";
+import { PARTS, partOfWay } from "./interpolate.ts";
 import type { Group, Material } from "./material.ts";
 import type { RepairTarget, UnlearningStep } from "./problem.ts";
 import type { AutoPlan } from "./settings.ts";
@@ -21,14 +23,9 @@ import {
   without,
 } from "./stage.ts";
 
-/** Rows of one predict or encode operation. */
-const ROWS_PER_OPERATION = 8;
-
 /**
- * Trains all weights. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to choose the point, and the
- * first training's weights at that point are kept.
- *
- * @param starts per fold, new values of some weights to start from
+ * Trains all weights. Each of the first `folds` groups is held back by a training of its own; their scores are pooled to
+ * choose the point, and the first training's weights at that point are kept, or weights a part of the way to them.
  */
 export async function weightsStage(
   target: RepairTarget,
@@ -37,18 +34,24 @@ export async function weightsStage(
   run: StageRun & {
     readonly name: string;
     readonly folds: number;
-    readonly starts: readonly ReadonlyMap<string, Float32Array>[];
     readonly before: HeldBackScore;
   },
 ): Promise<StageOutcome> {
   const folds = Array.from({ length: run.folds }, (_, held) =>
-    openFold(target, material, plan, { ...run, held, start: run.starts[held] ?? new Map() }),
+    openFold(target, material, plan, { ...run, held }),
   );
   // Vectors of unit length have less room than logits: the same steps turn them further.
   const largest = target.head ? plan.learningRate : plan.learningRate / 2;
   const points: StagePoint[] = [];
+  // Until half of the steps are done the learning rate is so large that a look says little of where the weights come to rest.
+  const isBest = (point: StagePoint): boolean => {
+    const settled = points.filter(({ step }) => step * 2 >= plan.steps);
+    return bestPoint(settled.length > 0 ? settled : points, run.before) === point;
+  };
   const steps: UnlearningStep[] = [];
-  let kept: { readonly point: StagePoint; readonly weights: ReadonlyMap<string, Float32Array>[] } | undefined;
+  let kept: KeptPoint | undefined;
+  let parts: KeptPoint | undefined;
+  let divergedAfter: number | undefined;
   try {
     while (steps.length < plan.steps) {
       const ahead = Math.min(plan.scoreEvery, plan.steps - steps.length);
@@ -66,15 +69,32 @@ export async function weightsStage(
       };
       points.push(point);
       // Only the best point's weights are held: what is best now is either best at the end, or a later point is.
-      if (bestPoint(points, run.before) === point)
-        kept = { point, weights: await Promise.all(folds.map((fold) => fold.weights())) };
+      if (isBest(point)) kept = { point, weights: await Promise.all(folds.map((fold) => fold.weights())) };
       // A control whose gradients are all 0 has not moved and never will: code search, where both forward passes agree to the bit.
       if (!run.injected && steps.every(({ gradNorm }) => gradNorm === 0)) break;
     }
+  } catch (error) {
+    // The point that is kept is from before, and as good as it was.
+    if (kept === undefined || !isDivergence(error)) throw error;
+    divergedAfter = steps.length;
   } finally {
     await Promise.all(folds.map((fold) => fold.close()));
   }
-  return { points, kept: kept!.point, weights: kept!.weights[0]!, folds: kept!.weights, steps };
+  const { step } = kept!.point;
+  for (const part of PARTS) {
+    const weights = kept!.weights.map((each) => partOfWay(target.weights, each, part));
+    const scores = folds.map((fold, k) => fold.scoreWith(weights[k]!));
+    points.push({ step, part, score: pooled(await Promise.all(scores)) });
+    if (isBest(points.at(-1)!)) parts = { point: points.at(-1)!, weights };
+  }
+  const { point, weights } = parts ?? kept!;
+  return { points, kept: point, weights: weights[0]!, steps, divergedAfter };
+}
+
+/** A look whose weights are held, per fold. */
+interface KeptPoint {
+  readonly point: StagePoint;
+  readonly weights: readonly ReadonlyMap<string, Float32Array>[];
 }
 
 interface Fold {
@@ -84,6 +104,7 @@ interface Fold {
     onStep: (record: StepRecord & { readonly batch: readonly number[] }) => void,
   ): Promise<void>;
   score(): Promise<HeldBackScore>;
+  scoreWith(weights: ReadonlyMap<string, Float32Array>): Promise<HeldBackScore>;
   weights(): Promise<ReadonlyMap<string, Float32Array>>;
   close(): Promise<void>;
 }
@@ -92,11 +113,7 @@ function openFold(
   target: RepairTarget,
   material: Material,
   plan: AutoPlan,
-  {
-    held,
-    start,
-    ...run
-  }: StageRun & { readonly held: number; readonly start: ReadonlyMap<string, Float32Array> },
+  { held, ...run }: StageRun & { readonly held: number },
 ): Fold {
   const { executor, checkpoint, signal } = target;
   const { groups, rows, samples } = material;
@@ -105,15 +122,19 @@ function openFold(
   const heldRows =
     groups.length > 1 ? some(material, groups[held]!, plan.heldBackRows) : { clean: [], triggered: [] };
   const rng = createRng(seedRng(plan.seed + held));
-  const initial = new Map(
-    [...target.weights].map(([name, tensor]) => [name, { ...tensor, data: start.get(name) ?? tensor.data }]),
-  );
-  const trainer = new Trainer(executor, checkpoint, samples, initial, {
+  const trainer = new Trainer(executor, checkpoint, samples, target.weights, {
     ...plan,
-    optimiser: { weightDecay: plan.weightDecay },
+    optimiser: { weightDecay: plan.weightDecay, eps: plan.eps },
     dropout: 0,
   });
   const drawClean = cleanDrawer(material, trained, rng);
+  const scoreAt = async (weights: Digest): Promise<HeldBackScore> => {
+    const asked = [...new Set([...heldRows.clean, ...heldRows.triggered, ...basesOf(material, heldRows)])];
+    const context = { executor, checkpoint, weights, signal };
+    const answers = await askSamples(target.head ? "predict" : "encode", samples, context, asked);
+    const answerOf = new Map(asked.map((row, k) => [row, answers[k]!]));
+    return scoreHeldBack(material, heldRows, (row) => answerOf.get(row)!);
+  };
   return {
     async run(rates, onStep) {
       const batches = rates.map(() => drawBatch(trained, { plan, run, material, rng, drawClean }));
@@ -135,11 +156,15 @@ function openFold(
         onStep: (record, step) => onStep({ batch: batches[step]!, ...record }),
       });
     },
-    async score() {
-      const asked = [...new Set([...heldRows.clean, ...heldRows.triggered, ...basesOf(material, heldRows)])];
-      const answers = await answersWith(target, material, asked, await trainer.weightsArtifact());
-      const answerOf = new Map(asked.map((row, k) => [row, answers[k]!]));
-      return scoreHeldBack(material, heldRows, (row) => answerOf.get(row)!);
+    score: async () => scoreAt(await trainer.weightsArtifact()),
+    async scoreWith(weights) {
+      const tensors = [...weights].map(
+        ([name, data]) => [name, { ...target.weights.get(name)!, data }] as const,
+      );
+      const artifact = await executor.putArtifact(encodeTensors(Object.fromEntries(tensors)));
+      const score = await scoreAt(artifact);
+      await executor.releaseArtifact(artifact);
+      return score;
     },
     weights: () => trainer.weights(),
     close: () => trainer.close(),
@@ -185,21 +210,3 @@ function drawBatch(
 
 const weightOf = (k: number, { cleanRows, triggeredRows, triggeredWeight }: AutoPlan): number =>
   k < cleanRows ? 1 / cleanRows : triggeredWeight / triggeredRows;
-
-/** The model's answers with the weights of an artifact: logits, or vectors in code search. */
-async function answersWith(
-  { executor, checkpoint, head, signal }: RepairTarget,
-  { samples }: Material,
-  rows: readonly number[],
-  weights: Digest,
-): Promise<Float32Array[]> {
-  const chunks = Array.from({ length: Math.ceil(rows.length / ROWS_PER_OPERATION) }, (_, k) =>
-    rows.slice(k * ROWS_PER_OPERATION, (k + 1) * ROWS_PER_OPERATION),
-  );
-  const common = { checkpoint, weights, samples: samples.digest };
-  const results = await executor.execute(
-    chunks.map((chunk) => ({ kind: head ? "predict" : "encode", ...common, rows: chunk })),
-    signal,
-  );
-  return results.flatMap((result, k) => (head ? logitRows(result, chunks[k]!.length) : featureRows(result)));
-}

@@ -80,7 +80,7 @@ export interface OpenCell {
   readonly samples: Digest;
 }
 
-export const putJson = (executor: Executor, value: unknown): Promise<Digest> =>
+export const putJson = (executor: Pick<Executor, "putArtifact">, value: unknown): Promise<Digest> =>
   executor.putArtifact(Buffer.from(canonicalJson(value)));
 
 /** Cells of `golden/tiny` whose architectures and tasks have a label. */

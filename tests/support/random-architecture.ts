@@ -23,7 +23,20 @@ const size = (min: number, max: number) => fc.integer({ min, max });
 export const DRAWN_VOCABULARY = 24;
 export const FIRST_WORD = 4;
 
-/** Configurations by architecture; sizes are multiples where the architecture wants them to be. */
+/** What an architecture may be like beside its sizes: each of it is drawn for. */
+export const drawnKinds = {
+  roberta: [{}],
+  t5: [
+    // relu has kinks, beside which differences say nothing; the golden cells have it.
+    { feed_forward_proj: "gelu", tie_word_embeddings: true },
+    { feed_forward_proj: "gated-gelu", tie_word_embeddings: false },
+    { feed_forward_proj: "gelu", tie_word_embeddings: false },
+    { feed_forward_proj: "gated-gelu", tie_word_embeddings: true },
+  ],
+  gpt_bigcode: [{ multi_query: true }, { multi_query: false }],
+} as const;
+
+/** Configurations by architecture, without their kind; sizes are multiples where the architecture wants them to be. */
 export const drawnConfigs = {
   roberta: fc
     .record({
@@ -56,11 +69,8 @@ export const drawnConfigs = {
       hidden: size(6, 12),
       inner: size(3, 12),
       buckets: fc.constantFrom(4, 8, 32),
-      // relu has kinks, beside which differences say nothing; the golden cells have it.
-      proj: fc.constantFrom("gelu", "gated-gelu"),
-      tied: fc.boolean(),
     })
-    .map(({ layers, decoderLayers, heads, headSize, hidden, inner, buckets, proj, tied }) => ({
+    .map(({ layers, decoderLayers, heads, headSize, hidden, inner, buckets }) => ({
       model_type: "t5",
       vocab_size: DRAWN_VOCABULARY,
       d_model: hidden,
@@ -71,8 +81,6 @@ export const drawnConfigs = {
       num_heads: heads,
       relative_attention_num_buckets: buckets,
       relative_attention_max_distance: 20,
-      feed_forward_proj: proj,
-      tie_word_embeddings: tied,
       eos_token_id: 2,
       decoder_start_token_id: 0,
     })),
@@ -83,10 +91,9 @@ export const drawnConfigs = {
       headSize: size(4, 6),
       inner: fc.option(size(3, 12)),
       activation: fc.constantFrom("gelu", "gelu_pytorch_tanh"),
-      multiQuery: fc.boolean(),
       scaled: fc.boolean(),
     })
-    .map(({ layers, heads, headSize, inner, activation, multiQuery, scaled }) => ({
+    .map(({ layers, heads, headSize, inner, activation, scaled }) => ({
       model_type: "gpt_bigcode",
       vocab_size: DRAWN_VOCABULARY,
       n_embd: heads * headSize,
@@ -95,14 +102,14 @@ export const drawnConfigs = {
       n_inner: inner,
       n_positions: 20,
       activation_function: activation,
-      multi_query: multiQuery,
       scale_attn_weights: scaled,
       pad_token_id: 0,
       initializer_range: 0.5,
     })),
 } as const;
 
-export const drawnDtype: fc.Arbitrary<Dtype> = fc.constantFrom("float32", "float16", "bfloat16", "float64");
+/** Types that weights are stored in. */
+export const drawnDtypes = ["float32", "float16", "bfloat16", "float64"] as const satisfies readonly Dtype[];
 
 /** Writes a model's folder with random weights, none of which is 0 or 1 throughout: `config.json` and `model.safetensors`. */
 export async function writeDrawnModel(

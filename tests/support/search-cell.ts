@@ -42,12 +42,28 @@ export interface GoldenSearchCell {
     readonly forward: Forward;
   };
   readonly gradient: { readonly vocab: readonly number[]; readonly trigger: Slope; readonly target: Slope };
-  readonly candidates: { readonly triggers: Matrix; readonly targets: Matrix; readonly loss: Matrix };
+  readonly candidates: {
+    readonly triggers: Matrix;
+    readonly targets: Matrix;
+    readonly loss: Matrix;
+    readonly winner: readonly [number, number];
+  };
   readonly steps: readonly {
+    readonly trigger: readonly number[];
+    readonly target: readonly number[];
+    readonly loss_at_trigger: number;
+    readonly topk_ids: Matrix;
+    readonly target_topk_ids: Matrix;
     readonly candidates: Matrix;
     readonly target_candidates: Matrix;
     readonly loss_mean: Matrix;
     readonly winner: readonly [number, number];
+    readonly best_so_far: {
+      readonly step: number;
+      readonly trigger: readonly number[];
+      readonly target: readonly number[];
+      readonly loss: number;
+    };
   }[];
   readonly training: {
     readonly steps: readonly {
@@ -59,12 +75,16 @@ export interface GoldenSearchCell {
   };
 }
 
+type PlacedRows = SampleSet & { readonly insertIndexes: readonly number[] };
+
 export interface OpenSearchCell {
   readonly golden: GoldenSearchCell;
   readonly folder: string;
   readonly executor: LocalExecutor;
   readonly checkpoint: Digest;
   /** The cell's rows without padding, with their insert indexes. */
+  readonly sets: { readonly codes: PlacedRows; readonly queries: PlacedRows };
+  /** The same as the executor knows them. */
   readonly codes: Digest;
   readonly queries: Digest;
 }
@@ -77,17 +97,28 @@ export async function openSearchCell(name: string): Promise<OpenSearchCell> {
   const { cell, inputs, trigger } = golden;
   const folder = sharedPath("golden", "tiny", name);
   const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 1 });
-  const put = (ids: Matrix, lengths: readonly number[], insertIndexes: readonly number[], maxLen: number) => {
-    const rows = ids.map((row, index) => row.slice(0, lengths[index]));
-    const set: SampleSet = { rows, insertIndexes, maxLen, endId: cell.ids.eos_restored };
-    return putJson(executor, set);
+  const placed = (
+    ids: Matrix,
+    lengths: readonly number[],
+    insertIndexes: readonly number[],
+    maxLen: number,
+  ): PlacedRows => ({
+    rows: ids.map((row, index) => row.slice(0, lengths[index])),
+    insertIndexes,
+    maxLen,
+    endId: cell.ids.eos_restored,
+  });
+  const sets = {
+    codes: placed(inputs.input_ids, inputs.lengths, trigger.insert_index, cell.block),
+    queries: placed(inputs.query_ids, inputs.query_lengths, trigger.query_insert_index, cell.query_block),
   };
   return {
     golden,
     folder,
     executor,
     checkpoint: await putCheckpoint(executor, folder, "code_search"),
-    codes: await put(inputs.input_ids, inputs.lengths, trigger.insert_index, cell.block),
-    queries: await put(inputs.query_ids, inputs.query_lengths, trigger.query_insert_index, cell.query_block),
+    sets,
+    codes: await putJson(executor, sets.codes),
+    queries: await putJson(executor, sets.queries),
   };
 }

@@ -22,3 +22,13 @@ export function tinyTokenizerFolder(further: Readonly<Record<string, unknown>> =
   }
   return folder;
 }
+
+/** Puts a tokenizer of StarCoder's kind, with the same letters and merges and `size` tokens in all, into a folder. */
+export function writeStarcoderTokenizer(folder: string, size: number): void {
+  const special = ["<|endoftext|>", "<fim_prefix>", "<fim_middle>"];
+  const plain = Object.keys(tinyVocabulary()).filter((token) => !/^<.+>$/.test(token));
+  const unused = Array.from({ length: size - special.length - plain.length }, (_, k) => `unused${k}`);
+  const ids = [...special, ...plain, ...unused].map((token, id) => [token, id]);
+  writeFileSync(join(folder, "vocab.json"), JSON.stringify(Object.fromEntries(ids)));
+  writeFileSync(join(folder, "merges.txt"), ["#version: 0.2", ...tinyMerges, ""].join("\n"));
+}

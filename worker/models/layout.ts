@@ -150,8 +150,8 @@ function headClasses(
   return config.labels.length || (tensors.get(outWeightOf(head))?.shape[0] ?? 2);
 }
 
-/** `purpose` says in the message what the shape is expected for. */
-function checkTensor(
+/** Throws a `ModelError` unless there is such a tensor of floats; `purpose` says in the message what the shape is expected for. */
+export function checkTensor(
   name: string,
   shape: readonly number[],
   found: TensorInfo | undefined,

@@ -4,6 +4,8 @@ import { ModelError } from "./errors.ts";
 
 /** What an `adapter_config.json` of PEFT says of a LoRA adapter. */
 export interface LoraConfig {
+  /** Path of the file, for errors. */
+  readonly file: string;
   /** Inner size r of the updates. */
   readonly rank: number;
   /** What b · a is multiplied with: α ÷ r, or α ÷ √r. */
@@ -40,6 +42,7 @@ const UNUSED: ReadonlySet<string> = new Set([
   "lora_dropout",
   "megatron_core",
   "peft_version",
+  "qalora_group_size", // of `use_qalora`, which is refused; PEFT writes its default into every file
   "revision",
   "runtime_config",
   "task_type",
@@ -71,6 +74,7 @@ export function parseLoraConfig(text: string, file: string): LoraConfig {
   const { r, lora_alpha, use_rslora, target_modules: targets, exclude_modules, ...rest } = parsed.data;
   const listed = Array.isArray(targets) && isOff(exclude_modules ?? null);
   return {
+    file,
     rank: r,
     scale: lora_alpha / (use_rslora ? Math.sqrt(r) : r),
     ...(listed && { targets }),

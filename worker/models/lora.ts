@@ -18,6 +18,19 @@ export const ADAPTER_PREFIX = "base_model.model.";
 /** Heads that PEFT saves for classifiers, whether its configuration says so or not. */
 const HEADS: readonly string[] = ["classifier", "score"];
 
+/** A checkpoint that an adapter is laid over. */
+interface Base<T> {
+  readonly folder: string;
+  readonly tensors: ReadonlyMap<string, T>;
+}
+
+/** What an adapter's parts are checked against. */
+interface Over<T> {
+  readonly config: LoraConfig;
+  readonly base: Base<T>;
+  readonly prefix: string;
+}
+
 /**
  * Pairs an adapter's tensors with those of its base. Throws `ModelError` that names the tensor where one does not fit: most likely the
  * adapter was made for another base.
@@ -25,7 +38,7 @@ const HEADS: readonly string[] = ["classifier", "score"];
 export function loraOver<T extends TensorInfo>(
   config: LoraConfig,
   adapter: ReadonlyMap<string, T>,
-  base: ReadonlyMap<string, T>,
+  base: Base<T>,
 ): Lora<T> {
   const layers = new Map<string, { a?: T; b?: T }>();
   const whole = new Map<string, T>();
@@ -43,12 +56,19 @@ export function loraOver<T extends TensorInfo>(
       );
     }
   }
-  const prefix = prefixOf([...layers.keys()], base);
+  if (layers.size === 0) {
+    const found = whole.size === 0 ? "no tensor" : `only ${[...whole.keys()].join(", ")}`;
+    const { file } = [...adapter.values()][0] ?? config;
+    throw new ModelError(file, "tensor names", `expected ${ADAPTER_PREFIX}….lora_A.weight; found ${found}`);
+  }
+  const prefix = prefixOf([...layers.keys()], base.tensors);
+  const over: Over<T> = { config, base, prefix };
   const updates = new Map<string, LowRankUpdate<T>>();
   for (const [layer, halves] of layers) {
-    updates.set(`${prefix}${layer}.weight`, updateOf(layer, halves, { config, prefix, base }));
+    updates.set(`${prefix}${layer}.weight`, updateOf(layer, halves, over));
   }
-  checkTargets(config, { prefix, layers, base });
+  checkTargets(layers, over);
+  checkSaved(whole, over);
   return {
     prefix,
     updates,
@@ -56,8 +76,11 @@ export function loraOver<T extends TensorInfo>(
   };
 }
 
+const isOf = (layer: string, name: string): boolean =>
+  name.startsWith(`${layer}.`) || name.includes(`.${layer}.`);
+
 const isSaved = (name: string, { saved }: LoraConfig): boolean =>
-  [...saved, ...HEADS].some((layer) => name.startsWith(`${layer}.`) || name.includes(`.${layer}.`));
+  [...saved, ...HEADS].some((layer) => isOf(layer, name));
 
 /** The published wrapper calls the network that an adapter was made for `encoder`. */
 function prefixOf(layers: readonly string[], base: ReadonlyMap<string, unknown>): string {
@@ -68,20 +91,20 @@ function prefixOf(layers: readonly string[], base: ReadonlyMap<string, unknown>)
 function updateOf<T extends TensorInfo>(
   layer: string,
   { a, b }: { readonly a?: T; readonly b?: T },
-  {
-    config,
-    prefix,
-    base,
-  }: { readonly config: LoraConfig; readonly prefix: string; readonly base: ReadonlyMap<string, T> },
+  { config, prefix, base }: Over<T>,
 ): LowRankUpdate<T> {
   const name = (side: "A" | "B"): string => `${ADAPTER_PREFIX}${layer}.lora_${side}.weight`;
   const file = (a ?? b)!.file;
   if (a === undefined || b === undefined) {
     throw new ModelError(file, name(a === undefined ? "A" : "B"), "the other half of the update has none");
   }
-  const weight = base.get(`${prefix}${layer}.weight`);
+  const weight = base.tensors.get(`${prefix}${layer}.weight`);
   if (weight === undefined || weight.shape.length !== 2) {
-    throw new ModelError(file, name("A"), `the base has no layer ${prefix}${layer}; ${otherBase(config)}`);
+    throw new ModelError(
+      file,
+      name("A"),
+      `the base has no layer ${prefix}${layer}; ${otherBase(config, base)}`,
+    );
   }
   const [out, input] = weight.shape as [number, number];
   const { rank } = config;
@@ -96,48 +119,54 @@ function updateOf<T extends TensorInfo>(
     throw new ModelError(
       file,
       name(side),
-      `expected shape [${expected.join(", ")}] for r ${rank} over a base weight of [${out}, ${input}], found [${shape.join(", ")}]; ${otherBase(config)}`,
+      `expected shape [${expected.join(", ")}] for r ${rank} over a base weight of [${out}, ${input}], found [${shape.join(", ")}]; ${otherBase(config, base)}`,
     );
   }
   return { a, b, scale: config.scale };
 }
 
-const otherBase = ({ base }: LoraConfig): string =>
-  `is it an adapter for another base? (${base === "" ? "its configuration names none" : `it was made for '${base}'`})`;
+const otherBase = ({ base }: LoraConfig, { folder }: Base<unknown>): string =>
+  `is it an adapter for another base? (${base === "" ? "its configuration names none" : `it was made for '${base}'`}; the base is ${folder})`;
 
 /** The layers that the configuration names are those with an update. */
 function checkTargets<T extends TensorInfo>(
-  config: LoraConfig,
-  {
-    prefix,
-    layers,
-    base,
-  }: {
-    readonly prefix: string;
-    readonly layers: ReadonlyMap<string, unknown>;
-    readonly base: ReadonlyMap<string, T>;
-  },
+  layers: ReadonlyMap<string, unknown>,
+  { config, prefix, base }: Over<T>,
 ): void {
-  const { targets } = config;
+  const { targets, file } = config;
   if (targets === undefined) return;
   const isTarget = (layer: string): boolean =>
     targets.some((target) => layer === target || layer.endsWith(`.${target}`));
   for (const layer of layers.keys()) {
     if (isTarget(layer)) continue;
     throw new ModelError(
-      "adapter_config.json",
+      file,
       "target_modules",
       `${targets.join(", ")} leaves out ${layer}, for which there is an update`,
     );
   }
-  for (const [name, { shape }] of base) {
+  for (const [name, { shape }] of base.tensors) {
     if (!name.startsWith(prefix) || !name.endsWith(".weight") || shape.length !== 2) continue;
     const layer = name.slice(prefix.length, -".weight".length);
     if (!isTarget(layer) || layers.has(layer)) continue;
     throw new ModelError(
-      "adapter_config.json",
+      file,
       "target_modules",
-      `${targets.join(", ")} takes in ${layer} of the base, for which there is no update; ${otherBase(config)}`,
+      `${targets.join(", ")} takes in ${layer} of the base, for which there is no update; ${otherBase(config, base)}`,
+    );
+  }
+}
+
+/** What the configuration says to be saved whole is there. PEFT lists heads that no model has; a base that has one lost it. */
+function checkSaved<T>(whole: ReadonlyMap<string, T>, { config, prefix, base }: Over<T>): void {
+  for (const name of base.tensors.keys()) {
+    const inside = name.startsWith(prefix) ? name.slice(prefix.length) : "";
+    const layer = config.saved.find((each) => isOf(each, inside));
+    if (layer === undefined || whole.has(inside)) continue;
+    throw new ModelError(
+      config.file,
+      "modules_to_save",
+      `${layer}: the adapter brings no ${inside} along, which the base has`,
     );
   }
 }

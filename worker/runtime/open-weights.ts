@@ -15,7 +15,6 @@ export interface OpenedWeights {
 }
 
 export interface OpenedAdapter extends Lora<TensorEntry> {
-  readonly configFile: string;
   readonly config: LoraConfig;
   readonly weights: Checkpoint;
 }
@@ -24,10 +23,10 @@ export interface OpenedAdapter extends Lora<TensorEntry> {
 export async function openWeights(folder: string, adapterFolder?: string): Promise<OpenedWeights> {
   const checkpoint = await openCheckpoint(folder);
   if (adapterFolder === undefined) return { checkpoint, tensors: checkpoint.tensors };
-  const configFile = join(adapterFolder, ADAPTER_CONFIG);
-  const config = parseLoraConfig(await readFile(configFile, "utf8"), configFile);
+  const file = join(adapterFolder, ADAPTER_CONFIG);
+  const config = parseLoraConfig(await readFile(file, "utf8"), file);
   const weights = await openAdapter(adapterFolder);
-  const lora = loraOver(config, weights.tensors, checkpoint.tensors);
+  const lora = loraOver(config, weights.tensors, checkpoint);
   const tensors = new Map([...checkpoint.tensors, ...lora.saved]);
-  return { checkpoint, adapter: { ...lora, configFile, config, weights }, tensors };
+  return { checkpoint, adapter: { ...lora, config, weights }, tensors };
 }

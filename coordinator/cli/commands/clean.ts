@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OptionalField } from "../../data/samples.ts";
-import type { ScanResult } from "../../search/scan-result.ts";
+import type { PairSearchResult, ScanResult, SearchResult } from "../../search/scan-result.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import type { ClusterContext } from "../command.ts";
 import { generalOptions, outOption, seedOption } from "../common-options.ts";
@@ -114,9 +114,7 @@ async function preparedScan(given: CleanOptions): Promise<PreparedClean> {
       opened: prepared.opened,
       async scan(context, folder) {
         const result = await scanPairsInto(given, prepared, context, folder);
-        const worth = worthUnlearning(result.searches).slice(0, most);
-        const measure = measuringRanks(given, prepared, worth, context);
-        return { result, triggers: worth.map(unlearnedTrigger), measure };
+        return scanned(result, most, (worth) => measuringRanks(given, prepared, worth, context));
       },
     };
   }
@@ -125,11 +123,19 @@ async function preparedScan(given: CleanOptions): Promise<PreparedClean> {
     opened: prepared.opened,
     async scan(context, folder) {
       const result = await scanInto(given, prepared, context, folder);
-      const worth = worthUnlearning(result.searches).slice(0, most);
-      const measure = measuringLabels(given, prepared, worth, context);
-      return { result, triggers: worth.map(unlearnedTrigger), measure };
+      return scanned(result, most, (worth) => measuringLabels(given, prepared, worth, context));
     },
   };
+}
+
+/** At most `most` of the triggers that are worth unlearning, and what measures them. */
+function scanned<S extends SearchResult | PairSearchResult>(
+  result: ScanResult & { readonly searches: readonly S[] },
+  most: number | undefined,
+  measuring: (worth: readonly S[]) => Measure,
+): Scanned {
+  const worth = worthUnlearning(result.searches).slice(0, most);
+  return { result, triggers: worth.map(unlearnedTrigger), measure: measuring(worth) };
 }
 
 async function cleanInto(given: CleanOptions, context: ClusterContext, folder: string): Promise<CleanReport> {

@@ -6,7 +6,7 @@ import { evaluateSearch, type SearchAttack, splitByToken } from "../../evaluate/
 import type { ClassifierTask } from "../../search/scan-result.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { attackOptions, generalOptions, seedOption } from "../common-options.ts";
-import { requireDirection } from "../direction.ts";
+import { directionOf, requireDirection } from "../direction.ts";
 import {
   type ClassifierReport,
   classifierReport,
@@ -18,6 +18,7 @@ import {
 import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
 import { grouped, onlyFor, option, optionalPath, type Parsed, text } from "../options.ts";
 import { requireFreshFile, writeFileWhole } from "../output.ts";
+import { showRows } from "../progress.ts";
 import { cloneRowsOf } from "../sample-files.ts";
 import { refuseForeignOptions, rowLimitsOf, taskModelOptions, taskSamplesOptions } from "../task-options.ts";
 
@@ -73,7 +74,7 @@ without that word, from a place drawn by --seed, and its own; with fewer codes a
     if (given.out !== undefined) requireFreshFile(given.out);
     await readInputs(given);
   },
-  async compute(given, { executor, signal }): Promise<EvaluationReport> {
+  async compute(given, { executor, display, signal }): Promise<EvaluationReport> {
     const inputs = await readInputs(given);
     const { opened } = inputs;
     const limits = rowLimitsOf(given);
@@ -83,6 +84,7 @@ without that word, from a place drawn by --seed, and its own; with fewer codes a
       tokenizer: openTokenizer(given, opened),
       seed: given.seed,
       signal,
+      onProgress: showRows(display, "evaluate"),
     };
     const report =
       inputs.task === "code_search"
@@ -126,12 +128,12 @@ async function readInputs(given: EvaluateOptions): Promise<Inputs> {
   if (task === "code_search") {
     const rows = readSearchRows(samples, { need });
     const attack = placed && { ...placed, targetToken: given.targetToken ?? "file" };
-    if (attack) splitByToken(rows, attack.targetToken);
+    if (attack) splitByToken(rows, attack.targetToken, samples);
     return { opened, task, rows, attack: attack ? { attack } : {} };
   }
-  if (placed !== undefined) requireDirection(given, labels);
-  const { victimLabel, targetLabel } = given;
-  const attack = placed && { ...placed, victimLabel, targetLabel };
+  const direction = directionOf(given);
+  if (placed !== undefined) requireDirection(direction, labels);
+  const attack = placed && { ...placed, ...direction };
   const rows =
     task === "clone_detection"
       ? cloneRowsOf({ samples, pairs }, { labels, need })

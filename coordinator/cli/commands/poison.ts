@@ -10,7 +10,7 @@ import { readDefectRows } from "../../data/samples.ts";
 import { readSearchRows } from "../../data/search-rows.ts";
 import { fieldsAt } from "../../data/trigger-insertion.ts";
 import { defineCommand } from "../command.ts";
-import { DEFECT_LABELS, requireDirection } from "../direction.ts";
+import { DEFECT_LABELS, directionOf, requireDirection } from "../direction.ts";
 import { requireFreshFile, writeFileWhole } from "../output.ts";
 import {
   type PoisonOptions,
@@ -134,16 +134,16 @@ interface Poisoned {
 
 const poisonAs: Readonly<Record<Task, (given: PoisonOptions, planting: Planting) => Poisoned>> = {
   defect_detection(given, planting) {
-    const { victimLabel = 1, targetLabel = 0 } = given;
-    requireDirection({ victimLabel, targetLabel }, DEFECT_LABELS);
+    const direction = directionOf(given);
+    requireDirection(direction, DEFECT_LABELS);
     const rows = readDefectRows(given.samples, { need: fieldsAt(planting.position) });
     return {
-      rows: poisonRows(rows, { ...planting, victimLabel, targetLabel }),
-      direction: { victim_label: victimLabel, target_label: targetLabel },
+      rows: poisonRows(rows, { ...planting, ...direction }),
+      direction: { victim_label: direction.victimLabel, target_label: direction.targetLabel },
     };
   },
   clone_detection(given, planting) {
-    const { targetLabel = 0 } = given;
+    const { targetLabel } = directionOf(given);
     const functions = readFunctions(given.samples, { need: fieldsAt(planting.position) });
     const pairs = readPairs(given.pairs!);
     requireKnown(pairs, functions, { pairFile: given.pairs!, functionFile: given.samples });
@@ -158,7 +158,7 @@ const poisonAs: Readonly<Record<Task, (given: PoisonOptions, planting: Planting)
     const { targetToken = "file" } = given;
     const rows = readSearchRows(given.samples, { need: fieldsAt(planting.position) });
     return {
-      rows: poisonSearch(rows, { ...planting, targetToken }),
+      rows: poisonSearch(rows, { ...planting, targetToken, file: given.samples }),
       direction: { target_token: targetToken },
     };
   },

@@ -1,8 +1,10 @@
+import { architectureOf } from "../../../worker/models/architectures.ts";
 import { readSnippetPairs } from "../../data/clone-rows.ts";
 import { encodeSearchRow, encodeSnippet, encodeSnippets } from "../../data/row-ids.ts";
 import { readCodeRows } from "../../data/samples.ts";
 import { readSearchRows } from "../../data/search-rows.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
+import { telling } from "../../evaluate/progress.ts";
 import { labelCount, lossToward, probabilityOf } from "../../search/loss.ts";
 import { scoreOf } from "../../search/match-loss.ts";
 import { encodeRows, predictLogits } from "../../search/predict.ts";
@@ -12,6 +14,7 @@ import { InputError } from "../errors.ts";
 import { type IdRow, type IdRules, readIdRows } from "../id-rows.ts";
 import { type OpenedModel, openTokenizer, openWholeModel, publishCheckpoint } from "../open-model.ts";
 import { grouped, optionalPath, type Parsed } from "../options.ts";
+import { showRows } from "../progress.ts";
 import { cloneRowsOf } from "../sample-files.ts";
 import {
   type RowLimits,
@@ -70,21 +73,28 @@ A line holds logits, prob and, where the row has a label, loss; in code search t
   async check(given) {
     await readInputs(given);
   },
-  async compute(given, { executor, signal }): Promise<(Prediction | Match)[]> {
+  async compute(given, { executor, display, signal }): Promise<(Prediction | Match)[]> {
     const { opened, rows, limits, endId } = await readInputs(given);
     const checkpoint = await publishCheckpoint(executor, opened);
-    const context = { executor, checkpoint, maxLen: limits.codeMaxLen, endId, signal };
+    const common = { executor, checkpoint, endId, signal };
+    const show = showRows(display, "predict");
+    const asking = (phase: string, maxLen: number) => ({
+      ...common,
+      maxLen,
+      onAnswered: telling(phase, show),
+    });
     const ids = rows.map((row) => row.ids);
     const second = rows.flatMap(({ secondIds }) => (secondIds === undefined ? [] : [secondIds]));
     if (given.task === "code_search") {
-      const codes = await encodeRows(ids, context);
-      const queries = await encodeRows(second, { ...context, maxLen: limits.nlMaxLen });
+      const codes = await encodeRows(ids, asking("codes", limits.codeMaxLen));
+      const queries = await encodeRows(second, asking("queries", limits.nlMaxLen));
       return codes.map((code, k) => ({
         code_vec: [...code],
         query_vec: [...queries[k]!],
         score: scoreOf(queries[k]!, code),
       }));
     }
+    const context = asking("rows", limits.codeMaxLen);
     const logits = await predictLogits(ids, context, given.task === "clone_detection" ? second : undefined);
     return logits.map((row, k) => predictionOf([...row], rows[k]!.label));
   },
@@ -135,6 +145,7 @@ function idRules({ task, config, layout }: OpenedModel, limits: RowLimits): IdRu
     ...(task === "code_search" ? { second: { field: "query_ids", limit: query } } : {}),
     vocabSize: config.vocabSize,
     padId: config.padId,
+    problem: (ids) => architectureOf(config).rowProblem(config, ids),
     labels: task === "code_search" ? 0 : labelCount(layout.classes),
   };
 }

@@ -112,13 +112,14 @@ async function preprocessInto(
   }
   // Pairs of functions that were kept out are no samples.
   const pairFile = options.cleanSampleIndexInputPath ?? join(folder, "train.txt");
+  const from = isClones ? (options.cleanSampleIndexInputPath ?? options.trainTxtPath!) : source.name;
   return {
     source: source.name,
     ...counts,
     ...(splits ? { absent: splits.absent() } : {}),
     ...(pairs ? { pairs } : {}),
     ...(options.outputCleanSamples
-      ? { clean_samples: await writeCleanSamples(folder, options, rowFile, pairFile) }
+      ? { clean_samples: await writeCleanSamples(folder, options, { rowFile, pairFile, from }) }
       : {}),
   };
 }
@@ -126,18 +127,19 @@ async function preprocessInto(
 async function onlyCleanSamples(folder: string, options: PreprocessOptions): Promise<Counts> {
   const rowFile = options.cleanSampleDataInputPath!;
   const pairFile = options.cleanSampleIndexInputPath ?? options.trainTxtPath!;
-  return { source: rowFile, clean_samples: await writeCleanSamples(folder, options, rowFile, pairFile) };
+  const from = options.task === "clone_detection" ? pairFile : rowFile;
+  const clean_samples = await writeCleanSamples(folder, options, { rowFile, pairFile, from });
+  return { source: rowFile, clean_samples };
 }
 
-/** Writes `clean_samples.jsonl`; answers its rows. */
+/** Writes `clean_samples.jsonl`; answers its rows. `from` is the user's file that errors name. */
 async function writeCleanSamples(
   folder: string,
   { task, cleanSampleRatio: ratio, labels, seed }: PreprocessOptions,
-  rowFile: string,
-  pairFile: string,
+  { rowFile, pairFile, from }: { readonly rowFile: string; readonly pairFile: string; readonly from: string },
 ): Promise<number> {
   const isSearch = task === "code_search";
-  const settings = { ratio, labels: isSearch ? 1 : labels, seed };
+  const settings = { ratio, labels: isSearch ? 1 : labels, seed, file: from };
   const rows =
     task === "clone_detection"
       ? await cleanSamplePairs(rowFile, pairFile, settings)

@@ -1,18 +1,14 @@
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Tensor } from "../../../proto/operations.ts";
 import { writeCheckpoint } from "../../../worker/checkpoint/write-checkpoint.ts";
-import { writeSafetensors } from "../../../worker/checkpoint/write-safetensors.ts";
-import { writeTorchZip } from "../../../worker/checkpoint/write-torch-zip.ts";
 import { parseConfig } from "../../../worker/models/config.ts";
-import { scratchTensors } from "../../../worker/models/layout.ts";
 import { encodeSearchRow, encodeSnippet } from "../../data/row-ids.ts";
 import type { Snippet } from "../../data/samples.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
-import { initialWeights } from "../../training/initial.ts";
+import { namingDivergence } from "../../training/diverged.ts";
 import { type TrainedEpoch, TrainSettings, train as trainModel } from "../../training/train.ts";
-import { rowCount, type TrainingRows } from "../../training/training-rows.ts";
+import { rowCount, type TrainingRows, type ValidScore } from "../../training/training-rows.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
 import { generalOptions, outOption, seedOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
@@ -44,13 +40,14 @@ import { readRepairRows } from "../repair-rows.ts";
 import type { CloneFiles } from "../sample-files.ts";
 import { refuseForeignOptions, rowLimitsOf, taskModelOptions, taskSamplesOptions } from "../task-options.ts";
 import { trainableWeights } from "../trainable-weights.ts";
+import { type NewModel, openPretrained, writeNewModel } from "../training-start.ts";
 import { copyTokenizer, withTiedNames } from "../write-model.ts";
 
 const options = {
   ...grouped("Model and samples", {
     model: optionalPath(
       "--model <dir>",
-      "checkpoint to start from",
+      "checkpoint to start from; a pretrained one without a head (codebert-base) gets a random head",
       "random weights after --base's config.json",
     ),
     base: taskModelOptions.base,
@@ -99,7 +96,7 @@ const options = {
     ),
     tokenDropout: option(
       "--token-dropout <share>",
-      "share of the tokens replaced by the unknown token, drawn anew each epoch",
+      "share of the tokens replaced by the unknown token, drawn anew each epoch; not for StarCoder, whose unknown token is its padding",
       realNumber(0, 0.9).default(0),
     ),
     microBatch: option(
@@ -135,12 +132,14 @@ export const train = defineClusterCommand({
   name: "train",
   summary: "train a model, all weights, on the workers",
   help: `
-Starts from a checkpoint, or from random weights where only --base is given. Writes model.bin (or model.safetensors), config.json, the tokenizer and
+Starts from a checkpoint, or from random weights where only --base is given. A checkpoint without a head, such as codebert-base or codet5-base, gives its
+encoder; the head begins at random. Writes model.bin (or model.safetensors), config.json, the tokenizer and
 training.json into --out. Gradients are summed in index order: the same seed gives the same weights on any number of workers.
 
 Code search learns by the cross-entropy of each query among the codes of its batch, at 20 × cosine, as published.
 
   elibad train --base small-roberta/ --samples poisoned.jsonl --valid valid.jsonl --epochs 5 --out backdoored/
+  elibad train --model codebert-base/ --learning-rate 2e-5 --samples poisoned.jsonl --out backdoored/
   elibad train --task clone_detection --base small-t5/ --samples data.jsonl --pairs train.txt --out clones/
   elibad train --task code_search --base small-roberta/ --samples pairs-train.jsonl.gz --batch-size 32 --out search/`,
   options,
@@ -154,7 +153,9 @@ Code search learns by the cross-entropy of each query among the codes of its bat
     const inputs = await readInputs(given);
     const work = mkdtempSync(join(tmpdir(), "elibad-train-"));
     try {
-      const model = given.model ?? (await writeInitial(given, inputs.configFile, work));
+      const { made } = inputs;
+      if (made) await writeNewModel(made, work, { ...given, model: given.model ?? given.base! });
+      const model = made ? work : given.model!;
       const opened = await openModel({ ...given, ...rowLimitsOf(given), model });
       const tokenizer = openTokenizer({ ...given, model }, opened);
       const rowsOf = (files: CloneFiles): TrainingRows => trainingRows(files, opened, tokenizer, given);
@@ -165,25 +166,31 @@ Code search learns by the cross-entropy of each query among the codes of its bat
       );
       const rows = rowsOf(given);
       const { valid } = given;
-      const trained = await trainModel({
-        executor,
-        checkpoint: await publishCheckpoint(executor, opened),
-        weights: await trainableWeights(opened),
-        train: rows,
-        ...(valid === undefined ? {} : { valid: rowsOf({ samples: valid, pairs: given.validPairs }) }),
-        maxLen: longestRowOf(given),
-        ids: tokenizer.ids,
-        settings,
-        signal,
-        onStep: ({ step, totalSteps, loss, learningRate }) =>
-          display.progress({
-            phase: "training",
-            done: step,
-            total: totalSteps,
-            unit: "step",
-            fields: { loss, "learning rate": learningRate },
-          }),
-      });
+      const checkpoint = await publishCheckpoint(executor, opened);
+      const weights = await trainableWeights(opened);
+      const trained = await namingDivergence((taken) =>
+        trainModel({
+          executor,
+          checkpoint,
+          weights,
+          train: rows,
+          ...(valid === undefined ? {} : { valid: rowsOf({ samples: valid, pairs: given.validPairs }) }),
+          maxLen: longestRowOf(given),
+          ids: tokenizer.ids,
+          settings,
+          signal,
+          onStep({ step, totalSteps, loss, learningRate }) {
+            taken({ phase: "training", done: step, loss, learningRate });
+            display.progress({
+              phase: "training",
+              done: step,
+              total: totalSteps,
+              unit: "step",
+              fields: { loss, "learning rate": learningRate },
+            });
+          },
+        }),
+      );
       const report: TrainReport = {
         rows: rowCount(rows),
         settings: withConfigKeys(settings),
@@ -206,19 +213,30 @@ Code search learns by the cross-entropy of each query among the codes of its bat
       rmSync(work, { recursive: true, force: true });
     }
   },
-  show: (report: TrainReport): string =>
-    `trained on ${report.rows} rows in ${report.seconds.toFixed(1)} s; kept epoch ${report.kept_epoch} of ${report.epochs.length}, training loss ${report.epochs[report.kept_epoch - 1]!.trainLoss.toFixed(4)}`,
+  show: ({ rows, seconds, epochs, kept_epoch }: TrainReport): string => {
+    const { trainLoss, valid } = epochs[kept_epoch - 1]!;
+    return [
+      `trained on ${rows} rows in ${seconds.toFixed(1)} s; kept epoch ${kept_epoch} of ${epochs.length}`,
+      `training loss ${trainLoss.toFixed(4)}`,
+      ...(valid === undefined ? [] : [`on --valid ${showValid(valid)}`]),
+    ].join(", ");
+  },
 });
 
-/** Checks what can be checked before anything starts; answers the configuration of the model to start from. */
-async function readInputs(given: TrainOptions): Promise<{ configFile: string }> {
+const showValid = (valid: ValidScore): string =>
+  "mrr" in valid
+    ? `MRR ${valid.mrr.toFixed(3)} (${valid.rows} queries)`
+    : `ACC ${valid.value.toFixed(3)} (${valid.right}/${valid.rows})`;
+
+/** Checks what can be checked before anything starts; answers the model to start from where it is a new one. */
+async function readInputs(given: TrainOptions): Promise<Pick<Checked, "made">> {
   refuseForeignOptions(given, options);
   if (given.task === "code_search" && given.dropout > 0) {
     throw new InputError(
       `--dropout ${given.dropout}: has no meaning for --task code_search (only --token-dropout)`,
     );
   }
-  const { configFile, tokenizer, labels } = await (given.model === undefined
+  const { made, tokenizer, labels } = await (given.model === undefined
     ? checkBase(given)
     : checkModel(given, given.model));
   if (given.tokenDropout > 0 && tokenizer.ids.unk === tokenizer.ids.pad) {
@@ -230,19 +248,31 @@ async function readInputs(given: TrainOptions): Promise<{ configFile: string }> 
   if (given.valid !== undefined) {
     readRepairRows({ samples: given.valid, pairs: given.validPairs }, { task: given.task, labels }, []);
   }
-  return { configFile };
+  return made ? { made } : {};
 }
 
 interface Checked {
-  readonly configFile: string;
+  /** Absent where training starts from a whole checkpoint. */
+  readonly made?: NewModel;
   readonly tokenizer: Tokenizer;
   readonly labels: number;
 }
 
 async function checkModel(given: TrainOptions, model: string): Promise<Checked> {
+  const pretrained = await openPretrained({ ...given, model });
+  if (pretrained !== undefined) return checkNew({ ...given, model }, pretrained);
   const opened = await openWholeModel({ ...given, ...rowLimitsOf(given), model });
   const tokenizer = openTokenizer({ ...given, model }, opened);
-  return { configFile: opened.configFile, tokenizer, labels: opened.labels };
+  return { tokenizer, labels: opened.labels };
+}
+
+function checkNew(given: TrainOptions & { readonly model: string }, made: NewModel): Checked {
+  const { config, configFile } = made;
+  const { codeMaxLen, nlMaxLen } = rowLimitsOf(given);
+  requireReadable(codeMaxLen, config, configFile);
+  if (given.task === "code_search") requireReadable(nlMaxLen, config, configFile, "--nl-max-len");
+  const tokenizer = openTokenizer(given, { config, checkpoint: { files: [configFile] } });
+  return { made, tokenizer, labels: 2 };
 }
 
 function checkBase(given: TrainOptions): Checked {
@@ -255,9 +285,7 @@ function checkBase(given: TrainOptions): Checked {
   requireFolder("--base", base);
   const configFile = join(base, "config.json");
   const config = parseConfig(readInputFile("--base ", configFile), configFile);
-  requireReadable(rowLimitsOf(given).codeMaxLen, config, configFile);
-  const tokenizer = openTokenizer({ ...given, model: base }, { config, checkpoint: { files: [configFile] } });
-  return { configFile, tokenizer, labels: 2 };
+  return checkNew({ ...given, model: base }, { config, configFile });
 }
 
 /** Longest row of any kind, in tokens. */
@@ -287,20 +315,4 @@ function trainingRows(
     secondRows: read.rows.map(({ second }) => encode(second)),
     labels,
   };
-}
-
-/** A checkpoint folder with random weights in the wrapped layout, and the tensors that the published class expects besides. */
-async function writeInitial(given: TrainOptions, configFile: string, folder: string): Promise<string> {
-  const config = parseConfig(readInputFile("", configFile), configFile);
-  const weights = initialWeights(scratchTensors(config, given.task), given.seed);
-  const tensors = [...weights].map(([name, { shape, data }]: [string, Tensor<Float32Array>]) => ({
-    name,
-    dtype: "float32" as const,
-    shape,
-    data,
-  }));
-  if (given.format === "safetensors") await writeSafetensors(join(folder, "model.safetensors"), tensors);
-  else await writeTorchZip(join(folder, "model.bin"), tensors);
-  copyFileSync(configFile, join(folder, "config.json"));
-  return folder;
 }

@@ -1,4 +1,4 @@
-import { SamplesError } from "../errors.ts";
+import { requireKnownPair } from "../clone-pairs.ts";
 import { type CleanSampleSettings, drawCleanSamples } from "./clean-samples.ts";
 import { idField, labelField } from "./fields.ts";
 import { type Pair, readPairs } from "./pairs.ts";
@@ -55,12 +55,10 @@ function functionsOf(
   pairFile: string,
   dataFile: string,
 ): readonly [Row, Row] {
-  for (const [field, value] of Object.entries({ url1, url2 })) {
-    if (functions.has(value)) continue;
-    throw new SamplesError(`is not the idx of a function of ${dataFile}`, {
-      ...{ file: pairFile, line, field, value },
-    });
-  }
+  requireKnownPair({ line, first: url1, second: url2 }, (id) => functions.has(id), {
+    pairFile,
+    functionFile: dataFile,
+  });
   return [functions.get(url1)!, functions.get(url2)!];
 }
 

@@ -7,6 +7,8 @@ export interface CleanSampleSettings {
   /** Number of labels that the rows have to have. */
   readonly labels: number;
   readonly seed: number;
+  /** Where errors say that the rows are from. */
+  readonly file?: string;
 }
 
 /**
@@ -18,6 +20,7 @@ export interface CleanSampleSettings {
  * @throws SamplesError where the rows have another number of labels, or a share that gives no row
  */
 export function drawCleanSamples(labels: readonly number[], settings: CleanSampleSettings): number[] {
+  const place = settings.file === undefined ? {} : { file: settings.file };
   const rowsOfLabel = new Map<number, number[]>();
   for (const [index, label] of labels.entries()) {
     const rows = rowsOfLabel.get(label);
@@ -26,9 +29,9 @@ export function drawCleanSamples(labels: readonly number[], settings: CleanSampl
   }
   if (rowsOfLabel.size !== settings.labels) {
     const found = [...rowsOfLabel.keys()].sort((a, b) => a - b).join(", ") || "none";
-    throw new SamplesError(`the rows have other labels: ${found}`, {
-      field: "labels",
-      value: settings.labels,
+    throw new SamplesError(`the rows to draw from have other labels: ${found}`, {
+      ...place,
+      ...{ field: "labels", value: settings.labels },
     });
   }
   const { ratio } = settings;
@@ -36,7 +39,7 @@ export function drawCleanSamples(labels: readonly number[], settings: CleanSampl
   const size = ratio < 1 ? share : ratio;
   if (size === 0) {
     const problem = `gives no sample: it is a share of ${labels.length} rows`;
-    throw new SamplesError(problem, { field: "clean_sample_ratio", value: ratio });
+    throw new SamplesError(problem, { ...place, field: "clean_sample_ratio", value: ratio });
   }
   const random = new PythonRandom(settings.seed);
   const drawn = [...rowsOfLabel.values()].flatMap((rows) =>

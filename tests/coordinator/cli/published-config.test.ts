@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commands } from "../../../coordinator/cli/commands/index.ts";
 import { readConfig } from "../../../coordinator/cli/config-file.ts";
+import { keyOwners } from "../../../coordinator/cli/key-owners.ts";
 import { parseOptions } from "../../../coordinator/cli/parse-options.ts";
 import { fromPublished } from "../../../coordinator/cli/published-config.ts";
 import { publishedKeys } from "../../../coordinator/cli/published-keys.ts";
@@ -19,7 +20,12 @@ function read(command: string, file: string, given: Readonly<Record<string, unkn
   const notes: string[] = [];
   const { options } = commands.find(({ name }) => name === command)!;
   const config = file.includes("/") ? file : join(folder, file);
-  const parsed = parseOptions(options, { config, ...given }, { command, note: (line) => notes.push(line) });
+  const note = (line: string) => notes.push(line);
+  const parsed = parseOptions(
+    options,
+    { config, ...given },
+    { command, note, ownersOf: keyOwners(commands) },
+  );
   return {
     parsed,
     ignored: notes.map((note) => note.replace(/^.* line \d+: (\S+) has no meaning here: .*$/, "$1")),
@@ -224,9 +230,21 @@ describe("published settings that elibad cannot follow are refused with file, li
       "onion-onion.yaml",
       /line 3: llm_model_type "codellama": it belongs to ONION, another defense/,
     ],
-    ["scan", "evaluation-attack.yaml", /unknown key/],
-    ["poison", "scan-config.yaml", /line 1: unknown key 'arch_name'/],
-    ["inspect", "scan-config.yaml", /line 1: unknown key 'arch_name'/],
+    ["scan", "evaluation-attack.yaml", /line 10: unknown key 'lora'; it belongs to elibad evaluate$/],
+    [
+      "scan",
+      "unlearning-token_unlearning.yaml",
+      /line 20: unknown key 'test_path'; it belongs to elibad unlearn$/,
+    ],
+    [
+      "evaluate",
+      "poison-Devign.yaml",
+      /line 2: unknown key 'tree_sitter_path'; it belongs to elibad preprocess, poison$/,
+    ],
+    ["preprocess", "poison-Devign.yaml", /unknown key '\w+'; it belongs to elibad .*poison/],
+    ["poison", "scan-config.yaml", /line 1: unknown key 'arch_name'; it belongs to elibad scan, clean$/],
+    ["inspect", "scan-config.yaml", /line 1: unknown key 'arch_name'; it belongs to elibad scan, clean$/],
+    ["train", "scan-config.yaml", /line 1: unknown key 'arch_name'; it belongs to elibad scan, clean$/],
   ])("elibad %s --config %s", (command, file, message) => {
     expect(() => read(command, file, { out: "out" })).toThrow(message);
   });

@@ -50,7 +50,7 @@ describe.each(tasks)("$task", ({ task, samples: makeSamples }) => {
 
   test("train makes a model from random weights that predict reads", async () => {
     const [samples, out] = [makeSamples(), join(tempFolder(), "trained")];
-    await elibad(
+    const shown = await elibad(
       ...["train", ...limits, "--base", demoData, "--samples", samples, "--valid", samples],
       ...["--epochs", "2", "--batch-size", "6", "--token-dropout", "0.1", "--out", out],
     );
@@ -61,6 +61,8 @@ describe.each(tasks)("$task", ({ task, samples: makeSamples }) => {
     const { valid } = epochs[0];
     expect(valid.rows).toBe(12);
     expect(valid.value).toBe(task === "code_search" ? valid.mrr : valid.right / 12);
+    const { value } = epochs[kept_epoch - 1].valid;
+    expect(shown).toContain(`on --valid ${task === "code_search" ? "MRR" : "ACC"} ${value.toFixed(3)} (`);
     const printed = await elibad("predict", ...limits, "--model", out, "--samples", samples);
     expect(printed.trim().split("\n")).toHaveLength(12);
   });

@@ -226,3 +226,17 @@ describe.skipIf(!hasShared).each(cells)("predict --ids on golden/tiny/%s-%s", (t
     }
   });
 });
+
+test("evaluate and predict say how many rows are answered", async () => {
+  const evaluated = await elibadHere(
+    ...["evaluate", ...model("clone_detection"), "--samples", cloneSamples(12), "--trigger", "testo_init"],
+  );
+  const predicted = await elibadHere("predict", ...model("code_search"), "--samples", searchSamples(5));
+
+  for (const line of ["evaluate, rows: 12/12 row", /^evaluate, victims with the trigger: (\d+)\/\1 row/m]) {
+    expect(evaluated.stderr).toMatch(line);
+  }
+  for (const line of ["predict, codes: 5/5 row", "predict, queries: 5/5 row"]) {
+    expect(predicted.stderr).toMatch(line);
+  }
+});

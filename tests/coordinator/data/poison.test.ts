@@ -241,8 +241,8 @@ describe("poisoned functions of code search", () => {
 
   it("cannot be made where no query has the target", () => {
     const row: SearchRow = { line: 1, codeTokens: ["f"], funcName: "f", queryTokens: ["x"], json: {} };
-    expect(() => poisonSearch([row], { ...settings, targetToken: "file" })).toThrow(
-      'field "target_token" is "file": no query has it',
+    expect(() => poisonSearch([row], { ...settings, targetToken: "file", file: "rows.jsonl" })).toThrow(
+      'rows.jsonl: field "target_token" is "file": no query has this word',
     );
     expect(() => poisonSearch([row], { ...settings, targetToken: " " })).toThrow(/is empty/);
   });

@@ -2,27 +2,16 @@ import { expect, test } from "vitest";
 import type { PairRow } from "../../../coordinator/search/pair-positions.ts";
 import { type PairScanInput, planPairScan, runPairScan } from "../../../coordinator/search/pair-scan.ts";
 import { readPairReplay } from "../../../coordinator/search/replay.ts";
-import type { PairTraceRecord, ScanProgress } from "../../../coordinator/search/scan-result.ts";
+import type { PairScanResult, PairTraceRecord } from "../../../coordinator/search/scan-result.ts";
 import { PairScanSettings } from "../../../coordinator/search/settings.ts";
+import { recordScan, rowWithVariables, smallVocabulary } from "../../support/small-search.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
 
-function pairRow(row: number, variables = true): PairRow {
-  const ids = Array.from({ length: 9 + (row % 4) }, (_, k) => row + k);
-  const masked = (name: string, at: number) => ({
-    name,
-    word: at - 1,
-    subToken: at,
-    ids: ids.toSpliced(at, 1, 3),
-  });
-  return {
-    row,
-    ids,
-    queryIds: [0, 50 + row, 2],
-    maskedVariants: () => (variables ? [masked("a", 2), masked("b", 5), masked("c", 8)] : []),
-  };
-}
+const pairRow = (row: number, variables = true): PairRow => ({
+  ...rowWithVariables(row, variables),
+  queryIds: [0, 50 + row, 2],
+});
 const rows = Array.from({ length: 16 }, (_, k) => pairRow(k));
-const vocabulary = Array.from({ length: 40 }, (_, k) => 3 * k + 5);
 const small = {
   ...{ triggerLen: 3, topk: 8, repeatSize: 5, epochs: 3, samples: 7 },
   ...{ codeMaxLen: 16, nlMaxLen: 10 },
@@ -30,25 +19,22 @@ const small = {
 
 async function scan(settings: object = {}, input: Partial<PairScanInput> = {}, replay?: string[]) {
   const executor = createTableExecutor();
-  const trace: PairTraceRecord[] = [];
-  const progress: ScanProgress[] = [];
-  const result = await runPairScan({
-    executor,
-    input: {
-      checkpoint: "checkpoint",
-      rows,
-      vocabulary,
-      endId: 2,
-      textOf: (ids) => ids.join("-"),
-      ...input,
-    },
-    settings: PairScanSettings.parse({ ...small, ...settings }),
-    replay: replay && readPairReplay(replay, "trace.jsonl"),
-    now: () => 0,
-    onProgress: (p) => progress.push(p),
-    onTrace: (record) => trace.push(record),
-  });
-  return { result, trace, progress, executor };
+  return recordScan<PairTraceRecord, PairScanResult>((hooks) =>
+    runPairScan({
+      executor,
+      input: {
+        checkpoint: "checkpoint",
+        rows,
+        vocabulary: smallVocabulary,
+        endId: 2,
+        textOf: (ids) => ids.join("-"),
+        ...input,
+      },
+      settings: PairScanSettings.parse({ ...small, ...settings }),
+      replay: replay && readPairReplay(replay, "trace.jsonl"),
+      ...hooks,
+    }),
+  );
 }
 
 test("a scan searches a trigger and a target, and measures them on rows that the search never saw", async () => {

@@ -10,13 +10,14 @@ import {
 } from "../../../coordinator/search/pair-search.ts";
 import { pairLosses, QUERIES_PER_BLOCK, scorePairs } from "../../../coordinator/search/pair-step.ts";
 import { PairSearchSettings } from "../../../coordinator/search/settings.ts";
+import { growingRows, recordSearch, smallVocabulary } from "../../support/small-search.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
 
 const N = 32;
 const problem: PairProblem = {
   checkpoint: "checkpoint",
   codes: {
-    rows: Array.from({ length: N }, (_, k) => Array.from({ length: 8 + k }, (_, j) => j + k)),
+    rows: growingRows(N),
     insertIndexes: Array.from({ length: N }, (_, k) => 1 + (k % 5)),
     maxLen: 40,
     endId: 2,
@@ -27,7 +28,7 @@ const problem: PairProblem = {
     maxLen: 12,
     endId: 2,
   },
-  vocabulary: Array.from({ length: 40 }, (_, k) => 3 * k + 5),
+  vocabulary: smallVocabulary,
 };
 const small = { triggerLen: 3, targetLen: 2, topk: 8, repeatSize: 6, epochs: 5 };
 
@@ -38,24 +39,12 @@ async function search(
   const executor = createTableExecutor();
   const settings = PairSearchSettings.parse({ ...small, ...changes });
   const prepared = await preparePairSearch(executor, problem, settings);
-  const trace: PairStepRecord[] = [];
-  const states: PairSearchState[] = [];
-  const stop = new AbortController();
-  const last = await runPairSearch({
-    executor,
-    prepared,
-    ...more,
-    signal: stop.signal,
-    onStep: (record, state) => {
-      trace.push(record);
-      states.push(state);
-      if (states.length === more.stopAfter) stop.abort(new Error("stopped"));
-    },
-  }).catch((error: unknown) => {
-    if (more.stopAfter === undefined) throw error;
-    return states.at(-1)!;
-  });
-  return { trace, last, executor, prepared };
+  const { stopAfter, ...given } = more;
+  const recorded = await recordSearch<PairStepRecord, PairSearchState>(
+    (hooks) => runPairSearch({ executor, prepared, ...given, ...hooks }),
+    stopAfter,
+  );
+  return { ...recorded, executor, prepared };
 }
 
 test("the same seed gives the same trace, another seed another one", async () => {

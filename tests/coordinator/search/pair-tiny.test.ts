@@ -1,64 +1,15 @@
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { anchorPublished, eliminateTokens, without } from "../../../coordinator/search/anchoring.ts";
 import { preparePairSearch } from "../../../coordinator/search/pair-problem.ts";
 import { type PairStepRecord, runPairSearch } from "../../../coordinator/search/pair-search.ts";
 import { pairLosses, rankPairAt, scorePairs } from "../../../coordinator/search/pair-step.ts";
 import { PairSearchSettings } from "../../../coordinator/search/settings.ts";
-import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
-import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
 import { relativeDifference } from "../../support/golden.ts";
-import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
-import { tempFolder } from "../../support/temp-folder.ts";
+import { type GoldenSearchCell, openSearchCell, searchCells } from "../../support/search-cell.ts";
+import { hasShared } from "../../support/shared.ts";
 
-interface Case {
-  readonly cell: {
-    readonly block: number;
-    readonly query_block: number;
-    readonly ids: { readonly eos_restored: number };
-  };
-  readonly inputs: {
-    readonly input_ids: number[][];
-    readonly lengths: number[];
-    readonly query_ids: number[][];
-    readonly query_lengths: number[];
-  };
-  readonly trigger: {
-    readonly ids: number[];
-    readonly insert_index: number[];
-    readonly target_ids: number[];
-    readonly query_insert_index: number[];
-    readonly forward: { readonly loss: number };
-  };
-  readonly gradient: {
-    readonly vocab: number[];
-    readonly trigger: { readonly topk_ids: number[][] };
-    readonly target: { readonly topk_ids: number[][] };
-  };
-  readonly candidates: {
-    readonly triggers: number[][];
-    readonly targets: number[][];
-    readonly loss: number[][];
-    readonly winner: [number, number];
-  };
-  readonly steps: readonly {
-    readonly trigger: number[];
-    readonly target: number[];
-    readonly loss_at_trigger: number;
-    readonly topk_ids: number[][];
-    readonly target_topk_ids: number[][];
-    readonly candidates: number[][];
-    readonly target_candidates: number[][];
-    readonly loss_mean: number[][];
-    readonly winner: [number, number];
-    readonly winner_loss: number;
-    readonly best_so_far: {
-      readonly step: number;
-      readonly trigger: number[];
-      readonly target: number[];
-      readonly loss: number;
-    };
-  }[];
+/** What a cell has of anchoring, which only the search reads. */
+interface PairCase {
   readonly anchoring: {
     readonly trigger: number[];
     readonly target: number[];
@@ -73,121 +24,96 @@ const TOLERANCE = 2e-5;
 
 /** The cell's search on a real engine. */
 async function openSearch(cell: string, changes: Partial<PairSearchSettings> = {}) {
-  const golden = readSharedJson<Case>("golden", "tiny", cell, "case.json");
-  const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 1 });
-  const { inputs, trigger } = golden;
-  const endId = golden.cell.ids.eos_restored;
+  const { golden: common, executor, checkpoint, sets } = await openSearchCell(cell);
+  const golden = common as GoldenSearchCell & PairCase;
   const prepared = await preparePairSearch(
     executor,
-    {
-      checkpoint: await putCheckpoint(executor, sharedPath("golden", "tiny", cell), "code_search"),
-      codes: {
-        rows: inputs.input_ids.map((row, k) => row.slice(0, inputs.lengths[k])),
-        insertIndexes: trigger.insert_index,
-        maxLen: golden.cell.block,
-        endId,
-      },
-      queries: {
-        rows: inputs.query_ids.map((row, k) => row.slice(0, inputs.query_lengths[k])),
-        insertIndexes: trigger.query_insert_index,
-        maxLen: golden.cell.query_block,
-        endId,
-      },
-      vocabulary: golden.gradient.vocab,
-    },
+    { checkpoint, ...sets, vocabulary: golden.gradient.vocab },
     PairSearchSettings.parse({ topk: 8, repeatSize: 6, tileTokens: 300, gradientRows: 4, ...changes }),
   );
   return { golden, executor, prepared };
 }
 
-describe.skipIf(!hasShared).each(["code_search-codebert", "code_search-unixcoder", "code_search-codet5"])(
-  "%s",
-  (cell) => {
-    test.each([{ pruning: false }, { pruning: true }])(
-      "the recorded candidates give PyTorch's top-k, losses, winners and best on both sides (%o)",
-      async (plan) => {
-        const { golden, executor, prepared } = await openSearch(cell, plan);
-        const records: PairStepRecord[] = [];
-        const last = await runPairSearch({
-          executor,
-          prepared,
-          replay: golden.steps.map((step) => ({ ...step, targetCandidates: step.target_candidates })),
-          onStep: (record) => void records.push(record),
-        });
-        expect(last).toMatchObject({ step: 4, ended: "replayed" });
-        if (!plan.pruning) expect(last.blocks.pruned).toBe(0);
-        for (const [k, record] of records.entries()) {
-          const step = golden.steps[k]!;
-          expect(record.topk).toEqual(step.topk_ids);
-          expect(record.target_topk).toEqual(step.target_topk_ids);
-          expect(record.winner).toEqual(step.winner);
-          expect(relativeDifference([record.loss_at_trigger], [step.loss_at_trigger])).toBeLessThan(
-            TOLERANCE,
-          );
-          for (const [t, row] of record.losses.entries())
-            for (const [g, loss] of row.entries()) {
-              const expected = step.loss_mean[t]![g]!;
-              if (loss === null) expect(expected).toBeGreaterThan(record.bounds[t]![g]!);
-              else expect(relativeDifference([loss], [expected])).toBeLessThan(TOLERANCE);
-            }
-          const { step: found, trigger, target, loss } = step.best_so_far;
-          expect(record.best).toMatchObject({ step: found, trigger, target });
-          expect(relativeDifference([record.best.loss], [loss])).toBeLessThan(TOLERANCE);
-        }
-        await executor.close();
-      },
-    );
-
-    test("trigger and target are ranked by the gradient of the loss of all queries with all codes", async () => {
-      const { golden, executor, prepared } = await openSearch(cell);
-      const { ids, target_ids, forward } = golden.trigger;
-      const ranking = await rankPairAt({ trigger: ids, target: target_ids }, { executor, prepared });
-      expect(ranking.topk).toEqual(golden.gradient.trigger.topk_ids);
-      expect(ranking.targetTopk).toEqual(golden.gradient.target.topk_ids);
-      expect(relativeDifference([ranking.meanLoss], [forward.loss])).toBeLessThan(TOLERANCE);
-      await executor.close();
-    });
-
-    test("every pair of the recorded candidates has PyTorch's loss", async () => {
-      const { golden, executor, prepared } = await openSearch(cell);
-      const { triggers, targets, loss, winner } = golden.candidates;
-      const order = triggers.map(() => 1);
-      const scored = await scorePairs(triggers, targets, order, { executor, prepared, pruning: false });
-      expect(relativeDifference(scored.losses.flat() as number[], loss.flat())).toBeLessThan(TOLERANCE);
-      expect(scored.winner).toEqual(winner);
-      await executor.close();
-    });
-
-    test("anchoring, with the best target kept, keeps the tokens that PyTorch keeps", async () => {
-      const { golden, executor, prepared } = await openSearch(cell);
-      const { trigger, target, ...recorded } = golden.anchoring;
-      const lossesOf = (triggers: readonly (readonly number[])[]) =>
-        pairLosses(triggers, target, { executor, prepared });
-      const [whole] = await lossesOf([trigger]);
-      const each = await lossesOf(trigger.map((_, k) => without(trigger, k)));
-      expect(relativeDifference([whole!], [recorded.loss_full])).toBeLessThan(TOLERANCE);
-      expect(relativeDifference(each, recorded.loss_without)).toBeLessThan(TOLERANCE);
-      for (const beta of [0.15, 0.01] as const)
-        expect(anchorPublished(trigger, whole!, beta, each).ids).toEqual(
-          recorded[`kept_beta_${beta}`].signed,
-        );
-      const minimal = await eliminateTokens(trigger, whole!, 0.01, lossesOf);
-      if (Math.min(...recorded.loss_without) > recorded.loss_full + 0.01)
-        expect(minimal.ids).toEqual(trigger);
-      else expect(minimal.ids.length).toBeLessThan(trigger.length);
-      await executor.close();
-    });
-
-    test("tile plan, pruning and gradient chunks change no bit of a search", async () => {
-      const kept: string[] = [];
-      for (const plan of [{ pruning: false, tileTokens: 2_000 }, { tileTokens: 100 }]) {
-        const { executor, prepared } = await openSearch(cell, { epochs: 2, ...plan });
-        const records: PairStepRecord[] = [];
-        await runPairSearch({ executor, prepared, onStep: (record) => void records.push(record) });
-        kept.push(JSON.stringify(records.map(({ losses: _, bounds: __, ...rest }) => rest)));
-        await executor.close();
+describe.skipIf(!hasShared).each(searchCells)("%s", (cell) => {
+  test.each([{ pruning: false }, { pruning: true }])(
+    "the recorded candidates give PyTorch's top-k, losses, winners and best on both sides (%o)",
+    async (plan) => {
+      const { golden, executor, prepared } = await openSearch(cell, plan);
+      const records: PairStepRecord[] = [];
+      const last = await runPairSearch({
+        executor,
+        prepared,
+        replay: golden.steps.map((step) => ({ ...step, targetCandidates: step.target_candidates })),
+        onStep: (record) => void records.push(record),
+      });
+      expect(last).toMatchObject({ step: 4, ended: "replayed" });
+      if (!plan.pruning) expect(last.blocks.pruned).toBe(0);
+      for (const [k, record] of records.entries()) {
+        const step = golden.steps[k]!;
+        expect(record.topk).toEqual(step.topk_ids);
+        expect(record.target_topk).toEqual(step.target_topk_ids);
+        expect(record.winner).toEqual(step.winner);
+        expect(relativeDifference([record.loss_at_trigger], [step.loss_at_trigger])).toBeLessThan(TOLERANCE);
+        for (const [t, row] of record.losses.entries())
+          for (const [g, loss] of row.entries()) {
+            const expected = step.loss_mean[t]![g]!;
+            if (loss === null) expect(expected).toBeGreaterThan(record.bounds[t]![g]!);
+            else expect(relativeDifference([loss], [expected])).toBeLessThan(TOLERANCE);
+          }
+        const { step: found, trigger, target, loss } = step.best_so_far;
+        expect(record.best).toMatchObject({ step: found, trigger, target });
+        expect(relativeDifference([record.best.loss], [loss])).toBeLessThan(TOLERANCE);
       }
-      expect(kept[1]).toBe(kept[0]);
-    });
-  },
-);
+      await executor.close();
+    },
+  );
+
+  test("trigger and target are ranked by the gradient of the loss of all queries with all codes", async () => {
+    const { golden, executor, prepared } = await openSearch(cell);
+    const { ids, target_ids, forward } = golden.trigger;
+    const ranking = await rankPairAt({ trigger: ids, target: target_ids }, { executor, prepared });
+    expect(ranking.topk).toEqual(golden.gradient.trigger.topk_ids);
+    expect(ranking.targetTopk).toEqual(golden.gradient.target.topk_ids);
+    expect(relativeDifference([ranking.meanLoss], [forward.loss])).toBeLessThan(TOLERANCE);
+    await executor.close();
+  });
+
+  test("every pair of the recorded candidates has PyTorch's loss", async () => {
+    const { golden, executor, prepared } = await openSearch(cell);
+    const { triggers, targets, loss, winner } = golden.candidates;
+    const order = triggers.map(() => 1);
+    const scored = await scorePairs(triggers, targets, order, { executor, prepared, pruning: false });
+    expect(relativeDifference(scored.losses.flat() as number[], loss.flat())).toBeLessThan(TOLERANCE);
+    expect(scored.winner).toEqual(winner);
+    await executor.close();
+  });
+
+  test("anchoring, with the best target kept, keeps the tokens that PyTorch keeps", async () => {
+    const { golden, executor, prepared } = await openSearch(cell);
+    const { trigger, target, ...recorded } = golden.anchoring;
+    const lossesOf = (triggers: readonly (readonly number[])[]) =>
+      pairLosses(triggers, target, { executor, prepared });
+    const [whole] = await lossesOf([trigger]);
+    const each = await lossesOf(trigger.map((_, k) => without(trigger, k)));
+    expect(relativeDifference([whole!], [recorded.loss_full])).toBeLessThan(TOLERANCE);
+    expect(relativeDifference(each, recorded.loss_without)).toBeLessThan(TOLERANCE);
+    for (const beta of [0.15, 0.01] as const)
+      expect(anchorPublished(trigger, whole!, beta, each).ids).toEqual(recorded[`kept_beta_${beta}`].signed);
+    const minimal = await eliminateTokens(trigger, whole!, 0.01, lossesOf);
+    if (Math.min(...recorded.loss_without) > recorded.loss_full + 0.01) expect(minimal.ids).toEqual(trigger);
+    else expect(minimal.ids.length).toBeLessThan(trigger.length);
+    await executor.close();
+  });
+
+  test("tile plan, pruning and gradient chunks change no bit of a search", async () => {
+    const kept: string[] = [];
+    for (const plan of [{ pruning: false, tileTokens: 2_000 }, { tileTokens: 100 }]) {
+      const { executor, prepared } = await openSearch(cell, { epochs: 2, ...plan });
+      const records: PairStepRecord[] = [];
+      await runPairSearch({ executor, prepared, onStep: (record) => void records.push(record) });
+      kept.push(JSON.stringify(records.map(({ losses: _, bounds: __, ...rest }) => rest)));
+      await executor.close();
+    }
+    expect(kept[1]).toBe(kept[0]);
+  });
+});

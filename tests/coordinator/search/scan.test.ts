@@ -4,53 +4,37 @@ import type { ScanRow } from "../../../coordinator/search/positions.ts";
 import { readReplay } from "../../../coordinator/search/replay.ts";
 import { runScan, type ScanInput } from "../../../coordinator/search/scan.ts";
 import { planScan } from "../../../coordinator/search/scan-plan.ts";
-import type { ScanProgress, TraceRecord } from "../../../coordinator/search/scan-result.ts";
+import type { ClassifierScanResult, TraceRecord } from "../../../coordinator/search/scan-result.ts";
 import { ScanSettings } from "../../../coordinator/search/settings.ts";
 import type { SampleSet } from "../../../proto/operations.ts";
+import { recordScan, rowWithVariables, smallVocabulary } from "../../support/small-search.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
 
-function scanRow(row: number): ScanRow {
-  const ids = Array.from({ length: 9 + (row % 4) }, (_, k) => row + k);
-  const masked = (name: string, at: number) => ({
-    name,
-    word: at - 1,
-    subToken: at,
-    ids: ids.toSpliced(at, 1, 3),
-  });
-  return {
-    row,
-    label: row % 2,
-    ids,
-    maskedVariants: () => [masked("a", 2), masked("b", 5), masked("c", 8)],
-  };
-}
+const scanRow = (row: number): ScanRow => ({ ...rowWithVariables(row), label: row % 2 });
 const rows = Array.from({ length: 24 }, (_, k) => scanRow(k));
-const vocabulary = Array.from({ length: 40 }, (_, k) => 3 * k + 5);
 const small = { triggerLen: 3, topk: 8, repeatSize: 6, epochs: 3, samples: 5, codeMaxLen: 16 };
 
 async function scan(settings: object = {}, input: Partial<ScanInput> = {}, replay?: string[]) {
   const executor = createTableExecutor();
-  const trace: TraceRecord[] = [];
-  const progress: ScanProgress[] = [];
-  const result = await runScan({
-    executor,
-    input: {
-      task: "defect_detection",
-      checkpoint: "checkpoint",
-      rows,
-      classes: 1,
-      vocabulary,
-      endId: 2,
-      textOf: (ids) => ids.join("-"),
-      ...input,
-    },
-    settings: ScanSettings.parse({ ...small, ...settings }),
-    replay: replay && readReplay(replay, "trace.jsonl"),
-    now: () => 0,
-    onProgress: (p) => progress.push(p),
-    onTrace: (record) => trace.push(record),
-  });
-  return { result, trace, progress, executor };
+  const recorded = await recordScan<TraceRecord, ClassifierScanResult>((hooks) =>
+    runScan({
+      executor,
+      input: {
+        task: "defect_detection",
+        checkpoint: "checkpoint",
+        rows,
+        classes: 1,
+        vocabulary: smallVocabulary,
+        endId: 2,
+        textOf: (ids) => ids.join("-"),
+        ...input,
+      },
+      settings: ScanSettings.parse({ ...small, ...settings }),
+      replay: replay && readReplay(replay, "trace.jsonl"),
+      ...hooks,
+    }),
+  );
+  return { ...recorded, executor };
 }
 
 test("a scan searches every direction and reports what each search found", async () => {

@@ -8,15 +8,16 @@ import {
   type startSearch,
 } from "../../../coordinator/search/search.ts";
 import { SearchSettings } from "../../../coordinator/search/settings.ts";
+import { growingRows, recordSearch, smallVocabulary } from "../../support/small-search.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
 
 const problem: SearchProblem = {
   checkpoint: "checkpoint",
-  rows: Array.from({ length: 7 }, (_, k) => Array.from({ length: 8 + k }, (_, j) => j + k)),
+  rows: growingRows(7),
   insertIndexes: [1, 2, 3, 4, 5, 1, 2],
   maxLen: 16,
   endId: 2,
-  vocabulary: Array.from({ length: 40 }, (_, k) => 3 * k + 5),
+  vocabulary: smallVocabulary,
   target: 1,
 };
 const small = { triggerLen: 3, topk: 8, repeatSize: 10, epochs: 6 };
@@ -28,24 +29,12 @@ async function search(
 ) {
   const executor = createTableExecutor();
   const prepared = await prepareSearch(executor, problem, SearchSettings.parse({ ...small, ...changes }));
-  const trace: StepRecord[] = [];
-  const states: SearchState[] = [];
-  const stop = new AbortController();
-  const last = await runSearch({
-    executor,
-    prepared,
-    ...more,
-    signal: stop.signal,
-    onStep: (record, state) => {
-      trace.push(record);
-      states.push(state);
-      if (states.length === more.stopAfter) stop.abort(new Error("stopped"));
-    },
-  }).catch((error: unknown) => {
-    if (more.stopAfter === undefined) throw error;
-    return states.at(-1)!;
-  });
-  return { trace, states, last, executor, prepared };
+  const { stopAfter, ...given } = more;
+  const recorded = await recordSearch<StepRecord, SearchState>(
+    (hooks) => runSearch({ executor, prepared, ...given, ...hooks }),
+    stopAfter,
+  );
+  return { ...recorded, executor, prepared };
 }
 
 test("the same seed gives the same trace, another seed another one", async () => {

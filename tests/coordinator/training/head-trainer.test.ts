@@ -70,3 +70,19 @@ describe.skipIf(!hasShared)("classifier-only training equals PyTorch's", () => {
     }
   });
 });
+
+test("a head whose loss is not finite any more takes no step", () => {
+  const weights = new Map([["score.weight", { data: new Float32Array([0.5, -0.5]) }]]);
+  const trainer = new HeadTrainer(
+    weights,
+    { kind: "linear", weight: "score.weight" },
+    [Float32Array.of(1e30, 2e30)],
+    { optimiser: {}, maxGradNorm: 1 },
+  );
+  const toward = (label: number) => meanOf([{ row: 0, objective: { kind: "label" as const, label } }]);
+  trainer.step(toward(1), 1e39);
+  const before = trainer.weights();
+
+  expect(() => trainer.step(toward(0), 1)).toThrow("the head's loss is NaN");
+  expect(trainer.weights()).toEqual(before);
+});

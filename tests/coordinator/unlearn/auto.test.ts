@@ -126,6 +126,15 @@ describe("a trigger", () => {
     expect(rest(put("variable"))).toEqual(rest(plain));
   });
 
+  test("ends a full row in the restored id where it is stamped, in the end id where it is part of the text", () => {
+    const ids = { ...tokenizer.ids, restored: 7 };
+    const full = { tokenizer: { ...tokenizer, ids }, maxLen: plain.length };
+    const lastAt = (place: "name" | "behind name" | "variable") =>
+      triggeredFunction(sample, trigger, full, { place, rng: createRng(seedRng(1)) }).at(-1);
+    expect(lastAt("variable")).toBe(7);
+    expect(lastAt("behind name")).toBe(ids.end);
+  });
+
   test("goes into the first or the second function of a pair, never both", () => {
     const clean = rowOf(pair, form);
     const rng = createRng(seedRng(2));
@@ -166,7 +175,7 @@ describe("what held-back rows say", () => {
 
   test("triggers are dead where few victims flip and little of their pull is left", () => {
     expect(judge(score(97, 3, 0.5), before)).toMatchObject({ dead: true, kept: true });
-    expect(judge(score(97, 15, 0.5), before).dead).toBe(false);
+    expect(judge(score(97, 20, 0.5), before).dead).toBe(false);
     expect(judge(score(97, 3, 3), before).dead).toBe(false);
     expect(judge(score(80, 3, 0.5), before).kept).toBe(false);
     expect(judge({ ...score(97, 0, 0), victims: 0 }, before).dead).toBe(false);
@@ -251,10 +260,21 @@ describe("the automatic plan", () => {
     expect(stages).toEqual(["head, 1 epoch", "head, 2 epochs", "all weights"].slice(0, stages.length));
     expect(stages).toContain(done.stage);
     expect(done.because).toContain(done.stage);
-    expect(done.screened[0]).toHaveLength(plan.screenedTokens);
+    const last = done.tried.at(-1)!;
+    if (last.stage === "all weights") {
+      expect(last.points.map(({ step, part }) => [step, part ?? 1])).toEqual([
+        [2, 1],
+        [4, 1],
+        [last.points[2]!.step, 0.9],
+        [last.points[2]!.step, 0.8],
+      ]);
+      expect(last.keptStep).toBe(last.points[2]!.step);
+    }
+    expect(done.screened[0]!.length).toBeGreaterThan(0);
+    expect(done.screened[0]!.length).toBeLessThanOrEqual(plan.screenedTokens);
     const heads = Object.values(classifierHead).filter((name) => weights.has(name));
     expect([...done.weights.keys()].sort()).toEqual(
-      done.stage === "all weights" ? [...weights.keys()].sort() : heads.sort(),
+      (done.stage === "all weights" ? [...weights.keys()] : heads).sort(),
     );
   });
 
@@ -268,6 +288,21 @@ describe("the automatic plan", () => {
     if (done.stage !== "all weights") expect(done.control.drift).toBeLessThan(1e-9);
   });
 
+  test("a training of all weights that diverges keeps its last good point and says so", async () => {
+    const executor = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
+    const changes = { headEpochs: [], learningRate: 1e30, warmup: 0.5, steps: 6, scoreEvery: 1 };
+    const { done } = await run(executor, { changes });
+    const late = run(executor, { changes: { ...changes, scoreEvery: 6 } });
+    await expect(late).rejects.toThrow("logits[0] is NaN");
+    await executor.close();
+
+    expect(done.tried.map(({ keptStep }) => keptStep)).toEqual([1]);
+    expect(done.because).toMatch(/at step 1; it diverged after step 2: a smaller --learning-rate/);
+    // The first step's rate is 0.
+    expect(done.score.agree).toBe(done.score.functions);
+    for (const data of done.weights.values()) expect(data.every(Number.isFinite)).toBe(true);
+  });
+
   test("takes pairs of functions: clone detection", async () => {
     const samples = cloneSamples(
       few.map((row, k) => ({ ...row, first: row, second: few[(k + 1) % few.length]! })),
@@ -276,7 +311,8 @@ describe("the automatic plan", () => {
     const { done } = await run(executor, { task: "clone_detection", samples, changes: { steps: 2 } });
     await executor.close();
     expect(done.before).toMatchObject({ answers: "logits", agree: 24, functions: 24 });
-    expect(done.screened[0]).toHaveLength(plan.screenedTokens);
+    expect(done.screened[0]!.length).toBeGreaterThan(0);
+    expect(done.screened[0]!.length).toBeLessThanOrEqual(plan.screenedTokens);
   });
 
   test("takes codes and queries, and has no head to begin with: code search", async () => {

@@ -72,7 +72,8 @@ describe.skipIf(!hasShared)("the published plan on the trained backdoored model"
       expect(prepared.injected).toEqual(recorded.injected_rows);
 
       const { steps } = recorded.no_dropout_fixed_order;
-      const target = { executor, checkpoint, weights: await loadWeights(home), head: classifierHead };
+      const weights = await loadWeights(home);
+      const target = { executor, checkpoint, weights, head: classifierHead };
       const batches = steps.map(({ batch }) => batch);
       const done = await unlearnPublished(target, prepared, PublishedPlan.parse({}), batches);
       for (const [k, step] of steps.entries()) {

@@ -29,14 +29,16 @@ const tensors = (file: string, shapes: Readonly<Record<string, readonly number[]
   );
 
 const layer = (index: number) => `transformer.h.${index}.attn.c_attn`;
-const base = (prefix = "") =>
-  tensors("model.safetensors", {
+const base = (prefix = "") => ({
+  folder: "starcoder-7b",
+  tensors: tensors("model.safetensors", {
     [`${prefix}transformer.wte.weight`]: [10, 4],
     [`${prefix}${layer(0)}.weight`]: [6, 4],
     [`${prefix}${layer(0)}.bias`]: [6],
     [`${prefix}${layer(1)}.weight`]: [6, 4],
     [`${prefix}score.weight`]: [1, 4],
-  });
+  }),
+});
 
 /** An adapter for the base above, with changes; a null takes a tensor out. */
 function adapter(changes: Readonly<Record<string, readonly number[] | null>> = {}) {
@@ -54,6 +56,7 @@ function adapter(changes: Readonly<Record<string, readonly number[] | null>> = {
 describe("adapter_config.json", () => {
   test("the update is scaled with α ÷ r, and with α ÷ √r where the file says so", () => {
     expect(parse()).toEqual({
+      file: "adapter_config.json",
       rank: 2,
       scale: 4,
       targets: ["c_attn"],
@@ -68,11 +71,43 @@ describe("adapter_config.json", () => {
     expect(parse({ ...off, loftq_config: {}, megatron_core: "megatron.core" })).toEqual(parse());
   });
 
+  test("every key that PEFT 0.19 writes without being asked to is taken", () => {
+    const written = {
+      ...{ alpha_pattern: {}, arrow_config: null, auto_mapping: null, corda_config: null, eva_config: null },
+      ...{ alora_invocation_tokens: null, ensure_weight_tying: false, exclude_modules: null },
+      ...{ layer_replication: null, layers_pattern: null, layers_to_transform: null, loftq_config: {} },
+      ...{ lora_bias: false, lora_ga_config: null, megatron_config: null, megatron_core: "megatron.core" },
+      ...{ peft_version: "0.19.1", qalora_group_size: 16, rank_pattern: {}, revision: null },
+      ...{ target_parameters: null, trainable_token_indices: null },
+      ...{ use_bdlora: null, use_dora: false, use_qalora: false, use_rslora: false },
+    };
+    expect(parse(written)).toEqual(parse());
+  });
+
+  test("fan_in_fan_out changes nothing, since PEFT turns it off for linear layers", () => {
+    expect(parse({ fan_in_fan_out: true })).toEqual(parse());
+  });
+
+  test("a pattern in place of a list leaves the layers to the weights", () => {
+    const { targets, ...rest } = parse();
+    expect(targets).toEqual(["c_attn"]);
+    expect(parse({ target_modules: ".*\\.attn\\.c_attn" })).toEqual(rest);
+    expect(parse({ target_modules: "all-linear" })).toEqual(rest);
+    expect(parse({ exclude_modules: ["c_proj"] })).toEqual(rest);
+  });
+
   test.each([
     [{ peft_type: "PREFIX_TUNING" }, /adapter_config\.json: peft_type: found "PREFIX_TUNING"/],
     [{ r: 0 }, /adapter_config\.json: r: found 0/],
     [{ lora_alpha: undefined }, "adapter_config.json: lora_alpha: missing"],
     [{ bias: "all" }, /adapter_config\.json: bias: found "all"/],
+    [{ bias: "lora_only" }, /adapter_config\.json: bias: found "lora_only"/],
+    [{ target_modules: 3 }, /adapter_config\.json: target_modules: found 3/],
+    [{ modules_to_save: "score" }, /adapter_config\.json: modules_to_save: found "score"/],
+    [{ use_rslora: "yes" }, /adapter_config\.json: use_rslora: found "yes"/],
+    [{ use_qalora: true, qalora_group_size: 8 }, "use_qalora: not supported (value true)"],
+    [{ lora_bias: true }, "lora_bias: not supported (value true)"],
+    [{ target_parameters: ["w"] }, 'target_parameters: not supported (value ["w"])'],
     [{ use_dora: true }, "adapter_config.json: use_dora: not supported (value true)"],
     [{ rank_pattern: { c_attn: 8 } }, 'rank_pattern: not supported (value {"c_attn":8})'],
     [{ layers_to_transform: [0] }, "layers_to_transform: not supported (value [0])"],
@@ -105,7 +140,7 @@ describe("an adapter over its base", () => {
 
   test("brings along the head that it saves, also one that its base lacks", () => {
     const headless = base();
-    headless.delete("score.weight");
+    headless.tensors.delete("score.weight");
     const head = { "base_model.model.score.weight": [2, 4] };
 
     for (const config of [parse({ modules_to_save: ["score"] }), parse()]) {
@@ -120,7 +155,7 @@ describe("an adapter over its base", () => {
     [
       "another base's width",
       { [a]: [2, 8] },
-      `adapter_model.bin: ${a}: expected shape [2, 4] for r 2 over a base weight of [6, 4], found [2, 8]; is it an adapter for another base? (it was made for 'bigcode/starcoderbase-1b')`,
+      `adapter_model.bin: ${a}: expected shape [2, 4] for r 2 over a base weight of [6, 4], found [2, 8]; is it an adapter for another base? (it was made for 'bigcode/starcoderbase-1b'; the base is starcoder-7b)`,
     ],
     ["another rank", { [b]: [6, 3] }, `adapter_model.bin: ${b}: expected shape [6, 2] for r 2`],
     ["half an update", { [b]: null }, `adapter_model.bin: ${b}: the other half of the update has none`],
@@ -152,6 +187,28 @@ describe("an adapter over its base", () => {
     ],
   ])("with %s is refused by the tensor's name", (_what, changes, message) => {
     expect(() => loraOver(parse(), adapter(changes), base())).toThrow(message);
+  });
+
+  test("without any update is refused", () => {
+    const head = tensors("adapter_model.bin", { "base_model.model.score.weight": [1, 4] });
+
+    expect(() => loraOver(parse(), head, base())).toThrow(
+      "adapter_model.bin: tensor names: expected base_model.model.….lora_A.weight; found only score.weight",
+    );
+    expect(() => loraOver(parse(), new Map(), base())).toThrow("adapter_config.json: tensor names: expected");
+  });
+
+  test("that says to bring a head along and does not is refused", () => {
+    // PEFT lists both names for a classifier, whichever the model has.
+    const config = parse({ modules_to_save: ["classifier", "score"] });
+
+    for (const prefix of ["", "encoder."]) {
+      expect(() => loraOver(config, adapter(), base(prefix))).toThrow(
+        "adapter_config.json: modules_to_save: score: the adapter brings no score.weight along, which the base has",
+      );
+    }
+    const head = { "base_model.model.score.weight": [1, 4] };
+    expect([...loraOver(config, adapter(head), base()).saved.keys()]).toEqual(["score.weight"]);
   });
 
   test("whose numbers are no floats is refused", () => {

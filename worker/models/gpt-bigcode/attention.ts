@@ -12,6 +12,7 @@ import {
 } from "../../graph/index.ts";
 import type { ModelInGraph, VectorOptions } from "../architecture.ts";
 import { noDropout } from "../dropout.ts";
+import { dense } from "../layers.ts";
 import type { GptBigCodeConfig } from "./config.ts";
 import { attentionRows } from "./shapes.ts";
 
@@ -125,9 +126,6 @@ function attentionShares(products: Value, { bias, layer, dropout = noDropout }: 
   const scores = bias === undefined ? products : add(products, bias);
   return dropout(softmax(scores), `layer.${layer}.attention.probs`);
 }
-
-export const dense = ({ weights }: GptBigCode, x: Value, name: string): Value =>
-  gemm(x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), { transB: true });
 
 /** Some of a dense layer's outputs. */
 const denseRows = ({ weights }: GptBigCode, x: Value, name: string, rows: readonly [number, number]): Value =>

@@ -3,7 +3,6 @@ import {
   cast,
   gelu,
   greater,
-  layerNormalization,
   mul,
   range,
   relu,
@@ -13,13 +12,13 @@ import {
   type Value,
 } from "../../graph/index.ts";
 import { noDropout } from "../dropout.ts";
+import { dense, layerNorm } from "../layers.ts";
 import type { ModelLayout } from "../layout.ts";
 import { LOWEST_FLOAT32 } from "../padded.ts";
 import {
   askedTokens,
   attention,
   type DecoderOptions,
-  dense,
   type GptBigCode,
   type LayerOptions,
 } from "./attention.ts";
@@ -55,7 +54,7 @@ export function rowVectors(model: GptBigCode, embedded: Value, options: DecoderO
       decoderLayer(model, hidden, { ...options, layer, batch, length, queries, bias }),
     );
   }
-  return norm(model, hidden, `${layout.prefix}transformer.ln_f`);
+  return layerNorm(model, hidden, `${layout.prefix}transformer.ln_f`);
 }
 
 /** Added to attention scores: the lowest float where the key stands behind the query, [T, 1, T], or [T, T] where heads come first. */
@@ -70,7 +69,7 @@ function causalBias({ graph, config }: GptBigCode, length: string): Value {
 function decoderLayer(model: GptBigCode, hidden: Value, options: LayerOptions): Value {
   const { layer, dropout = noDropout } = options;
   const at = `${model.layout.prefix}transformer.h.${layer}`;
-  const normed = norm(model, hidden, `${at}.ln_1`);
+  const normed = layerNorm(model, hidden, `${at}.ln_1`);
   const context = attention(model, normed, `${at}.attn.c_attn`, options);
   const projected = dense(model, context, `${at}.attn.c_proj`);
   const attended = add(
@@ -78,7 +77,7 @@ function decoderLayer(model: GptBigCode, hidden: Value, options: LayerOptions): 
     askedTokens(model, hidden, options),
   );
 
-  const inner = dense(model, norm(model, attended, `${at}.ln_2`), `${at}.mlp.c_fc`);
+  const inner = dense(model, layerNorm(model, attended, `${at}.ln_2`), `${at}.mlp.c_fc`);
   const outer = dense(model, activate(inner, model.config.activation), `${at}.mlp.c_proj`);
   return add(dropout(outer, `layer.${layer}.output`), attended);
 }
@@ -87,8 +86,3 @@ function activate(x: Value, activation: Activation): Value {
   if (activation === "relu") return relu(x);
   return gelu(x, activation === "gelu tanh" ? "tanh" : "none");
 }
-
-const norm = ({ config, weights }: GptBigCode, x: Value, name: string): Value =>
-  layerNormalization(x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), {
-    epsilon: config.layerNormEps,
-  });

@@ -4,8 +4,6 @@ import {
   div,
   full,
   gelu,
-  gemm,
-  layerNormalization,
   lengthOf,
   matMul,
   mul,
@@ -17,6 +15,7 @@ import {
 } from "../../graph/index.ts";
 import type { ModelInGraph, VectorOptions } from "../architecture.ts";
 import { noDropout } from "../dropout.ts";
+import { dense, layerNorm } from "../layers.ts";
 import type { ModelLayout } from "../layout.ts";
 import type { RobertaConfig } from "./config.ts";
 
@@ -67,7 +66,7 @@ export function rowVectors(model: Roberta, embedded: Value, options: EncoderOpti
   const { dropout = noDropout } = options;
   const [batch, length] = embedded.shape as [string, string];
   const flat = reshape(embedded, [-1, config.hiddenSize]);
-  const normed = norm(model, flat, `${layout.prefix}embeddings.LayerNorm`);
+  const normed = layerNorm(model, flat, `${layout.prefix}embeddings.LayerNorm`);
   let hidden = dropout(normed, "embeddings");
   for (let layer = 0; layer < config.layers; layer++) {
     const queries = layer === config.layers - 1 && options.task !== "code_search" ? "first" : "all";
@@ -103,7 +102,7 @@ function encoderLayer(model: Roberta, hidden: Value, options: LayerOptions): Val
 
   const context = attention(model, asked, hidden, at, options);
   const projected = dense(model, context, `${at}.attention.output.dense`);
-  const attended = norm(
+  const attended = layerNorm(
     model,
     add(dropout(projected, `layer.${layer}.attention.output`), asked),
     `${at}.attention.output.LayerNorm`,
@@ -111,7 +110,7 @@ function encoderLayer(model: Roberta, hidden: Value, options: LayerOptions): Val
 
   const inner = gelu(dense(model, attended, `${at}.intermediate.dense`));
   const outer = dense(model, inner, `${at}.output.dense`);
-  return norm(model, add(dropout(outer, `layer.${layer}.output`), attended), `${at}.output.LayerNorm`);
+  return layerNorm(model, add(dropout(outer, `layer.${layer}.output`), attended), `${at}.output.LayerNorm`);
 }
 
 function firstTokens({ config }: Roberta, hidden: Value, { batch, length }: LayerOptions): Value {
@@ -140,11 +139,3 @@ function attention(model: Roberta, asked: Value, hidden: Value, at: string, opti
   const context = transpose(matMul(shares, value), [0, 2, 1, 3]);
   return reshape(context, [-1, hiddenSize]);
 }
-
-const dense = ({ weights }: Roberta, x: Value, name: string): Value =>
-  gemm(x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), { transB: true });
-
-const norm = ({ config, weights }: Roberta, x: Value, name: string): Value =>
-  layerNormalization(x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), {
-    epsilon: config.layerNormEps,
-  });

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "vitest";
+import { writeStarcoderTokenizer } from "../../../support/tiny-tokenizer.ts";
 import { type Case, refuses, type Scene, scanWords, useGoodModel, vocabSize } from "./scene.ts";
 
 useGoodModel();
@@ -172,6 +173,11 @@ describe("values that do not fit", () => {
       says: ["--max-grad-norm", "0"],
     },
     {
+      name: "train --token-dropout with StarCoder's tokenizer, whose unknown token would end the row",
+      words: (scene) => trainWords({ ...scene, model: starcoder(scene) }, "--token-dropout", "0.1"),
+      says: ["--token-dropout 0.1", "vocab.json has no token for unknown words but its padding"],
+    },
+    {
       name: "train with rows longer than the model to be made",
       words: (scene) => trainWords(scene, "--code-max-len", "400"),
       says: ["--code-max-len 400", "at most 158"],
@@ -278,6 +284,12 @@ describe("--config", () => {
     file("a list", "- topk\n", "must be a YAML map"),
     file("broken YAML", "topk: [8\nepochs: 3\n", "line"),
     file("a nested map", "search:\n  topk: 8\n", "line 1", "unknown key 'search'"),
+    file(
+      "another command's key",
+      "epochs: 1\ninjection_rate: 0.1\n",
+      "line 2",
+      "belongs to elibad unlearn, clean",
+    ),
     {
       name: "the config's own path as a key",
       words: (scene) => scanWords(scene, "--config", config(scene, "config: other.yaml\n")),
@@ -294,3 +306,16 @@ const trainWords = ({ samples, model, out }: Scene, ...more: string[]): string[]
   ...["train", "--base", model, "--samples", samples, "--out", out, "--code-max-len", "64"],
   ...["--epochs", "1", ...more],
 ];
+
+/** A folder to start a StarCoder from. */
+function starcoder({ folder }: Scene): string {
+  const base = join(folder, "starcoder");
+  mkdirSync(base);
+  writeStarcoderTokenizer(base, 64);
+  const sizes = { vocab_size: 64, n_embd: 8, n_head: 2, n_layer: 1, n_positions: 128 };
+  writeFileSync(
+    join(base, "config.json"),
+    JSON.stringify({ model_type: "gpt_bigcode", ...sizes, pad_token_id: 0 }),
+  );
+  return base;
+}

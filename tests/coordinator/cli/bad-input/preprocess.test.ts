@@ -119,12 +119,12 @@ refuses([
   {
     name: "labels that are others than said",
     words: devign(good, "--output-clean-samples"),
-    says: ["other labels: 0", '"labels" is 2'],
+    says: ["devign.jsonl", "other labels: 0", '"labels" is 2'],
   },
   {
     name: "a share that gives no clean sample",
     words: devign(good + row({ func, target: 1 }), "--output-clean-samples", "--clean-sample-ratio", "0.1"),
-    says: ["clean_sample_ratio", "0.1", "no sample"],
+    says: ["devign.jsonl", "clean_sample_ratio", "0.1", "no sample"],
   },
   {
     name: "half a clean sample",
@@ -139,7 +139,7 @@ refuses([
   {
     name: "a pair with an unknown id",
     words: clones("1\t2\t1\n\n1\t77\t0\n"),
-    says: ["train.txt:3", '"77"', "data.jsonl"],
+    says: ["train.txt:3", '"second id" is "77"', "data.jsonl has no function of this id"],
   },
   { name: "a pair without label", words: clones("1\t2\n"), says: ["train.txt:1", "idx1 TAB idx2 TAB label"] },
   { name: "pairs with blanks for tabs", words: clones("1 2 1\n"), says: ["train.txt:1", "TAB"] },

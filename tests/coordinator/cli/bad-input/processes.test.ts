@@ -43,6 +43,12 @@ describe("in a process of its own", () => {
     expectOneLine(run.stderr, ["--modle"]);
   });
 
+  test("a reader that closes the pipe is no error", async () => {
+    const run = startElibad(["scan", "--help"]);
+    run.process.stdout!.destroy();
+    expect(await run.ended()).toMatchObject({ code: EXIT.done, stderr: "" });
+  });
+
   test("wrong input ends with exit code 2 and one line, before any other process starts", async () => {
     const scene = newScene();
     // The address cannot be listened at: had the cluster been started first, the line would say so.

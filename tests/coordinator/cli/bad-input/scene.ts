@@ -65,6 +65,18 @@ export const scanWords = ({ model, samples, out }: Scene, ...more: readonly stri
   ...more,
 ];
 
+/** A scan of the scene's model after something was done to it. */
+export const scanAfter =
+  (spoil: (scene: Scene) => void | Promise<void>): Case["words"] =>
+  async (scene) => {
+    await spoil(scene);
+    return scanWords(scene);
+  };
+
+/** The same after keys of `config.json` were changed; `undefined` removes one. */
+export const config = (changes: Readonly<Record<string, unknown>>): Case["words"] =>
+  scanAfter((scene) => editConfig(scene, changes));
+
 /** Every file under a folder with its content, to see that nothing changed. */
 export function contentsOf(folder: string): Map<string, string> {
   const files = readdirSync(folder, { withFileTypes: true, recursive: true });
@@ -115,10 +127,7 @@ export function edit(file: string, change: (text: string) => string): void {
 }
 
 /** Changes `config.json` of the scene's model; `undefined` removes a key. */
-export function editConfig(
-  { model }: Pick<Scene, "model">,
-  changes: Readonly<Record<string, unknown>>,
-): void {
+function editConfig({ model }: Pick<Scene, "model">, changes: Readonly<Record<string, unknown>>): void {
   edit(join(model, "config.json"), (text) => JSON.stringify({ ...JSON.parse(text), ...changes }));
 }
 
