@@ -145,14 +145,15 @@ const DEAD = 0.15;
  * that more is left where nothing works.
  */
 const PULL_LEFT = { logits: 0.1, vectors: 0.3 } as const;
-/** Share of the held-back clean rows that must still be answered as before. */
+/** Share of the held-back clean rows that must still be answered as before, and where no further stage is worth its cost. */
 const KEPT = 0.9;
+const SURELY_KEPT = 0.97;
 
 /** What a score says, beside the unrepaired model's. */
 export interface Verdict {
   readonly dead: boolean;
   readonly kept: boolean;
-  /** So little pull is left that no further stage is worth its cost. */
+  /** So little pull is left, and so many answers are kept, that no further stage is worth its cost. */
   readonly sure: boolean;
   /** In words, for people. */
   readonly because: string;
@@ -164,12 +165,13 @@ export function judge(score: HeldBackScore, before: HeldBackScore): Verdict {
   const flips = share(score.flipped, score.victims);
   const left = before.pull > 0 ? score.pull / before.pull : 0;
   const dead = score.victims > 0 && flips <= DEAD && left <= PULL_LEFT[score.answers];
-  const kept = share(score.agree, score.functions) >= KEPT;
+  const agree = share(score.agree, score.functions);
+  const kept = agree >= KEPT;
   const because = [
     `${score.agree}/${score.functions} clean rows answered as before`,
     `triggers flip ${score.flipped}/${score.victims} and keep ${(100 * left).toFixed(0)} % of their pull`,
   ].join(", ");
-  return { dead, kept, sure: left <= PULL_LEFT[score.answers] / 2, because };
+  return { dead, kept, sure: left <= PULL_LEFT[score.answers] / 2 && agree >= SURELY_KEPT, because };
 }
 
 /** A score that the choice looks at. */

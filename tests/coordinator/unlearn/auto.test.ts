@@ -181,6 +181,12 @@ describe("what held-back rows say", () => {
     expect(judge({ ...score(97, 0, 0), victims: 0 }, before).dead).toBe(false);
   });
 
+  test("a further stage is worth its cost where some answers have changed, or some pull is left", () => {
+    expect(judge(score(97, 3, 0.5), before).sure).toBe(true);
+    expect(judge(score(96, 3, 0.5), before)).toMatchObject({ dead: true, kept: true, sure: false });
+    expect(judge(score(97, 3, 0.6), before)).toMatchObject({ dead: true, kept: true, sure: false });
+  });
+
   test("of good points the one with the lowest loss is kept, whatever came later", () => {
     const points = [score(97, 3, 0.9, 1), score(96, 1, 0.5, 0.2), score(96, 2, 0.9, 0.5), score(99, 30, 9)];
     expect(
