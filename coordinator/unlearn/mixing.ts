@@ -60,7 +60,7 @@ export async function mixTrigger(
       inverted: trigger.ids,
       companions: pieces,
       keep: plan.screenedTokens,
-      longest: LONGEST_TRIGGER,
+      longest: Math.max(LONGEST_TRIGGER, trigger.ids.length),
       seed: plan.seed,
       signal: target.signal,
     },

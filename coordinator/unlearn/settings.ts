@@ -33,7 +33,7 @@ export const AutoPlan = z.strictObject({
   /** Rows to work with: the clean samples and variants of them, and rows with triggers. */
   functions: z.int().min(1).default(1_200),
   triggered: z.int().min(1).default(3_600),
-  /** Tokens that pull toward the target label, which triggers are made of beside the inverted one. */
+  /** Most tokens that pull toward the target label, which triggers are made of beside the inverted one. */
   screenedTokens: z.int().min(1).default(12),
   /** Passes over the rows with triggers, stage by stage, where the head alone is trained. */
   headEpochs: z.array(z.int().min(1)).readonly().default([1, 20]),
@@ -43,7 +43,7 @@ export const AutoPlan = z.strictObject({
   /** All weights: largest learning rate, half of it where the answers are vectors, and optimiser steps. */
   learningRate: z.number().positive().default(1e-3),
   steps: z.int().min(1).default(200),
-  /** AdamW's ε there: gradients far below it, which are rounding where a model fits its own answers, move nothing. */
+  /** AdamW's ε there: gradients below it, which are rounding where a model fits its own answers, move less than a full step. */
   eps: z.number().positive().default(1e-6),
   /** Rows without and with a trigger in each batch. */
   cleanRows: z.int().min(1).default(24),
