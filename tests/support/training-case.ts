@@ -10,7 +10,7 @@ import { loadWeights } from "./golden.ts";
 import { trains } from "./gradients.ts";
 import { readSharedJson, sharedPath } from "./shared.ts";
 
-interface Case {
+export interface TrainingCase {
   readonly cell: { readonly block: number; readonly task: Task };
   readonly inputs: {
     readonly input_ids: readonly (readonly number[])[];
@@ -30,13 +30,10 @@ const BATCHES = [
   [3, 1],
 ];
 
-/** All weights of a `golden/tiny` cell, ready to be trained for a few steps in micro-batches of three rows. */
-export async function openTraining(
-  executor: Executor,
-  cell: string,
-  settings: Partial<TrainerSettings> = {},
-): Promise<{ readonly trainer: Trainer; readonly steps: readonly PlannedStep[] }> {
-  const { cell: about, inputs } = readSharedJson<Case>("golden", "tiny", cell, "case.json");
+/** What training a `golden/tiny` cell begins with: its recorded case, and weights, rows and checkpoint as the executor knows them. */
+export async function putCell<C extends TrainingCase>(executor: Executor, cell: string) {
+  const golden = readSharedJson<C>("golden", "tiny", cell, "case.json");
+  const { cell: about, inputs } = golden;
   const { block, task } = about;
   const { input_ids, lengths, lengths_second, query_ids = [], query_lengths = [] } = inputs;
   const home = sharedPath("golden", "tiny", cell);
@@ -53,14 +50,25 @@ export async function openTraining(
     maxLen: block,
     endId: 2,
   });
-  const trainer = new Trainer(executor, await putCheckpoint(executor, home, task), samples, weights, {
+  return { golden, weights, samples, checkpoint: await putCheckpoint(executor, home, task) };
+}
+
+/** All weights of a `golden/tiny` cell, ready to be trained for a few steps in micro-batches of three rows. */
+export async function openTraining(
+  executor: Executor,
+  cell: string,
+  settings: Partial<TrainerSettings> = {},
+): Promise<{ readonly trainer: Trainer; readonly steps: readonly PlannedStep[] }> {
+  const { golden, weights, samples, checkpoint } = await putCell<TrainingCase>(executor, cell);
+  const { inputs } = golden;
+  const trainer = new Trainer(executor, checkpoint, samples, weights, {
     ...{ optimiser: { weightDecay: 0.01 }, maxGradNorm: 1, microBatch: 3, dropout: 0, seed: 1 },
     ...settings,
   });
   const steps = BATCHES.map((rows, k): PlannedStep => {
     const learningRate = 1e-3 / (k + 1);
-    if (task === "code_search") {
-      const queries = rows.map((row) => input_ids.length + row);
+    if (golden.cell.task === "code_search") {
+      const queries = rows.map((row) => inputs.input_ids.length + row);
       return { kind: "vectors", rows: [...rows, ...queries], loss: contrastiveLoss, learningRate };
     }
     const examples = rows.map((row) => ({

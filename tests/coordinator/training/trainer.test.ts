@@ -3,17 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { meanOf } from "../../../coordinator/training/example.ts";
-import { putSamples } from "../../../coordinator/training/sample-artifact.ts";
 import { learningRateAt } from "../../../coordinator/training/schedule.ts";
 import { Trainer } from "../../../coordinator/training/trainer.ts";
-import type { Task } from "../../../proto/operations.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../../worker/runtime/local-executor.ts";
-import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
 import { contrastiveLoss } from "../../../worker/training/vector-loss.ts";
-import { loadWeights } from "../../support/golden.ts";
 import { classifierCells } from "../../support/golden-cell.ts";
-import { trains } from "../../support/gradients.ts";
-import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
+import { hasShared } from "../../support/shared.ts";
+import { putCell, type TrainingCase } from "../../support/training-case.ts";
 
 interface Digest {
   readonly sum: number;
@@ -21,16 +17,7 @@ interface Digest {
   readonly change_l2: number;
 }
 
-interface Case {
-  readonly cell: { readonly block: number; readonly task: Task };
-  readonly inputs: {
-    readonly input_ids: number[][];
-    readonly lengths: number[];
-    readonly lengths_second?: number[];
-    readonly labels: number[];
-    readonly query_ids?: number[][];
-    readonly query_lengths?: number[];
-  };
+interface Case extends TrainingCase {
   readonly training: {
     readonly learning_rate: number;
     readonly weight_decay: number;
@@ -59,24 +46,7 @@ afterEach(async () => {
 
 /** Everything that a recorded training run starts from, on this process's executor. */
 async function trainerOf(cell: string, microBatch: number, dropout = 0) {
-  const golden = readSharedJson<Case>("golden", "tiny", cell, "case.json");
-  const home = sharedPath("golden", "tiny", cell);
-  const weights = new Map([...(await loadWeights(home))].filter(([name]) => trains(name)));
-  const { input_ids, lengths, lengths_second, query_ids = [], query_lengths = [] } = golden.inputs;
-  const { block, task } = golden.cell;
-  const second = lengths_second && {
-    secondRows: input_ids.map((row, k) => row.slice(block, block + lengths_second[k]!)),
-  };
-  const samples = await putSamples(executor, {
-    rows: [
-      ...input_ids.map((row, k) => row.slice(0, lengths[k])),
-      ...query_ids.map((row, k) => row.slice(0, query_lengths[k])),
-    ],
-    ...second,
-    maxLen: block,
-    endId: 2,
-  });
-  const checkpoint = await putCheckpoint(executor, home, task);
+  const { golden, weights, samples, checkpoint } = await putCell<Case>(executor, cell);
   const trainer = new Trainer(executor, checkpoint, samples, weights, {
     optimiser: { weightDecay: golden.training.weight_decay },
     maxGradNorm: 1,
@@ -86,7 +56,8 @@ async function trainerOf(cell: string, microBatch: number, dropout = 0) {
   });
   const batchOf = (rows: readonly number[]) =>
     meanOf(rows.map((row) => ({ row, objective: { kind: "label", label: golden.inputs.labels[row]! } })));
-  const n = input_ids.length;
+  const { task } = golden.cell;
+  const n = golden.inputs.input_ids.length;
   const step = (rows: readonly number[], rate: number) =>
     task === "code_search"
       ? trainer.stepOnVectors([...rows, ...rows.map((row) => n + row)], contrastiveLoss, rate)
