@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
@@ -64,7 +65,7 @@ const TOUCH_MS = 10_000;
  * <folder>/artifacts/<digest>                  whole and checked
  * <folder>/used/<digest>                       its time is that of the last use (the artifact may be someone's hard link)
  * <folder>/checkpoints/<digest>                marks a manifest whose files were all here
- * <folder>/partial/<digest>.<host>.<pid>       being fetched by that process
+ * <folder>/partial/<digest>.<host>.<pid>       being fetched by that process; with a further part, taken in by it
  * ```
  */
 export class ArtifactCache {
@@ -147,7 +148,8 @@ export class ArtifactCache {
    * The file must not be changed any more.
    */
   async adopt(digest: Digest, path: string): Promise<void> {
-    const partial = await this.#partial(digest);
+    // A transfer of the same artifact may be writing its partial file.
+    const partial = join(this.#options.folder, "partial", `${digest}.${ownerName}.${randomUUID()}`);
     try {
       await link(path, partial);
       await rename(partial, this.path(digest));

@@ -69,6 +69,20 @@ test("a file that was made here is taken in as a link, and needs no transfer", a
   expect(source.ranges).toHaveLength(asked);
 });
 
+test("a file that is taken in leaves a transfer of the same artifact alone", async () => {
+  const source = new ByteSource();
+  const { checkpoint } = putCheckpoint(source, [10]);
+  const bytes = randomBytes(500_000);
+  const digest = source.put(bytes);
+  const cache = await open(source);
+  await cache.hold({ checkpoint, others: [] }).ready;
+  const own = join(tempFolder(), "own");
+  writeFileSync(own, bytes);
+  const { ready } = cache.hold({ checkpoint, others: [digest] });
+  await expect(Promise.all([ready, ...[1, 2, 3].map(() => cache.adopt(digest, own))])).resolves.toBeDefined();
+  expect(digestOf(readFileSync(cache.path(digest)))).toBe(digest);
+});
+
 test("an artifact that is not asked for any more is removed, unless an operation holds it", async () => {
   const source = new ByteSource();
   const { checkpoint } = putCheckpoint(source, [10]);
