@@ -144,7 +144,10 @@ export class ArtifactStore {
     const aside = this.#aside();
     try {
       await rename(join(this.#uploadFolder, name), aside);
-      if (!(await lstat(aside)).isFile()) throw new ArtifactError(`'${name}' is no file`);
+      const placed = await lstat(aside);
+      if (!placed.isFile()) throw new ArtifactError(`'${name}' is no file`);
+      const { maxUploadBytes } = this.#limits;
+      if (placed.size > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
       await this.#takeUpload(digest, aside, await digestOfFile(aside));
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;

@@ -112,6 +112,9 @@ test("nothing half-written is left, and what only this process needs goes with i
   await expect(store.upload("a".repeat(64), chunks())).rejects.toThrow("it has more than 10 bytes");
   await expect(store.upload("../a", chunks())).rejects.toThrow("'../a' is no sha256 digest");
   const [uploads] = readdirSync(folder).filter((name) => name.startsWith("uploads-"));
+  const placed = `${randomUUID()}.placed`;
+  writeFileSync(join(folder, uploads!, placed), bytesOf(16));
+  await expect(store.takePlaced("a".repeat(64), placed)).rejects.toThrow("it has more than 10 bytes");
   expect(readdirSync(join(folder, uploads!))).toEqual([]);
   await store.close();
   expect(readdirSync(folder)).toEqual([digest]);
