@@ -137,6 +137,7 @@ describe.skipIf(!hasShared)("train-run", () => {
         ],
       }),
     ],
+    ["is not finite after the last step", () => ({ steps: [{ ...step(), learningRate: 1e39 }] })],
     ["is not finite", () => ({ steps: [{ ...step(), learningRate: 1e38 }, step(), step()] })],
   ])("%s", async (reason, changes) => {
     await expect(run(changes())).rejects.toThrow(reason);

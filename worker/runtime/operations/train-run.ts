@@ -160,13 +160,12 @@ class LocalNetwork implements Network {
   }
 }
 
-/** Weights that are not finite any more give losses that are not, one step later; they must not become a state. */
 function checkUpdate(step: number, loss: number, gradNorm: number): void {
   if (Number.isFinite(loss) && Number.isFinite(gradNorm)) return;
   throw new OperationFailed(`train-run: step ${step} has loss ${loss} and gradient norm ${gradNorm}`);
 }
 
-/** The three artifacts of a state. Parameters that never had a gradient have moments of 0. */
+/** The three artifacts of a state, whose weights are finite: what the last update made of them no loss has told yet. Parameters that never had a gradient have moments of 0. */
 async function writeState(
   { weights, shapes, optimiser }: Training,
   { write }: OperationContext,
@@ -175,6 +174,8 @@ async function writeState(
     Object.fromEntries(
       [...weights].map(([name, { length }]) => [name, { shape: shapes.get(name)!, data: of(name, length) }]),
     );
+  const broken = [...weights].find(([, data]) => !data.every(Number.isFinite));
+  if (broken) throw new OperationFailed(`train-run: '${broken[0]}' is not finite after the last step`);
   const moment = (which: keyof Moments) => (name: string, length: number) =>
     optimiser.moments.get(name)?.[which] ?? new Float32Array(length);
   return [
