@@ -1,12 +1,20 @@
 import type { Digest } from "../../proto/operations.ts";
 
+export interface OutboxFile {
+  readonly path: string;
+  readonly digest: Digest;
+  readonly bytes: number;
+  /** An artifact, which later operations may name; no operation names a result that is a file because of its size. */
+  readonly isArtifact: boolean;
+}
+
 /** A finished operation that the coordinator has not accepted yet. */
 export interface OutboxResult {
   readonly fingerprint: Digest;
   /** A `ResultEnvelope`. */
   readonly envelope: Uint8Array;
   /** Files that the envelope names by digest; they must be given to the coordinator before the envelope is sent. */
-  readonly files: readonly { readonly path: string; readonly digest: Digest; readonly bytes: number }[];
+  readonly files: readonly OutboxFile[];
   /** Artifacts that nobody asks for any more when this result is accepted: the state that a training run went on from. */
   readonly replaces: readonly Digest[];
   /** False for an error that another attempt on this worker may not meet again. */

@@ -94,12 +94,12 @@ export class Delivery {
     return upload;
   }
 
-  /** Files stay in the cache, too: the next operation may begin where this one ended. */
+  /** Artifacts stay in the cache, too: the next operation may begin where this one ended. */
   async #give(files: OutboxResult["files"], { client }: CoordinatorStream): Promise<void> {
     // Moments that are all 0 are one artifact.
     const distinct = new Map(files.map((file) => [file.digest, file]));
     for (const file of distinct.values()) {
-      await this.#cache.adopt(file.digest, file.path);
+      if (file.isArtifact) await this.#cache.adopt(file.digest, file.path);
       await giveArtifact(client, file, this.#cache.sharedFolder);
     }
   }

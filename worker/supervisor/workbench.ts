@@ -4,11 +4,11 @@ import type { Digest, Operation } from "../../proto/operations.ts";
 import { encodeResultEnvelope, type ResultOutcome } from "../../proto/result-envelope.ts";
 import type { ArtifactCache, Hold } from "../cache/artifact-cache.ts";
 import { ManifestError } from "../cache/errors.ts";
-import type { Answer, ChildOptions, NamedFile, ResultFile, Run } from "../child/messages.ts";
+import type { Answer, ChildOptions, NamedFile, Run } from "../child/messages.ts";
 import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
-import type { Outbox } from "../outbox/outbox.ts";
+import type { Outbox, OutboxFile } from "../outbox/outbox.ts";
 import { removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { ChildKeeper } from "./child-keeper.ts";
@@ -220,7 +220,10 @@ export class Workbench {
 
   #onAnswer({ ticket, outcome, artifacts, ...done }: Answer): void {
     const assignment = this.#book.remove(ticket);
-    const files = outcome.kind === "file" ? [outcome.file, ...artifacts] : artifacts;
+    const files = [
+      ...(outcome.kind === "file" ? [{ ...outcome.file, isArtifact: false }] : []),
+      ...artifacts.map((file) => ({ ...file, isArtifact: true })),
+    ];
     if (!assignment) {
       // Withdrawn while it ran.
       for (const { path } of files) void removeResult(path);
@@ -315,7 +318,7 @@ interface Done {
   readonly seconds: number;
   readonly artifacts: readonly NamedFile[];
   /** All that must reach the coordinator before the envelope. */
-  readonly files: readonly ResultFile[];
+  readonly files: readonly OutboxFile[];
 }
 
 const NOTHING_DONE: Done = { forwards: 0, tokens: 0, seconds: 0, artifacts: [], files: [] };

@@ -13,7 +13,7 @@ const result = (name: string, parts: Partial<OutboxResult> = {}): OutboxResult =
   ...parts,
 });
 
-const file = { path: "somewhere", digest: digestOf("file"), bytes: 1_000 };
+const file = { path: "somewhere", digest: digestOf("file"), bytes: 1_000, isArtifact: false };
 
 test("only the coordinator's word removes a result", () => {
   const outbox = new Outbox(limits);
