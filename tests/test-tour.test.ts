@@ -130,9 +130,9 @@ test("a cluster of one worker process: evaluate, search a trigger, train a step,
   const settings = { optimiser: {}, maxGradNorm: 1, microBatch: 2, dropout: 0, seed: 1 };
   const trainer = new Trainer(executor, checkpoint, samples, weights, settings);
   const batch = meanOf(labels.map((label, row) => ({ row, objective: { kind: "label", label } })));
-  const before = await trainer.step(batch, 1e-3);
-  const after = await trainer.step(batch, 1e-3);
-  expect(after.loss).toBeLessThan(before.loss);
+  const step = { kind: "rows", batch, learningRate: 1e-3 } as const;
+  const [before, after] = await trainer.run([step, step]);
+  expect(after!.loss).toBeLessThan(before!.loss);
   await trainer.close();
 
   // coordinator/unlearn: the head alone, on features that the worker encodes once

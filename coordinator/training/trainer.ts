@@ -1,6 +1,5 @@
-import type { Digest, Executor, Tensor, VectorLoss } from "../../proto/operations.ts";
+import type { Digest, Executor, Tensor } from "../../proto/operations.ts";
 import { DataParallelTraining } from "./data-parallel.ts";
-import type { Example } from "./example.ts";
 import type { StepRecord } from "./head-trainer.ts";
 import { OwnedTraining } from "./owned.ts";
 import type { PlannedStep } from "./planned-step.ts";
@@ -37,20 +36,6 @@ export class Trainer {
   /** Takes steps, one after the other. The more of them are given at once, the less an owned run moves. */
   run(steps: readonly PlannedStep[], options: RunOptions = {}): Promise<StepRecord[]> {
     return this.#training.run(steps, this.#samples, options);
-  }
-
-  async step(batch: readonly Example[], learningRate: number, signal?: AbortSignal): Promise<StepRecord> {
-    return (await this.run([{ kind: "rows", batch, learningRate }], { signal }))[0]!;
-  }
-
-  /** One step on a loss of the rows' vectors: code search, where rows of a batch meet. */
-  async stepOnVectors(
-    rows: readonly number[],
-    loss: VectorLoss,
-    learningRate: number,
-    signal?: AbortSignal,
-  ): Promise<StepRecord> {
-    return (await this.run([{ kind: "vectors", rows, loss, learningRate }], { signal }))[0]!;
   }
 
   /** Rows that the next steps' examples refer to, where they change between epochs. */

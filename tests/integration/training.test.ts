@@ -37,7 +37,8 @@ async function trained(executor: Executor): Promise<Map<string, Float32Array>> {
     [0, 1, 2, 3],
     [4, 5, 1],
   ]) {
-    await trainer.stepOnVectors([...batch, ...batch.map((row) => n + row)], contrastiveLoss, 1e-3);
+    const rows = [...batch, ...batch.map((row) => n + row)];
+    await trainer.run([{ kind: "vectors", rows, loss: contrastiveLoss, learningRate: 1e-3 }]);
   }
   const last = await trainer.weights();
   await trainer.close();

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { meanOf } from "../../../coordinator/training/example.ts";
+import type { PlannedStep } from "../../../coordinator/training/planned-step.ts";
 import { learningRateAt } from "../../../coordinator/training/schedule.ts";
 import { Trainer } from "../../../coordinator/training/trainer.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../../worker/runtime/local-executor.ts";
@@ -58,10 +59,15 @@ async function trainerOf(cell: string, microBatch: number, dropout = 0) {
     meanOf(rows.map((row) => ({ row, objective: { kind: "label", label: golden.inputs.labels[row]! } })));
   const { task } = golden.cell;
   const n = golden.inputs.input_ids.length;
-  const step = (rows: readonly number[], rate: number) =>
+  const planned = (rows: readonly number[], learningRate: number): PlannedStep =>
     task === "code_search"
-      ? trainer.stepOnVectors([...rows, ...rows.map((row) => n + row)], contrastiveLoss, rate)
-      : trainer.step(batchOf(rows), rate);
+      ? {
+          ...{ kind: "vectors", rows: [...rows, ...rows.map((row) => n + row)] },
+          ...{ loss: contrastiveLoss, learningRate },
+        }
+      : { kind: "rows", batch: batchOf(rows), learningRate };
+  const step = async (rows: readonly number[], rate: number) =>
+    (await trainer.run([planned(rows, rate)]))[0]!;
   return { golden, weights, trainer, batchOf, step };
 }
 
@@ -113,13 +119,16 @@ describe.skipIf(!hasShared)("training of all weights equals PyTorch's", () => {
     const { trainer, batchOf } = await trainerOf("defect_detection-codebert", 8);
     const { trainer: split } = await trainerOf("defect_detection-codebert", 2);
     const batch = batchOf([0, 1, 2, 3, 4, 5]);
-    const [whole, parts] = [await trainer.step(batch, 0), await split.step(batch, 0)];
-    expect(Math.abs(parts.gradNorm / whole.gradNorm - 1)).toBeLessThan(1e-5);
-    expect(parts.loss).toBeCloseTo(whole.loss, 6);
+    const steps = [{ kind: "rows", batch, learningRate: 0 } as const];
+    const [[whole], [parts]] = [await trainer.run(steps), await split.run(steps)];
+    expect(Math.abs(parts!.gradNorm / whole!.gradNorm - 1)).toBeLessThan(1e-5);
+    expect(parts!.loss).toBeCloseTo(whole!.loss, 6);
   });
 
   test("dropout is refused where rows of a batch meet", async () => {
     const { trainer } = await trainerOf("code_search-codebert", 8, 0.1);
-    await expect(trainer.stepOnVectors([0, 6], contrastiveLoss, 1e-3)).rejects.toThrow("no dropout");
+    await expect(
+      trainer.run([{ kind: "vectors", rows: [0, 6], loss: contrastiveLoss, learningRate: 1e-3 }]),
+    ).rejects.toThrow("no dropout");
   });
 });
