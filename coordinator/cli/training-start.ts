@@ -9,6 +9,7 @@ import { verifyWeights } from "../../worker/checkpoint/verify-weights.ts";
 import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../worker/checkpoint/write-torch-zip.ts";
 import { type ModelConfig, parseConfig } from "../../worker/models/config.ts";
+import { ModelError } from "../../worker/models/errors.ts";
 import { recogniseLayout, scratchTensors } from "../../worker/models/layout.ts";
 import { pretrainedEncoder } from "../../worker/models/pretrained.ts";
 import { openWeights } from "../../worker/runtime/open-weights.ts";
@@ -53,8 +54,9 @@ export async function openPretrained({ model, base, task }: Start): Promise<NewM
 function isModelOf(task: Task, config: ModelConfig, tensors: ReadonlyMap<string, TensorEntry>): boolean {
   try {
     return recogniseLayout(config, tensors, task) !== undefined;
-  } catch {
-    return false;
+  } catch (error) {
+    if (error instanceof ModelError) return false;
+    throw error;
   }
 }
 
