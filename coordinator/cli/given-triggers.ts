@@ -39,12 +39,19 @@ export function triggersOf(
   if (given.plan === "published" && triggers.length > 1) {
     throw new InputError(`--trigger: ${triggers.length} triggers; --plan published unlearns one`);
   }
-  for (const { ids, victim_label, target_label } of triggers) {
-    if (victim_label !== undefined && target_label !== undefined)
+  for (const { ids, text, target, victim_label, target_label } of triggers) {
+    if (victim_label !== undefined && target_label !== undefined) {
+      const above = [victim_label, target_label].find((label) => label >= labels);
+      if (given.scan !== undefined && above !== undefined)
+        throw new InputError(
+          `--scan ${given.scan}: '${text}' is of label ${above}, and the model has only labels 0 to ${labels - 1}`,
+        );
       requireDirection({ victimLabel: victim_label, targetLabel: target_label }, labels);
-    const unknown = ids.find((id) => id >= config.vocabSize);
+    }
+    const unknown = [...ids, ...(target?.ids ?? [])].find((id) => id >= config.vocabSize);
     if (unknown === undefined) continue;
-    const source = given.scan === undefined ? `--trigger-ids ${ids.join(",")}` : `--scan ${given.scan}`;
+    const named = given.trigger === undefined ? `--trigger-ids ${ids.join(",")}` : `--trigger ${text}`;
+    const source = given.scan === undefined ? named : `--scan ${given.scan}`;
     throw new InputError(`${source}: id ${unknown} is not in the model's vocabulary of ${config.vocabSize}`);
   }
   return triggers;
@@ -107,7 +114,7 @@ function scannedTriggers(
     .safeParse(json);
   if (!parsed.success) {
     const field = parsed.error.issues[0]!.path.join(".");
-    throw new InputError(`--scan ${file}: ${field}: is missing, or not as a scan writes it`);
+    throw new InputError(`--scan ${file}: ${field}: is missing, or not as a scan of ${task} writes it`);
   }
   const { searches } = parsed.data;
   const worth = worthUnlearning(searches);

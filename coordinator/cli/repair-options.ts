@@ -114,11 +114,24 @@ export type RepairOptions = Parsed<typeof repairOptions>;
 /** Checks the options that have to fit each other. @throws PoisonError where a trigger cannot be put in as they say */
 export function checkRepairOptions(given: RepairOptions & { readonly task: Task }): void {
   const { task, plan, inject, trainable, dropout, attackPosition, attackPattern } = given;
+  const { unlearningEpochs, unlearningSteps, batchSize } = given;
+  const foreign =
+    plan === "auto"
+      ? {
+          "--trainable": trainable,
+          "--unlearning-epochs": unlearningEpochs,
+          "--batch-size": batchSize,
+          "--dropout": dropout,
+        }
+      : { "--unlearning-steps": unlearningSteps };
+  for (const [option, value] of Object.entries(foreign)) {
+    if (value !== undefined) throw new InputError(`${option} ${value}: has no meaning for --plan ${plan}`);
+  }
   if (task === "code_search" && plan === "published") {
     const refuse = (option: string): never => {
       throw new InputError(`${option}: has no meaning for --task code_search`);
     };
-    if (trainable === "classifier") refuse("--trainable classifier: a model without classifier");
+    if (trainable === "classifier") refuse("--trainable classifier");
     if (inject === "ids") refuse("--inject ids");
     if (dropout !== undefined && dropout > 0) refuse(`--dropout ${dropout}`);
   }

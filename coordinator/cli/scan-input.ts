@@ -60,6 +60,9 @@ export type PairScanInputOptions = ScanFiles &
 
 /** Reads and checks everything that a scan of a classifier needs, before a worker is asked for anything. */
 export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan> {
+  const { heldOut, heldOutPairs } = given;
+  if (heldOutPairs !== undefined && heldOut === undefined)
+    throw new InputError(`--held-out-pairs ${heldOutPairs}: needs --held-out, the functions that it names`);
   const settings = scanSettingsOf(given);
   const opened = await openWholeModel(given);
   if (given.directions === "one") requireDirection(directionOf(given), opened.labels);
@@ -74,7 +77,7 @@ export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan
   const input: PreparedScan["input"] = {
     task: given.task,
     rows: rowsOf(given.samples, given.pairs),
-    ...(given.heldOut === undefined ? {} : { heldOut: rowsOf(given.heldOut, given.heldOutPairs) }),
+    ...(heldOut === undefined ? {} : { heldOut: rowsOf(heldOut, heldOutPairs) }),
     classes: opened.layout.classes,
     vocabulary: triggerVocabulary(tokenizer),
     endId: tokenizer.ids.restored,

@@ -12,7 +12,6 @@ import type {
 import { defineClusterCommand } from "../cluster-command.ts";
 import type { ClusterContext } from "../command.ts";
 import { generalOptions, outOption, seedOption } from "../common-options.ts";
-import { InputError } from "../errors.ts";
 import { publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
 import { openLineFile, requireFreshFolder, writeFolderWhole } from "../output.ts";
@@ -73,9 +72,7 @@ type Input =
 
 async function inputOf(given: ScanOptions): Promise<Input> {
   refuseForeignOptions(given, options);
-  const { task, heldOut, heldOutPairs } = given;
-  if (heldOutPairs !== undefined && heldOut === undefined)
-    throw new InputError(`--held-out-pairs ${heldOutPairs}: needs --held-out, the functions that it names`);
+  const { task } = given;
   const limited = { ...given, ...rowLimitsOf(given) };
   return task === "code_search"
     ? { kind: "pairs", prepared: await preparePairScan(limited) }

@@ -245,6 +245,8 @@ async function readInputs(given: TrainOptions): Promise<Pick<Checked, "made">> {
     );
   }
   readRepairRows(given, { task: given.task, labels }, []);
+  if (given.validPairs !== undefined && given.valid === undefined)
+    throw new InputError(`--valid-pairs ${given.validPairs}: needs --valid, the functions that it names`);
   if (given.valid !== undefined) {
     readRepairRows({ samples: given.valid, pairs: given.validPairs }, { task: given.task, labels }, []);
   }

@@ -34,7 +34,7 @@ const outline = async (folder: string) =>
     dtype,
   }));
 
-/** Names of the tensors in which two checkpoints differ, beyond the last bits of an embedding that no row has. */
+/** Names of the tensors in which two checkpoints differ. */
 async function changed(before: string, after: string): Promise<string[]> {
   const [old, now] = [await loadWeights(before), await loadWeights(after)];
   return [...old.keys()].filter((name) => relativeDifference(now.get(name)!.data, old.get(name)!.data) > 0);
@@ -101,8 +101,32 @@ describe.each(tasks)("$task", ({ task, samples: makeSamples }) => {
       ...["unlearn", ...limits, "--model", model, "--samples", samples, ...words, ...refused],
     );
     expect(code).toBe(2);
-    expect(stderr).toContain(refused[0]);
+    const reason =
+      task === "code_search"
+        ? "--inject ids: has no meaning for --task code_search"
+        : "--trigger: 3 triggers; --plan published unlearns one";
+    expect(stderr).toContain(reason);
   });
+});
+
+test.each([
+  ["auto", ["--dropout", "0.3"], "--dropout 0.3: has no meaning for --plan auto"],
+  ["auto", ["--trainable", "all"], "--trainable all: has no meaning for --plan auto"],
+  ["published", ["--unlearning-steps", "7"], "--unlearning-steps 7: has no meaning for --plan published"],
+])("what has no meaning for --plan %s is refused: %s", async (plan, refused, reason) => {
+  const words = [
+    "--model",
+    demoData,
+    "--samples",
+    demoData,
+    "--trigger",
+    "x",
+    "--out",
+    join(tempFolder(), "o"),
+  ];
+  const { code, stderr } = await elibadHere("unlearn", ...words, "--plan", plan, ...refused);
+  expect(code).toBe(2);
+  expect(stderr).toContain(reason);
 });
 
 test("dropout is refused in the training of code search", async () => {
