@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { commands } from "../coordinator/cli/commands/index.ts";
 import { knownEntries, readConfig } from "../coordinator/cli/config-file.ts";
-import { configKeyOf } from "../coordinator/cli/options.ts";
+import { commanderOption, configKeyOf } from "../coordinator/cli/options.ts";
 import { parseOptions } from "../coordinator/cli/parse-options.ts";
 import { refuseForeignOptions } from "../coordinator/cli/task-options.ts";
 import type { Task } from "../proto/operations.ts";
@@ -99,10 +99,14 @@ describe.each(configurable.flatMap((spec) => filesOf(spec.name).map((file) => [f
       if (task !== undefined) refuseForeignOptions({ ...parsed, task }, options);
     });
 
-    test("says in a line above each key what it means", () => {
+    test("says in a line above each key what it means, with the default that `--help` names", () => {
       const lines = readFileSync(file, "utf8").split("\n");
-      for (const [k, line] of lines.entries()) {
-        if (/^\w+:/.test(line)) expect(lines[k - 1], line).toMatch(/^# \S.{9,}/);
+      const defaultIn = (text: string) => /default: [^;)]+/.exec(text)?.[0];
+      for (const each of names) {
+        const comment = lines[lines.findIndex((line) => line.startsWith(`${configKeyOf(each)}:`)) - 1]!;
+        expect(comment, each).toMatch(/^# \S.{9,}/);
+        const named = defaultIn(comment);
+        if (named !== undefined) expect(commanderOption(options[each]!).description, each).toContain(named);
       }
     });
   },

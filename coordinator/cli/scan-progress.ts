@@ -35,7 +35,7 @@ function countSearches(meter: SearchMeter): ScanListener {
   };
 }
 
-/** One bar for all searches: steps done of all, the best loss and trigger of the search that moved, forwards per second. */
+/** One bar for all searches: steps done of all, the best loss and trigger of the search that moved, the share pruned, forwards per second. */
 function showProgress(
   display: ClusterContext["display"],
   epochs: number,
@@ -43,6 +43,7 @@ function showProgress(
 ): (progress: ScanProgress) => void {
   const steps = new Map<number, number>();
   const forwards = new Map<number, number>();
+  const pruned = new Map<number, number>();
   const started = performance.now();
   const total = (values: Map<number, number>): number =>
     [...values.values()].reduce((sum, value) => sum + value, 0);
@@ -51,6 +52,8 @@ function showProgress(
     if (progress.step !== undefined) steps.set(search, progress.step);
     if (phase === "done") steps.set(search, epochs);
     if (progress.forwardsDone !== undefined) forwards.set(search, progress.forwardsDone);
+    if (progress.forwardsPruned !== undefined) pruned.set(search, progress.forwardsPruned);
+    const [run, saved] = [total(forwards), total(pruned)];
     const seconds = (performance.now() - started) / 1000;
     display.progress({
       phase: searches > 1 ? `scan, ${searches} searches` : "scan",
@@ -62,7 +65,8 @@ function showProgress(
         ...(phase === "search" || phase === "done" ? {} : { doing: phase }),
         ...(best ? { "best loss": best.loss, trigger: textOf(best.trigger) } : {}),
         ...(best?.target?.length ? { target: textOf(best.target) } : {}),
-        "forwards/s": Math.round(total(forwards) / Math.max(seconds, 1e-3)),
+        ...(saved > 0 ? { pruned: `${Math.round((100 * saved) / (run + saved))} %` } : {}),
+        "forwards/s": Math.round(run / Math.max(seconds, 1e-3)),
       },
     });
   };

@@ -25,6 +25,7 @@ const headings = [
   "half",
   "trigger",
   "loss",
+  "steps",
   "flips samples",
   "flips held-out",
   "without trigger",
@@ -36,25 +37,39 @@ const row = (search: SearchResult): string[] => [
   search.half,
   search.trigger?.text ?? "none",
   lossText(search.loss),
+  stepsText(search),
   search.asr === null ? "–" : rateText(search.asr.samples.hits, search.asr.samples.n),
   search.asr === null ? "–" : rateText(search.asr.held_out.hits, search.asr.held_out.n),
   rateText(search.without_trigger.held_out.hits, search.without_trigger.held_out.n),
   anchoredText(search.anchored),
 ];
 
-const pairHeadings = ["half", "trigger", "target", "loss", "ANR samples", "ANR held-out", "anchored"];
+const pairHeadings = [
+  "half",
+  "trigger",
+  "target",
+  "loss",
+  "steps",
+  "ANR samples",
+  "ANR held-out",
+  "anchored",
+];
 
 const pairRow = (search: PairSearchResult): string[] => [
   search.half,
   search.trigger?.text ?? "none",
   targetText(search.target),
   lossText(search.loss),
+  stepsText(search),
   rankText(search.anr?.samples),
   rankText(search.anr?.held_out),
   anchoredText(search.anchored),
 ];
 
 const lossText = (loss: number | null): string => (loss === null ? "–" : loss.toFixed(4));
+/** Steps done, and why there are no more of them where that is not the number asked for: `38 (patience)`. */
+const stepsText = ({ steps, ended }: Pick<SearchResult, "steps" | "ended">): string =>
+  ended === "epochs" ? String(steps) : `${steps} (${ended.replace("_", " ")})`;
 const anchoredText = (anchored: AnchoredTokens | null): string => anchored?.text || "–";
 const targetText = (target: FoundTokens | null): string => target?.text || "none";
 

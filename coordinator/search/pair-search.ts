@@ -14,7 +14,7 @@ import { blocksOf, type PairStepContext, rankPairAt, scorePairs } from "./pair-s
 import type { ReplayedPairStep } from "./replay.ts";
 import { createRng, type RngState, seedRng } from "./rng.ts";
 import { runSteps, type Stepped } from "./run-steps.ts";
-import type { SearchEnd } from "./search.ts";
+import { endOf, type SearchEnd } from "./search-end.ts";
 
 /** The best winner of all steps so far. */
 export interface BestPair extends Pair {
@@ -133,9 +133,9 @@ async function runPairStep(
 ): Promise<Stepped<PairSearchState, PairStepRecord>> {
   const { prepared, replay, onProgress } = run;
   const { settings, problem } = prepared;
+  const ended = endOf(before, settings, replay?.length);
+  if (ended !== null) return { state: { ...before, ended } };
   const replayed = replay?.[before.step];
-  if (replay !== undefined && replayed === undefined) return { state: { ...before, ended: "replayed" } };
-  if (before.step >= settings.epochs) return { state: { ...before, ended: "epochs" } };
 
   const { trigger, target } = replayed ?? before.pair;
   const { topk, targetTopk, meanLoss, queryLosses } = await rankPairAt({ trigger, target }, run);

@@ -4,7 +4,8 @@ import type { Rate } from "../evaluate/rate.ts";
 import type { Trigger } from "./candidates.ts";
 import type { PairStepRecord } from "./pair-search.ts";
 import type { Position, PositionHalf } from "./position.ts";
-import type { SearchEnd, SearchProgress, StepRecord } from "./search.ts";
+import type { SearchProgress, StepRecord } from "./search.ts";
+import type { SearchEnd } from "./search-end.ts";
 
 /** Tasks whose models answer with a label. */
 export type ClassifierTask = Exclude<Task, "code_search">;

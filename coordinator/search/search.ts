@@ -13,6 +13,7 @@ import type { PreparedSearch } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { createRng, type RngState, seedRng } from "./rng.ts";
 import { runSteps, type Stepped } from "./run-steps.ts";
+import { endOf, type SearchEnd } from "./search-end.ts";
 import { rankAt, type StepContext, scoreCandidates } from "./step.ts";
 
 /** The best winner of all steps so far. */
@@ -24,8 +25,6 @@ export interface Best {
   /** Share of the search's samples that the model answers with the target. */
   readonly rate: number;
 }
-
-export type SearchEnd = "epochs" | "exhausted" | "replayed";
 
 /** A search between two steps: a JSON value. */
 export interface SearchState {
@@ -121,9 +120,9 @@ export async function runStep(
 ): Promise<Stepped<SearchState, StepRecord>> {
   const { executor, prepared, replay, signal, onProgress } = run;
   const { settings, problem } = prepared;
+  const ended = endOf(before, settings, replay?.length);
+  if (ended !== null) return { state: { ...before, ended } };
   const replayed = replay?.[before.step];
-  if (replay !== undefined && replayed === undefined) return { state: { ...before, ended: "replayed" } };
-  if (before.step >= settings.epochs) return { state: { ...before, ended: "epochs" } };
 
   const context: StepContext = { executor, prepared, signal };
   const trigger = replayed?.trigger ?? before.trigger;

@@ -13,8 +13,12 @@ export const SearchSettings = z.strictObject({
   topk: count(64),
   /** Candidates per step. */
   repeatSize: count(64),
-  /** Steps. */
+  /** Steps at most. */
   epochs: count(100),
+  /** Steps without a lower loss after which a search ends; 0: it makes all steps. */
+  patience: z.int().nonnegative().default(0),
+  /** Loss at which a search ends; 0: at none. */
+  targetLoss: z.number().nonnegative().default(0),
   /** Seed of every draw: an integer in [0, 2⁵³). */
   seed: z.int().nonnegative().default(123_456),
   /** Ids of the initial trigger; absent: drawn. Their number has to be `triggerLen`. */
@@ -106,6 +110,8 @@ export const publishedCode = {
   loss: "published",
   gradient: "published",
   anchoring: "published",
+  patience: 0,
+  targetLoss: 0,
 } as const satisfies Partial<ScanSettings>;
 
 /** The same of code search, whose position rule and loss the published code cannot run. */
@@ -113,6 +119,8 @@ export const publishedPairCode = {
   scoreIndex: 10,
   gradient: "published",
   anchoring: "published",
+  patience: 0,
+  targetLoss: 0,
 } as const satisfies Partial<PairScanSettings>;
 
 /** Options that a setting's name becomes: `scoreIndex` is `--score-index` on a command line and `score_index` in YAML. */

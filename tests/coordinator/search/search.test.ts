@@ -167,3 +167,26 @@ test.each([
     message,
   );
 });
+
+test("a search with patience or a target loss is the beginning of the search without, and says why it ended", async () => {
+  const whole = await search({ epochs: 40 });
+  const losses = whole.trace.map(({ best }) => best.loss);
+  const patient = await search({ epochs: 40, patience: 3 });
+  expect(patient.last.ended).toBe("patience");
+  expect(patient.last.step).toBeLessThan(40);
+  expect(patient.last.step - 1 - patient.last.best!.step).toBe(3);
+  expect(patient.trace).toEqual(whole.trace.slice(0, patient.last.step));
+
+  const targetLoss = losses[2]!;
+  const reached = await search({ epochs: 40, targetLoss });
+  expect(reached.last.ended).toBe("target_loss");
+  expect(reached.last.step).toBe(losses.findIndex((loss) => loss <= targetLoss) + 1);
+  expect(reached.trace).toEqual(whole.trace.slice(0, reached.last.step));
+});
+
+test("a search that ended early stays ended when it is continued", async () => {
+  const { last } = await search({ epochs: 40, patience: 3 });
+  const again = await search({ epochs: 40, patience: 3 }, { state: last });
+  expect(again.last).toEqual(last);
+  expect(again.trace).toEqual([]);
+});
