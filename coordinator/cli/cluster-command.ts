@@ -1,3 +1,5 @@
+import { VectorCache } from "../../proto/vector-cache.ts";
+import { ANSWER_BYTES } from "../search/predict.ts";
 import type { ClusterContext, CommandSpec } from "./command.ts";
 import { clusterOptions } from "./common-options.ts";
 import { withLocalCluster } from "./local-cluster.ts";
@@ -37,7 +39,7 @@ export function defineClusterCommand<S extends OptionSpecs>(
       }
       await spec.check?.(given);
       return withLocalCluster(cluster, context, ({ executor, metrics }) =>
-        spec.compute(given, { ...context, executor, meter: metrics }),
+        spec.compute(given, { ...context, executor, meter: metrics, answers: new VectorCache(ANSWER_BYTES) }),
       );
     },
   };

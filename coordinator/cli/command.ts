@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Executor } from "../../proto/operations.ts";
+import type { VectorCache } from "../../proto/vector-cache.ts";
 import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
 import type { KeyOwners } from "./key-owners.ts";
 import { commanderOption, type OptionSpecs, type Parsed } from "./options.ts";
@@ -30,6 +31,8 @@ export interface SearchMeter {
 export interface ClusterContext extends CommandContext {
   readonly executor: Executor;
   readonly meter: SearchMeter;
+  /** What checkpoints answered to this command: all of it on workers of one device class. */
+  readonly answers: VectorCache;
 }
 
 /** A command of `elibad`. It gives back its result, which `--json` prints, or nothing. */

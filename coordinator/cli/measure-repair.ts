@@ -7,13 +7,14 @@ import { formatRate, type Rate } from "../evaluate/rate.ts";
 import { evaluateSpliced } from "../evaluate/spliced.ts";
 import type { PairSearchResult, SearchResult, SplicedRank } from "../search/scan-result.ts";
 import { splicedRank } from "../search/spliced-rank.ts";
+import { createHead, headNames } from "../training/head.ts";
 import type { ClusterContext } from "./command.ts";
 import { type OpenedModel, openTokenizer, publishCheckpoint } from "./open-model.ts";
 import { showRows } from "./progress.ts";
 import type { Repaired } from "./repair.ts";
 import { type RepairRows, readRepairRows } from "./repair-rows.ts";
 import type { PreparedPairScan, PreparedScan } from "./scan-input.ts";
-import { trainableWeights } from "./trainable-weights.ts";
+import { readWeight, trainableWeights } from "./trainable-weights.ts";
 
 /** A classifier on the rows of `measured_on`, with each unlearned trigger at each row's own index. */
 export interface MeasuredLabels {
@@ -152,20 +153,44 @@ export function measuringRanks(
   };
 }
 
-/** The model to ask: weights that did not change stay the checkpoint's. */
+/**
+ * The model to ask: weights that did not change stay the checkpoint's. Where none but the head's did, rows are encoded once, and
+ * either head answers from their features.
+ */
 async function askedModel(
   opened: OpenedModel,
   repaired: Repaired | undefined,
-  { executor, display, signal }: ClusterContext,
+  { executor, display, signal, answers }: ClusterContext,
 ) {
   const checkpoint = await publishCheckpoint(executor, opened);
+  const logitsOf = await headAlone(opened, repaired);
   return {
     executor,
     checkpoint,
     signal,
+    answers,
     onProgress: showRows(display, repaired ? "measuring the repaired model" : "measuring the model"),
-    weights: repaired && (await putWeights(repaired, opened, executor)),
+    ...(logitsOf === undefined
+      ? { weights: repaired && (await putWeights(repaired, opened, executor)) }
+      : { logitsOf }),
   };
+}
+
+/** What the head makes of features; undefined where the model has no head, or its encoder was trained too. */
+async function headAlone(
+  opened: OpenedModel,
+  repaired: Repaired | undefined,
+): Promise<((features: Float32Array) => Float32Array) | undefined> {
+  const { head } = opened.layout;
+  if (head === undefined) return undefined;
+  const names = headNames(head);
+  const changed = repaired?.weights ?? new Map<string, Float32Array>();
+  if ([...changed.keys()].some((name) => !names.includes(name))) return undefined;
+  const weights = new Map<string, { data: Float32Array }>();
+  for (const name of names)
+    weights.set(name, { data: changed.get(name) ?? (await readWeight(opened, name)) });
+  const used = createHead(head, weights);
+  return (features) => Float32Array.from(used.forward(features).logits);
 }
 
 async function putWeights(

@@ -84,7 +84,7 @@ export async function repair(
 ): Promise<Repaired> {
   const started = performance.now();
   const { opened, checkpoint, triggers } = input;
-  const { executor, display, signal } = context;
+  const { executor, display, signal, answers } = context;
   const names = triggers.map(({ text }) => `'${text}'`).join(", ");
   const common = {
     executor,
@@ -92,6 +92,7 @@ export async function repair(
     weights: await trainableWeights(opened),
     head: opened.layout.head,
     signal,
+    answers,
   };
   const done = await namingDivergence((taken) => {
     const onStep = ({ step, ...record }: UnlearningStep, total: number, stage?: string): void => {

@@ -1,7 +1,9 @@
 import type { Logger } from "pino";
 import type { CommandEvent } from "../../proto/messages.ts";
+import { VectorCache } from "../../proto/vector-cache.ts";
 import type { Coordinator } from "../coordinator.ts";
 import type { SubmitHandler } from "../dispatch/submit-service.ts";
+import { ANSWER_BYTES } from "../search/predict.ts";
 import { clusterCommands } from "./commands/cluster-commands.ts";
 import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
 import { parseOptions } from "./parse-options.ts";
@@ -42,6 +44,7 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
       const result = await spec.compute(options, {
         executor,
         meter: coordinator.metrics,
+        answers: new VectorCache(ANSWER_BYTES),
         display,
         signal: AbortSignal.any([signal, closing.signal]),
       });

@@ -1,5 +1,6 @@
 /** A scan of a code-search model: all searches for a trigger and a target, and what each found. It gives no verdict. */
 import type { Digest, Executor } from "../../proto/operations.ts";
+import { VectorCache } from "../../proto/vector-cache.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { OrderedSink } from "./in-flight.ts";
 import { findPairPositions, type PairContext, type PairRow } from "./pair-positions.ts";
@@ -8,6 +9,7 @@ import { type PairSearchProgress, runPairSearch } from "./pair-search.ts";
 import { pairLosses } from "./pair-step.ts";
 import { runSearches } from "./planned-searches.ts";
 import type { MaskedScore, Position, PositionHalf } from "./position.ts";
+import { ANSWER_BYTES } from "./predict.ts";
 import { SearchInputError } from "./problem.ts";
 import type { ReplayedPairStep } from "./replay.ts";
 import {
@@ -60,6 +62,8 @@ export interface PairScanRun {
   /** Steps to replay, by search number. */
   readonly replay?: ReadonlyMap<number, readonly ReplayedPairStep[]> | undefined;
   readonly signal?: AbortSignal;
+  /** Vectors of rows that the model was asked for; absent: the searches share one of their own. */
+  readonly answers?: VectorCache | undefined;
   /** Seconds since any fixed moment; used for durations only. */
   readonly now: () => number;
   readonly onProgress?: (progress: ScanProgress) => void;
@@ -87,12 +91,13 @@ export async function runPairScan(run: PairScanRun): Promise<PairScanResult> {
   const { executor, input, settings, replay, signal, now, onTrace } = run;
   const started = now();
   const searches = planPairScan(input, settings);
-  // Halves and seeds share what the model says of masked rows.
+  // Halves and seeds share what the model says of masked rows, and of rows without trigger.
   const known = new Map<PairRow, readonly MaskedScore[]>();
+  const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
   const shared = { replay, inFlight: settings.searchesInFlight, signal, onTrace };
   const results = await runSearches(searches, shared, (planned, own, trace) => {
     const { checkpoint, endId } = input;
-    const asking = { executor, checkpoint, endId, signal: own };
+    const asking = { executor, checkpoint, endId, signal: own, answers };
     const contexts: PairContext = {
       codes: { ...asking, maxLen: settings.codeMaxLen },
       queries: { ...asking, maxLen: settings.nlMaxLen },

@@ -8,7 +8,12 @@ import type {
   PredictOperation,
   SampleSet,
 } from "../../proto/operations.ts";
+import type { VectorCache } from "../../proto/vector-cache.ts";
 import { floatRows } from "./results.ts";
+import { rowKey } from "./row-key.ts";
+
+/** Bytes of answers that are kept, for one command: some 20,000 vectors of 768 numbers. */
+export const ANSWER_BYTES = 64 * 2 ** 20;
 
 /** Tokens per operation, about: long enough to be worth a message, short enough to share among workers. */
 const TOKENS_PER_OPERATION = 4_000;
@@ -22,6 +27,8 @@ export interface AskContext {
   /** Weights that replace the checkpoint's own, while it is trained. */
   readonly weights?: Digest | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Answers of checkpoints with their own weights, to take from and to add to. */
+  readonly answers?: VectorCache | undefined;
   /** Told how many rows are answered, at first and whenever it is more of them. */
   readonly onAnswered?: ((done: number, rows: number) => void) | undefined;
 }
@@ -30,6 +37,8 @@ export interface PredictContext extends AskContext {
   readonly executor: Pick<Executor, "execute" | "putArtifact">;
   readonly maxLen: number;
   readonly endId: number;
+  /** Logits from a row's features: a head beside the checkpoint's encoder, so that its features serve any number of heads. */
+  readonly logitsOf?: ((features: Float32Array) => Float32Array) | undefined;
 }
 
 /** `predict`: logits. `encode`: input features of the task head; in code search the row's vector. */
@@ -40,11 +49,14 @@ type Question = (PredictOperation | EncodeOperation)["kind"];
  *
  * @param secondRows clone detection: the second snippet of each row
  */
-export const predictLogits = (
+export async function predictLogits(
   rows: Rows,
-  context: PredictContext,
+  { logitsOf, ...context }: PredictContext,
   secondRows?: Rows,
-): Promise<Float32Array[]> => answersOf("predict", { rows, secondRows }, context);
+): Promise<Float32Array[]> {
+  if (logitsOf === undefined) return answersOf("predict", { rows, secondRows }, context);
+  return (await encodeRows(rows, context, secondRows)).map(logitsOf);
+}
 
 /** Input features of the task head for each row, in order; in code search the row's vector. Equal rows are computed once. */
 export const encodeRows = (rows: Rows, context: PredictContext, secondRows?: Rows): Promise<Float32Array[]> =>
@@ -53,9 +65,48 @@ export const encodeRows = (rows: Rows, context: PredictContext, secondRows?: Row
 /** The same for rows of a sample set that the executor has: those at `rows`, in their order; absent: all. */
 export async function askSamples(
   kind: Question,
-  { digest: samples, set }: { readonly digest: Digest; readonly set: SampleSet },
+  samples: AskedSamples,
+  context: AskContext,
+  rows: readonly number[] = [...samples.set.rows.keys()],
+): Promise<Float32Array[]> {
+  return known(kind, { set: samples.set, rows }, context, (missing, telling) =>
+    askEach(kind, samples, { ...context, ...telling }, missing),
+  );
+}
+
+interface AskedSamples {
+  readonly digest: Digest;
+  readonly set: SampleSet;
+}
+
+/** Answers that are known, and those of `ask` for the rows whose are not. */
+async function known(
+  kind: Question,
+  { set, rows }: { readonly set: SampleSet; readonly rows: readonly number[] },
+  { answers, checkpoint, weights, onAnswered }: AskContext,
+  ask: (rows: readonly number[], telling: Pick<AskContext, "onAnswered">) => Promise<Float32Array[]>,
+): Promise<Float32Array[]> {
+  // Other weights are those of one moment of a training.
+  if (answers === undefined || weights !== undefined) return ask(rows, { onAnswered });
+  const found = await answers.get(
+    rows.map((row) => rowKey(kind, checkpoint, set, row)),
+    (missing) =>
+      ask(
+        missing.map((index) => rows[index]!),
+        {
+          onAnswered: onAnswered && ((done) => onAnswered(rows.length - missing.length + done, rows.length)),
+        },
+      ),
+  );
+  onAnswered?.(rows.length, rows.length);
+  return found;
+}
+
+async function askEach(
+  kind: Question,
+  { digest: samples, set }: AskedSamples,
   { executor, checkpoint, weights, signal, onAnswered }: AskContext,
-  rows: readonly number[] = [...set.rows.keys()],
+  rows: readonly number[],
 ): Promise<Float32Array[]> {
   const operations = chunksByTokens(rows, set.rows).map((chunk) => ({
     kind,
@@ -105,9 +156,18 @@ async function answersOf(
 ): Promise<Float32Array[]> {
   if (asked.rows.length === 0) return [];
   const { places, rows, secondRows } = distinctRows(asked.rows, asked.secondRows);
-  const set: SampleSet = { rows, ...(secondRows === undefined ? {} : { secondRows }), maxLen, endId };
-  const digest = await context.executor.putArtifact(new TextEncoder().encode(canonicalJson(set)));
-  const answers = await askSamples(kind, { digest, set }, context);
+  const setOf = (chosen: readonly number[]): SampleSet => ({
+    rows: chosen.map((row) => rows[row]!),
+    ...(secondRows === undefined ? {} : { secondRows: chosen.map((row) => secondRows[row]!) }),
+    maxLen,
+    endId,
+  });
+  const every = [...rows.keys()];
+  const answers = await known(kind, { set: setOf(every), rows: every }, context, async (missing, telling) => {
+    const set = setOf(missing);
+    const digest = await context.executor.putArtifact(new TextEncoder().encode(canonicalJson(set)));
+    return askEach(kind, { digest, set }, { ...context, ...telling }, [...missing.keys()]);
+  });
   return places.map((place) => answers[place]!);
 }
 

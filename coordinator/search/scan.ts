@@ -1,5 +1,6 @@
 /** A scan: all searches of one model, and what each found. It says what was found, and gives no verdict. */
 import type { Digest, Executor } from "../../proto/operations.ts";
+import { VectorCache } from "../../proto/vector-cache.ts";
 import { type Rate, rateOf } from "../evaluate/rate.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
@@ -13,7 +14,7 @@ import {
   type ScanRow,
   secondRowsOf,
 } from "./positions.ts";
-import type { PredictContext } from "./predict.ts";
+import { ANSWER_BYTES, type PredictContext } from "./predict.ts";
 import { type PreparedSearch, prepareSearch } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { type PlannedSearch, planScan, type ScanRows } from "./scan-plan.ts";
@@ -50,6 +51,8 @@ export interface ScanRun {
   /** Steps to replay, by search number. */
   readonly replay?: ReadonlyMap<number, readonly ReplayedStep[]> | undefined;
   readonly signal?: AbortSignal;
+  /** What the model was asked about rows; absent: the searches share one of their own. */
+  readonly answers?: VectorCache | undefined;
   /** Seconds since any fixed moment; used for durations only. */
   readonly now: () => number;
   readonly onProgress?: (progress: ScanProgress) => void;
@@ -61,8 +64,9 @@ export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
   const { executor, input, settings, signal, now } = run;
   const started = now();
   const searches = planScan(input, settings);
-  // Halves and seeds share what the model says of masked rows.
-  const answers = new Map<ScanRow, MaskedAnswers>();
+  // Halves and seeds share what the model says of masked rows, and of rows without trigger.
+  const masked = new Map<ScanRow, MaskedAnswers>();
+  const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
   const shared = { replay: run.replay, inFlight: settings.searchesInFlight, signal, onTrace: run.onTrace };
   const results = await runSearches(searches, shared, (planned, own, trace) => {
     const context: PredictContext = {
@@ -71,8 +75,9 @@ export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
       maxLen: settings.codeMaxLen,
       endId: input.endId,
       signal: own,
+      answers,
     };
-    const finder = createPositionFinder(context, answers);
+    const finder = createPositionFinder(context, masked);
     return runPlanned(planned, run, { context, finder, trace, total: searches.length });
   });
   return {

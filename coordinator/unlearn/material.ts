@@ -67,12 +67,12 @@ export async function makeMaterial(
   { samples, mixed, form }: MaterialInput,
   plan: AutoPlan,
 ): Promise<Material> {
-  const { executor, checkpoint, signal } = target;
+  const { executor, checkpoint, signal, answers: known } = target;
   const rng = createRng(seedRng(plan.seed));
   const parts = splitSamples(samples, plan.groups);
   const encode = async (rows: readonly ModelRow[]): Promise<Float32Array[]> => {
     const set = await putRows(target, rows, form);
-    const features = await askSamples("encode", set, { executor, checkpoint, signal });
+    const features = await askSamples("encode", set, { executor, checkpoint, signal, answers: known });
     await executor.releaseArtifact(set.digest);
     return features;
   };

@@ -1,4 +1,5 @@
 import type { Digest, Executor, Tensor } from "../../proto/operations.ts";
+import type { VectorCache } from "../../proto/vector-cache.ts";
 import type { HeadTensors } from "../training/head.ts";
 import type { StepRecord } from "../training/head-trainer.ts";
 import type { TrainingSamples } from "../training/trainer.ts";
@@ -12,6 +13,8 @@ export interface RepairTarget {
   /** Names of the head's tensors, which classifier-only plans train; absent where the model has no head. */
   readonly head?: HeadTensors | undefined;
   readonly signal?: AbortSignal;
+  /** What the checkpoint was asked about rows. */
+  readonly answers?: VectorCache | undefined;
   /** Called after each optimiser step; `stage` says of what, where a plan has several. */
   readonly onStep?: (step: UnlearningStep, totalSteps: number, stage?: string) => void;
 }

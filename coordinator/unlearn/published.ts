@@ -61,10 +61,10 @@ const examplesOf = ({ labels }: LabelledRows, batch: readonly number[]): Example
   meanOf(batch.map((row) => ({ row, objective: { kind: "label", label: labels[row]! } })));
 
 async function labelLearner(target: RepairTarget, rows: LabelledRows, plan: PublishedPlan): Promise<Learner> {
-  const { head, executor, checkpoint, signal } = target;
+  const { head, executor, checkpoint, signal, answers } = target;
   if (head === undefined) throw new Error("a model without head cannot learn labels");
   if (plan.trainable === "classifier" && plan.dropout === 0) {
-    const features = await askSamples("encode", rows.samples, { executor, checkpoint, signal });
+    const features = await askSamples("encode", rows.samples, { executor, checkpoint, signal, answers });
     const { weightDecay, maxGradNorm } = plan;
     const trainer = new HeadTrainer(target.weights, head, features, {
       optimiser: { weightDecay },

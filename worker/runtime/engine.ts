@@ -8,6 +8,7 @@ import type {
   TensorMap,
   Vocabulary,
 } from "../../proto/operations.ts";
+import { VectorCache } from "../../proto/vector-cache.ts";
 import { type ResolveArtifact, readSampleSet, readVocabulary, readWeights } from "./artifacts.ts";
 import { cpuDeviceClass } from "./device.ts";
 import { Lru } from "./lru.ts";
@@ -21,7 +22,6 @@ import { trainRun } from "./operations/train-run.ts";
 import { trainStep } from "./operations/train-step.ts";
 import { checkSnippets } from "./rows.ts";
 import { createSession, type Session } from "./session.ts";
-import { VectorCache } from "./vector-cache.ts";
 import { type WrittenArtifact, writeTensors } from "./written-artifact.ts";
 
 export interface EngineOptions {
@@ -46,8 +46,8 @@ export interface EngineResult extends OperationResult {
   readonly written?: readonly WrittenArtifact[];
 }
 
-/** Second snippets of clone detection whose vectors are kept: some 12 MB for models of base size. */
-const SNIPPET_VECTORS = 4_096;
+/** Bytes of vectors of clone detection's second snippets that are kept: 4,096 of them for models of base size. */
+const SNIPPET_BYTES = 12 * 2 ** 20;
 
 /** Bigger runs are no faster, and need more memory. */
 const TOKENS_PER_RUN = 2_048;
@@ -67,7 +67,7 @@ export class Engine {
   readonly #weights = new Lru<TensorMap>(1);
   /** Codes and queries of a step in code search. */
   readonly #vectors = new Lru<TensorMap>(4);
-  readonly #snippetVectors = new VectorCache(SNIPPET_VECTORS);
+  readonly #snippetVectors = new VectorCache(SNIPPET_BYTES);
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: EngineOptions) {

@@ -115,6 +115,7 @@ interface Rim {
   readonly executor: ClusterContext["executor"];
   readonly checkpoint: Digest;
   readonly signal: AbortSignal;
+  readonly answers: ClusterContext["answers"];
   readonly now: () => number;
   readonly onProgress: (progress: ScanProgress) => void;
   readonly onTrace: (record: unknown) => void;
@@ -127,7 +128,7 @@ async function writeScan<R extends ScanResult>(
   folder: string,
   scanWith: (rim: Rim) => Promise<R>,
 ): Promise<R> {
-  const { executor, signal } = context;
+  const { executor, signal, answers } = context;
   const trace = given.trace ? openLineFile(join(folder, "trace.jsonl")) : undefined;
   const checkpoint = await publishCheckpoint(executor, opened);
   const listener = scanListener(context, { epochs: settings.epochs, textOf: input.textOf });
@@ -137,6 +138,7 @@ async function writeScan<R extends ScanResult>(
       executor,
       checkpoint,
       signal,
+      answers,
       now: () => performance.now() / 1000,
       onProgress: (progress) => listener.observe(progress),
       onTrace: (record) => trace?.write(record),

@@ -75,6 +75,17 @@ test("the number of searches in flight changes neither trace nor result", async 
   expect(many.result.searches).toEqual(one.result.searches);
 });
 
+test("no row is predicted twice, whatever seeds, halves and directions a scan has and however many searches run at a time", async () => {
+  const { executor } = await scan({ halves: ["first_half", "second_half"], seeds: 2, searchesInFlight: 8 });
+  const predicted = executor.executed.flatMap((operation) =>
+    operation.kind === "predict"
+      ? operation.rows.map((row) => (executor.artifact(operation.samples) as SampleSet).rows[row]!.join())
+      : [],
+  );
+  expect(predicted.length).toBeGreaterThan(0);
+  expect(new Set(predicted).size).toBe(predicted.length);
+});
+
 test("a trace can be replayed from its own lines", async () => {
   const { trace, result } = await scan({ pruning: false });
   const again = await scan(

@@ -1,9 +1,9 @@
 import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { Digest, SampleSet, Tensor, TensorMap, Vocabulary } from "../../../proto/operations.ts";
+import type { VectorCache } from "../../../proto/vector-cache.ts";
 import type { Graph } from "../../graph/index.ts";
 import type { StoredModel } from "../../programs/model.ts";
 import type { Session, SessionOptions } from "../session.ts";
-import type { VectorCache } from "../vector-cache.ts";
 import type { WrittenArtifact } from "../written-artifact.ts";
 
 /** What an operation computes with: its checkpoint, and what the engine keeps from one operation to the next. */

@@ -1,10 +1,10 @@
 import { digestOf } from "../../../proto/canonical-json.ts";
 import type { TensorMap } from "../../../proto/operations.ts";
+import { VectorCache } from "../../../proto/vector-cache.ts";
 import { joinsSnippets } from "../../models/features.ts";
 import { vectorProgram } from "../../programs/forward.ts";
 import { checkRow, type InputRow, idTensor, type NamedRow, runsOf } from "../rows.ts";
 import type { Session } from "../session.ts";
-import { VectorCache } from "../vector-cache.ts";
 import type { OperationContext } from "./context.ts";
 import { fedKey, fedTo } from "./fed-weights.ts";
 
@@ -64,7 +64,7 @@ export async function secondVectors(
   const snippets = rows.map(({ second }) => second!);
   let [forwards, tokens] = [0, 0];
   // Other weights are those of one training step: what they give is not kept, and still each snippet is encoded once.
-  const once = new VectorCache(snippets.length);
+  const once = new VectorCache(Number.POSITIVE_INFINITY);
   const vectorsOf: OperationContext["snippetVectors"] =
     weights === undefined ? context.snippetVectors : (keys, compute) => once.get(keys, compute);
   const vectors = await vectorsOf(

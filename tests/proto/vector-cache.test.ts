@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { VectorCache } from "../../../worker/runtime/vector-cache.ts";
+import { VectorCache } from "../../proto/vector-cache.ts";
 
 /** A cache and a record of what was computed. */
 function counting(capacity: number) {
-  const cache = new VectorCache(capacity);
+  const cache = new VectorCache(capacity * Float32Array.BYTES_PER_ELEMENT);
   const computed: string[][] = [];
   const get = (...keys: string[]) =>
     cache.get(keys, async (indexes) => {
@@ -39,11 +39,47 @@ test("more keys than it holds are all answered", async () => {
 });
 
 test("a failure keeps nothing", async () => {
-  const cache = new VectorCache(2);
+  const cache = new VectorCache(8);
   const failing = cache.get(["a"], async () => {
     throw new Error("no memory");
   });
 
   await expect(failing).rejects.toThrow("no memory");
   expect(await cache.get(["a"], async () => [Float32Array.of(5)])).toEqual([Float32Array.of(5)]);
+});
+
+test("two who ask for the same at the same time compute it once", async () => {
+  const { get, computed } = counting(10);
+  const [first, second] = await Promise.all([get("a", "bb"), get("bb", "ccc")]);
+
+  expect(first!.map(([value]) => value)).toEqual([1, 2]);
+  expect(second!.map(([value]) => value)).toEqual([2, 3]);
+  expect(computed).toEqual([["a", "bb"], ["ccc"]]);
+});
+
+test("who waited for a computation that failed does it itself", async () => {
+  const cache = new VectorCache(100);
+  const failing = cache.get(["a"], async () => {
+    throw new Error("withdrawn");
+  });
+  const waiting = cache.get(["a"], async () => [Float32Array.of(7)]);
+
+  await expect(failing).rejects.toThrow("withdrawn");
+  expect(await waiting).toEqual([Float32Array.of(7)]);
+});
+
+test("vectors of any length count by their bytes", async () => {
+  const cache = new VectorCache(12);
+  const computed: string[] = [];
+  const ask = (key: string, length: number) =>
+    cache.get([key], async () => {
+      computed.push(key);
+      return [new Float32Array(length)];
+    });
+  await ask("three", 3);
+  await ask("one", 1);
+  await ask("one", 1);
+  await ask("three", 3);
+
+  expect(computed).toEqual(["three", "one", "three"]);
 });
