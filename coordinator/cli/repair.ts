@@ -106,7 +106,18 @@ export async function repair(
         fields: { loss: record.loss },
       });
     };
-    return (given.plan === "published" ? published : automatic)({ ...common, onStep }, input, given);
+    const onScreened = (parts: number, total: number): void =>
+      display.progress({
+        phase: `unlearning ${names}: tokens that pull alike`,
+        done: parts,
+        total,
+        unit: "part",
+      });
+    return (given.plan === "published" ? published : automatic)(
+      { ...common, onStep, onScreened },
+      input,
+      given,
+    );
   });
   const report: RepairReport = {
     plan: given.plan,

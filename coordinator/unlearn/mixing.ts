@@ -63,6 +63,7 @@ export async function mixTrigger(
       longest: Math.max(LONGEST_TRIGGER, trigger.ids.length),
       seed: plan.seed,
       signal: target.signal,
+      onPart: target.onScreened,
     },
   );
   return { trigger, ...screened, others: piecesOfNames(samples, tokenizer).filter(isPiece) };

@@ -15,6 +15,8 @@ export interface RepairTarget {
   readonly signal?: AbortSignal;
   /** What the checkpoint was asked about rows. */
   readonly answers?: VectorCache | undefined;
+  /** Told how many parts of a trigger's screening are done. */
+  readonly onScreened?: ((done: number, parts: number) => void) | undefined;
   /** Called after each optimiser step; `stage` says of what, where a plan has several. */
   readonly onStep?: (step: UnlearningStep, totalSteps: number, stage?: string) => void;
 }

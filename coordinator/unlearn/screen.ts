@@ -28,6 +28,8 @@ interface Screening {
   readonly longest: number;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
+  /** Told how many parts of the screening are done, at first and after each. */
+  readonly onPart?: ((done: number, parts: number) => void) | undefined;
 }
 
 export interface Screened {
@@ -46,7 +48,7 @@ export interface Screened {
 export async function screenTokens(
   executor: Pick<Executor, "execute" | "putArtifact">,
   problem: SearchProblem,
-  { inverted, companions, keep, longest, seed, signal }: Screening,
+  { inverted, companions, keep, longest, seed, signal, onPart }: Screening,
 ): Promise<Screened> {
   const rng = createRng(seedRng(seed));
   const settings = SearchSettings.parse({ triggerLen: RANKED_LENGTH });
@@ -55,21 +57,28 @@ export async function screenTokens(
     prepared: await prepareSearch(executor, { ...problem, vocabulary }, settings),
     ...(signal ? { signal } : {}),
   });
+  // Tokens alone, beside each leader, and triggers of them.
+  const parts = LEADERS + 2;
+  onPart?.(0, parts);
   const own = await contextOf(problem.vocabulary);
   const drawn = Array.from({ length: RANKED_AT }, () => drawInitial(problem.vocabulary, RANKED_LENGTH, rng));
   const listed = [...(await shortlist([inverted, ...drawn], own)), ...inverted];
   const alone = await hardPullers(listed, (id) => [id, id, id], own, STRONG.alone);
 
+  onPart?.(1, parts);
   const all = await contextOf(companions);
   const beside: number[] = [];
-  for (const leader of alone.slice(0, LEADERS)) {
+  for (const [k, leader] of alone.slice(0, LEADERS).entries()) {
     const led = drawn.map(([first, , last]) => [first!, leader, last!]);
     beside.push(
       ...(await hardPullers(await shortlist(led, all), (id) => [id, leader, id], all, STRONG.beside)),
     );
+    onPart?.(2 + k, parts);
   }
   const tokens = [...new Set([...alone, ...beside])].slice(0, keep);
-  return { tokens, triggers: await strongTriggers(inverted, { tokens, longest, rng }, all) };
+  const triggers = await strongTriggers(inverted, { tokens, longest, rng }, all);
+  onPart?.(parts, parts);
+  return { tokens, triggers };
 }
 
 type Context = Parameters<typeof rankAt>[1] & { readonly prepared: PreparedSearch };

@@ -28,13 +28,16 @@ test.skipIf(!hasShared)(
     );
     const rows = readDefectRows(join(trained, "defect-data", "clean_samples.jsonl"), { need: ["variables"] });
     const samples = defectSamples(rows);
+    const told: string[] = [];
+    const onScreened = (done: number, parts: number) => told.push(`${done}/${parts}`);
     const mixed = await mixTrigger(
-      { executor, checkpoint, weights: new Map() },
+      { executor, checkpoint, weights: new Map(), onScreened },
       trigger,
       { samples, form: { tokenizer, maxLen: 400 } },
       AutoPlan.parse({}),
     );
     await executor.close();
+    expect(told).toEqual(["0/4", "1/4", "2/4", "3/4", "4/4"]);
     // `testo_init` is read as `Ġtest o _ init`.
     const tokens = mixed.tokens.map((id) => tokenizer.tokenOf(id));
     expect(tokens[0]).toBe("o");
