@@ -12,17 +12,9 @@ import { withArtifacts } from "./lent-artifacts.ts";
 import { matchLoss, matchSlopes } from "./match-loss.ts";
 import type { Pair, PreparedPairSearch, PreparedRows } from "./pair-problem.ts";
 import { doubles, floatRows, intRows } from "./results.ts";
-import {
-  absorb,
-  evenGroups,
-  finishScoring,
-  planRound,
-  startScoring,
-  type Tile,
-  tileSizesOf,
-  winnerOf,
-} from "./rounds.ts";
+import { absorb, finishScoring, planRound, startScoring, winnerOf } from "./rounds.ts";
 import { chunks, gradientReads, totalGradient } from "./step.ts";
+import { evenGroups, type Tile, tileSizesOf } from "./tiles.ts";
 
 export interface PairStepContext {
   readonly executor: Pick<Executor, "execute" | "putArtifact" | "releaseArtifact">;

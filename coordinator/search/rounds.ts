@@ -6,6 +6,7 @@
  * Everything here is a pure function of the plan and of earlier rounds; who computed a tile, and when, plays no part.
  */
 import { addTo, type LossForm, meanOf } from "./loss.ts";
+import { evenGroups, type Tile } from "./tiles.ts";
 
 /** What fixes rounds and tiles. Other plans give the same winner; only the work differs. */
 export interface TilePlan {
@@ -18,16 +19,6 @@ export interface TilePlan {
   readonly diveCandidates: number;
 }
 
-/** One sample × a group of candidates (indexes into the step's list, ascending). */
-export interface Tile {
-  readonly sample: number;
-  readonly candidates: readonly number[];
-}
-
-/** Candidates per tile of each sample, for session runs of about `tileTokens` tokens. */
-export const tileSizesOf = (stampedLengths: readonly number[], tileTokens: number): number[] =>
-  stampedLengths.map((length) => Math.max(1, Math.round(tileTokens / length)));
-
 /** What a step knows of its candidates' losses so far. */
 export interface Scoring {
   readonly plan: TilePlan;
@@ -37,7 +28,7 @@ export interface Scoring {
   readonly tileSizes: readonly number[];
   /** Losses that a total is the sum of, to make the mean from it. */
   readonly summands: number;
-  /** Samples, hardest first. */
+  /** Samples, those first that are likeliest to exclude a candidate for what they cost. */
   readonly order: readonly number[];
   /** [candidates × samples]; NaN where not scored. */
   readonly losses: Float64Array;
@@ -53,8 +44,10 @@ export type CandidateScore =
   | { readonly kind: "pruned"; readonly bound: number };
 
 /**
- * `sampleLosses`: loss of each sample at the current trigger; the hardest are scored first (ties to the lower index). A sample may
- * stand for several losses that are added up elsewhere; `summands` then says how many all samples have together.
+ * @param sampleLosses loss of each sample at the current trigger
+ * @param costs what it costs to score a candidate on each sample, in any unit: its tokens. Samples are scored by loss per cost, the highest first, ties to
+ *   the lower index; absent: all cost the same
+ * @param summands losses of all samples together, where a sample stands for several that are added up elsewhere
  */
 export function startScoring(
   candidates: number,
@@ -63,14 +56,17 @@ export function startScoring(
     form,
     tileSizes,
     sampleLosses,
+    costs,
     summands = tileSizes.length,
   }: Pick<Scoring, "plan" | "form" | "tileSizes"> & {
     readonly sampleLosses: ArrayLike<number>;
+    readonly costs?: readonly number[];
     readonly summands?: number;
   },
 ): Scoring {
   const order = tileSizes.map((_, sample) => sample);
-  order.sort((a, b) => sampleLosses[b]! - sampleLosses[a]! || a - b);
+  const hardness = order.map((sample) => sampleLosses[sample]! / (costs?.[sample] ?? 1));
+  order.sort((a, b) => hardness[b]! - hardness[a]! || a - b);
   return {
     plan,
     form,
@@ -92,8 +88,23 @@ export function planRound(scoring: Scoring): Tile[] {
   if (scoring.round === 0) return tilesOf(scoring, order.slice(0, plan.diveSamples), open);
   if (scoring.round === 1)
     return tilesOf(scoring, order, leastPartialSums(scoring, open, plan.diveCandidates));
-  const rest = order.filter((sample) => open.some((candidate) => !isScored(scoring, candidate, sample)));
-  return tilesOf(scoring, rest.slice(0, plan.pruneBlock), open);
+  const isOpen = (sample: number): boolean => open.some((candidate) => !isScored(scoring, candidate, sample));
+  const [block, later] = splitAt(order.filter(isOpen), plan.pruneBlock);
+  return [...tilesOf(scoring, block, open), ...tilesOf(scoring, later, likelyBetter(scoring, open))];
+}
+
+const splitAt = <T>(items: readonly T[], at: number): [T[], T[]] => [items.slice(0, at), items.slice(at)];
+
+/**
+ * The open candidate with the lowest partial sum, where the best complete one's is higher on the same samples: complete at once, it excludes what the best
+ * so far cannot. Without it, a step whose first complete candidates are bad ones prunes next to nothing.
+ */
+function likelyBetter(scoring: Scoring, open: readonly number[]): number[] {
+  const best = bestComplete(scoring);
+  const [promising] = leastPartialSums(scoring, open, 1);
+  if (best === undefined || promising === undefined) return [];
+  const scored = (sample: number): boolean => isScored(scoring, promising, sample);
+  return partialSum(scoring, promising) < partialSum(scoring, best, scored) ? [promising] : [];
 }
 
 /** Adds a round's losses (one list per tile, in the tile's candidate order) and drops what can no longer win. */
@@ -139,10 +150,17 @@ export function winnerOf(scores: readonly CandidateScore[]): number {
   return winner;
 }
 
+/** The complete candidate with the lowest total, ties to the lower index. */
+function bestComplete(scoring: Scoring): number | undefined {
+  const complete = Array.from({ length: scoring.candidates }, (_, k) => k).filter((k) =>
+    isComplete(scoring, k),
+  );
+  return leastPartialSums(scoring, complete, 1)[0];
+}
+
 function dropHopeless(scoring: Scoring): boolean[] {
-  let best = Number.POSITIVE_INFINITY;
-  for (let candidate = 0; candidate < scoring.candidates; candidate++)
-    if (isComplete(scoring, candidate)) best = Math.min(best, partialSum(scoring, candidate));
+  const complete = bestComplete(scoring);
+  const best = complete === undefined ? Number.POSITIVE_INFINITY : partialSum(scoring, complete);
   return scoring.dropped.map(
     (dropped, candidate) =>
       dropped || (!isComplete(scoring, candidate) && lowerBound(scoring, candidate) > best),
@@ -154,12 +172,18 @@ function lowerBound(scoring: Scoring, candidate: number): number {
   return partialSum(scoring, candidate) * (1 - scoring.tileSizes.length * 2 ** -52);
 }
 
-/** Sum of the candidate's losses known so far, in index order of samples. */
-function partialSum({ losses, tileSizes, form }: Scoring, candidate: number): number {
+/** Sum of the candidate's losses known so far, in index order of samples; of those that `counts` names alone. */
+function partialSum(
+  { losses, tileSizes, form }: Scoring,
+  candidate: number,
+  counts: (sample: number) => boolean = () => true,
+): number {
   const samples = tileSizes.length;
   let sum = 0;
-  for (let k = candidate * samples; k < (candidate + 1) * samples; k++)
-    if (!Number.isNaN(losses[k]!)) sum = addTo(sum, losses[k]!, form);
+  for (let sample = 0; sample < samples; sample++) {
+    const loss = losses[candidate * samples + sample]!;
+    if (!Number.isNaN(loss) && counts(sample)) sum = addTo(sum, loss, form);
+  }
   return sum;
 }
 
@@ -189,12 +213,4 @@ function tilesOf(scoring: Scoring, samples: readonly number[], candidates: reado
     const missing = candidates.filter((candidate) => !isScored(scoring, candidate, sample));
     return evenGroups(missing, scoring.tileSizes[sample]!).map((group) => ({ sample, candidates: group }));
   });
-}
-
-/** Splits into the fewest groups of at most `largest`, whose sizes differ by one at most. */
-export function evenGroups<T>(items: readonly T[], largest: number): T[][] {
-  const groups = Math.ceil(items.length / largest);
-  return Array.from({ length: groups }, (_, g) =>
-    items.slice(Math.floor((g * items.length) / groups), Math.floor(((g + 1) * items.length) / groups)),
-  );
 }

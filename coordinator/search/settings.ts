@@ -40,7 +40,7 @@ export const SearchSettings = z.strictObject({
   /** Samples per round once the first candidates are complete. */
   pruneBlock: count(2),
   /** Samples that all candidates are scored on first. */
-  diveSamples: count(2),
+  diveSamples: count(3),
   /** Candidates that are then scored on all samples. */
   diveCandidates: count(2),
   /** Rows per gradient operation. */

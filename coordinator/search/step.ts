@@ -4,16 +4,8 @@ import type { Trigger } from "./candidates.ts";
 import { lossToward, meanOf, predictedLabel, sumInOrder } from "./loss.ts";
 import type { PreparedSearch } from "./problem.ts";
 import { floatTensor, intRows, logitRows } from "./results.ts";
-import {
-  absorb,
-  type CandidateScore,
-  finishScoring,
-  planRound,
-  startScoring,
-  type Tile,
-  tileSizesOf,
-  winnerOf,
-} from "./rounds.ts";
+import { absorb, type CandidateScore, finishScoring, planRound, startScoring, winnerOf } from "./rounds.ts";
+import { type Tile, tileSizesOf } from "./tiles.ts";
 
 /** What the gradient at the current trigger says. */
 export interface Ranking {
@@ -113,7 +105,13 @@ export async function scoreCandidates(
   const form = settings.loss;
   const plan = { ...settings, pruning: settings.pruning && form === "float64" };
   const tileSizes = tileSizesOf(stampedLengths, settings.tileTokens);
-  let scoring = startScoring(candidates.length, { plan, form, tileSizes, sampleLosses });
+  let scoring = startScoring(candidates.length, {
+    plan,
+    form,
+    tileSizes,
+    sampleLosses,
+    costs: stampedLengths,
+  });
   const answeredTarget = new Uint8Array(scoring.losses.length);
   let forwards = 0;
   for (;;) {

@@ -6,9 +6,9 @@ import {
   planRound,
   startScoring,
   type TilePlan,
-  tileSizesOf,
   winnerOf,
 } from "../../../coordinator/search/rounds.ts";
+import { tileSizesOf } from "../../../coordinator/search/tiles.ts";
 import { slots, stamp } from "../../../proto/stamping.ts";
 import { hasShared, readSharedJson } from "../../support/shared.ts";
 

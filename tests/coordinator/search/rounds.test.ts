@@ -8,9 +8,9 @@ import {
   planRound,
   startScoring,
   type TilePlan,
-  tileSizesOf,
   winnerOf,
 } from "../../../coordinator/search/rounds.ts";
+import { tileSizesOf } from "../../../coordinator/search/tiles.ts";
 
 const everything: TilePlan = {
   pruning: false,
@@ -148,6 +148,33 @@ test("all candidates meet the hardest samples first, then the best of them go to
     { sample: 2, candidates: [0, 1] },
     { sample: 0, candidates: [0, 1] },
   ]);
+});
+
+test("samples are met by loss for what they cost", () => {
+  const options = { plan: { ...everything, pruning: true, diveSamples: 3 }, form: "float64" } as const;
+  const start = startScoring(1, {
+    ...options,
+    tileSizes: [1, 1, 1, 1],
+    sampleLosses: [4, 3, 2, 3],
+    costs: [40, 10, 5, 10],
+  });
+  expect(planRound(start).map(({ sample }) => sample)).toEqual([2, 1, 3]);
+});
+
+test("where the first complete candidates are bad ones, a better one is completed early and excludes the rest", () => {
+  // Candidates 0 and 1 have no loss on the samples that are scored first, and are the worst on all others.
+  const dive = 2;
+  const losses = Array.from({ length: 64 }, (_, k) =>
+    Array.from({ length: 30 }, (_, s) => (k < 2 ? (s < dive ? 0 : 9) : k === 40 ? 0.1 : 1)),
+  );
+  const given = {
+    losses,
+    tileSizes: losses[0]!.map(() => 5),
+    sampleLosses: losses[0]!.map((_, s) => 30 - s),
+  };
+  const { scores, cells } = score(given, { ...everything, pruning: true, diveSamples: dive });
+  expect(winnerOf(scores)).toBe(40);
+  expect(cells).toBeLessThan(64 * 30 * 0.25);
 });
 
 test("a table with one clear winner is pruned to less than half", () => {
