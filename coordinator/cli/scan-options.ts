@@ -72,6 +72,7 @@ export const searchOptions = {
       "end a search whose loss is as low as this; 0: at none",
       "targetLoss",
       realNumber(0),
+      "0.1; code_search 0",
     ),
     triggerLen: setting("--trigger-len <tokens>", "tokens of the trigger", "triggerLen", wholeNumber(1, 64)),
     topk: setting(

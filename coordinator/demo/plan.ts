@@ -92,6 +92,8 @@ export function planDemo(
             "0",
             "--epochs",
             "10",
+            "--target-loss",
+            "0",
             "--num-samples",
             "20",
           ],

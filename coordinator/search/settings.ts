@@ -16,9 +16,9 @@ export const SearchSettings = z.strictObject({
   /** Steps at most. */
   epochs: count(100),
   /** Steps without a lower loss after which a search ends; 0: it makes all steps. */
-  patience: z.int().nonnegative().default(0),
-  /** Loss at which a search ends; 0: at none. */
-  targetLoss: z.number().nonnegative().default(0),
+  patience: z.int().nonnegative().default(20),
+  /** Loss at which a search ends, in nats; 0: at none. */
+  targetLoss: z.number().nonnegative().default(0.1),
   /** Seed of every draw: an integer in [0, 2⁵³). */
   seed: z.int().nonnegative().default(123_456),
   /** Ids of the initial trigger; absent: drawn. Their number has to be `triggerLen`. */
@@ -59,6 +59,7 @@ export const PairSearchSettings = SearchSettings.omit({
   targetLen: z.int().nonnegative().default(2),
   /** Rise of the loss that anchoring accepts: a mean of squares, not nats. */
   beta: z.number().nonnegative().default(0.01),
+  targetLoss: z.number().nonnegative().default(0),
 });
 export type PairSearchSettings = z.infer<typeof PairSearchSettings>;
 
