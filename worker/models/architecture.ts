@@ -1,4 +1,4 @@
-import type { Task, Tensor } from "../../proto/operations.ts";
+import type { ProgramForm, Task, Tensor } from "../../proto/operations.ts";
 import type { Graph, Value } from "../graph/index.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Dropout } from "./dropout.ts";
@@ -107,6 +107,8 @@ export interface ModelInGraph<C extends ModelConfig = ModelConfig> {
   readonly config: C;
   readonly layout: Pick<ModelLayout, "prefix" | "head">;
   readonly weights: Weights;
+  /** "fused" is for forward passes of rows without padding alone: some of its operators have no gradient. */
+  readonly form: ProgramForm;
 }
 
 export interface VectorOptions {

@@ -11,6 +11,7 @@ import {
   type Value,
 } from "../../graph/index.ts";
 import type { ModelInGraph, VectorOptions } from "../architecture.ts";
+import { causalShares } from "../causal-shares.ts";
 import { noDropout } from "../dropout.ts";
 import { dense } from "../layers.ts";
 import type { GptBigCodeConfig } from "./config.ts";
@@ -73,7 +74,7 @@ function multiQueryAttention(model: GptBigCode, normed: Value, name: string, opt
   const products = matMul(query, key);
 
   const tokens = options.queries === "last" ? 1 : length;
-  const shares = attentionShares(reshape(products, [batch, tokens, heads, length]), options);
+  const shares = attentionShares(model, reshape(products, [batch, tokens, heads, length]), options);
   const flat = reshape(shares, [batch, products.shape[1]!, length]);
   const context = matMul(flat, reshape(values, [batch, length, headSize]));
   return reshape(context, [-1, hiddenSize]);
@@ -109,7 +110,7 @@ function multiHeadAttention(model: GptBigCode, normed: Value, name: string, opti
   const asked = options.queries === "last" ? lastQueries(queries!, options) : queries!;
   const query = transpose(mul(asked, scoreScale), [0, 2, 1, 3]);
   const products = matMul(query, transpose(keys!, [0, 2, 3, 1]));
-  const shares = attentionShares(products, options);
+  const shares = attentionShares(model, products, options);
   const context = matMul(shares, transpose(values!, [0, 2, 1, 3]));
   return reshape(transpose(context, [0, 2, 1, 3]), [-1, hiddenSize]);
 }
@@ -122,9 +123,13 @@ function lastQueries(queries: Value, { batch, length, padding }: LayerOptions): 
   return reshape(flat, [batch, 1, heads, headSize]);
 }
 
-function attentionShares(products: Value, { bias, layer, dropout = noDropout }: LayerOptions): Value {
-  const scores = bias === undefined ? products : add(products, bias);
-  return dropout(softmax(scores), `layer.${layer}.attention.probs`);
+function attentionShares(
+  { form }: GptBigCode,
+  products: Value,
+  { bias, layer, dropout = noDropout }: LayerOptions,
+): Value {
+  const shares = bias === undefined ? softmax(products) : causalShares(add(products, bias), form);
+  return dropout(shares, `layer.${layer}.attention.probs`);
 }
 
 /** Some of a dense layer's outputs. */

@@ -7,12 +7,14 @@ import {
   lengthOf,
   matMul,
   mul,
+  multiHeadAttention,
   reshape,
   slice,
   softmax,
   transpose,
   type Value,
 } from "../../graph/index.ts";
+import { absorbedAttention } from "../absorbed.ts";
 import type { ModelInGraph, VectorOptions } from "../architecture.ts";
 import { noDropout } from "../dropout.ts";
 import { dense, layerNorm } from "../layers.ts";
@@ -100,7 +102,7 @@ function encoderLayer(model: Roberta, hidden: Value, options: LayerOptions): Val
   const at = `${model.layout.prefix}encoder.layer.${layer}`;
   const asked = options.queries === "first" ? firstTokens(model, hidden, options) : hidden;
 
-  const context = attention(model, asked, hidden, at, options);
+  const context = attentionOf(model, asked, hidden, at, options);
   const projected = dense(model, context, `${at}.attention.output.dense`);
   const attended = layerNorm(
     model,
@@ -119,6 +121,42 @@ function firstTokens({ config }: Roberta, hidden: Value, { batch, length }: Laye
 }
 
 /** Multi-head attention of the asked tokens over all tokens; the result has the shape of `asked`. */
+function attentionOf(model: Roberta, asked: Value, hidden: Value, at: string, options: LayerOptions): Value {
+  if (model.form === "primitive") return attention(model, asked, hidden, at, options);
+  return options.queries === "all"
+    ? fusedAttention(model, hidden, at, options)
+    : absorbed(model, asked, hidden, at, options);
+}
+
+function fusedAttention(model: Roberta, hidden: Value, at: string, { batch, length }: LayerOptions): Value {
+  const { hiddenSize, heads } = model.config;
+  const part = (name: string) =>
+    reshape(dense(model, hidden, `${at}.attention.self.${name}`), [batch, length, hiddenSize]);
+  const context = multiHeadAttention(part("query"), part("key"), part("value"), { numHeads: heads });
+  return reshape(context, [-1, hiddenSize]);
+}
+
+function absorbed(
+  model: Roberta,
+  asked: Value,
+  hidden: Value,
+  at: string,
+  { batch, length }: LayerOptions,
+): Value {
+  const { config, weights } = model;
+  const { hiddenSize, heads } = config;
+  const self = `${at}.attention.self`;
+  const context = absorbedAttention({
+    query: dense(model, asked, `${self}.query`),
+    states: reshape(hidden, [batch, length, hiddenSize]),
+    keyWeight: weights.get(`${self}.key.weight`),
+    valueWeight: weights.get(`${self}.value.weight`),
+    heads,
+    scale: 1 / Math.sqrt(hiddenSize / heads),
+  });
+  return add(context, weights.get(`${self}.value.bias`));
+}
+
 function attention(model: Roberta, asked: Value, hidden: Value, at: string, options: LayerOptions): Value {
   const { hiddenSize, heads } = model.config;
   const { batch, length, keyBias, dropout = noDropout } = options;
