@@ -56,7 +56,7 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
   /** Name of the table of word vectors. */
   wordTable(layout: Pick<ModelLayout, "prefix">): string;
   /**
-   * The vector that stands for each row, [B, hidden], from the word vectors of rows of one length, [B, T, hidden]: what a head reads, or,
+   * The vector that stands for each row, [B, hidden], from the word vectors of rows of one length, [B, T, hidden], or of their distinct tokens: what a head reads, or,
    * in code search, what is then normalised. Computed no further than that vector needs.
    */
   vectors(model: ModelInGraph<C>, words: Value, options: VectorOptions): Value;
@@ -116,6 +116,19 @@ export interface VectorOptions {
   readonly dropout?: Dropout;
   /** Word vectors [B, T, hidden] that the decoder reads (before it shifts them right) in place of the row's own. */
   readonly decoderWords?: Value;
+  /** Where it is there, word vectors are not of rows but of tokens that differ, [D, hidden]. */
+  readonly distinct?: DistinctTokens;
+}
+
+/**
+ * The tokens of rows of one length, each once that has the same id in the same column: the rows of a tile differ in the trigger alone. What
+ * comes before the first attention is computed once for each.
+ */
+export interface DistinctTokens {
+  /** Column of each token, [D]. */
+  readonly columns: Value;
+  /** Which token stands where, [B, T]. */
+  readonly places: Value;
 }
 
 export interface PaddedOptions extends VectorOptions {

@@ -110,6 +110,30 @@ export function idTensor(rows: readonly NamedRow[]): Tensor<Int32Array> {
 }
 
 /**
+ * Rows of one length by the tokens in which they differ, as `distinctTokens` reads them: those of the first row, and of the others each that is
+ * not the first row's in its column. Rows of a tile are one sample with several triggers, so these are few.
+ */
+export function distinctFeeds(rows: readonly NamedRow[]): Record<string, Tensor<Int32Array>> {
+  const first = rows[0]!.ids;
+  const { length } = first;
+  const [ids, columns] = [[...first], first.map((_, column) => column)];
+  const places = new Int32Array(rows.length * length);
+  for (const [index, row] of rows.entries()) {
+    for (let column = 0; column < length; column++) {
+      const id = row.ids[column]!;
+      let place = column;
+      if (id !== first[column]) {
+        place = ids.push(id) - 1;
+        columns.push(column);
+      }
+      places[index * length + column] = place;
+    }
+  }
+  const list = (data: readonly number[]) => ({ shape: [data.length], data: Int32Array.from(data) });
+  return { ids: list(ids), columns: list(columns), places: { shape: [rows.length, length], data: places } };
+}
+
+/**
  * Indexes of rows that go through the program together: of one length, so that nothing is padded, and of at most
  * `tokensPerRun` tokens together. Grouping changes no bit of a row's result.
  */

@@ -1,3 +1,4 @@
+import { gather } from "../../graph/index.ts";
 import type { Architecture, Snippets } from "../architecture.ts";
 import type { HeadLayout } from "../head.ts";
 import type { LayoutKind } from "../layout.ts";
@@ -33,7 +34,10 @@ export const gptBigCode: Architecture<GptBigCodeConfig> = {
 
   twoReaders: false,
   wordTable: (layout) => embeddingTables(layout).word,
-  vectors: (model, words, options) => rowVectors(model, embed(model, words), options),
+  vectors(model, words, { distinct, ...options }) {
+    const embedded = embed(model, words, distinct?.columns);
+    return rowVectors(model, distinct ? gather(embedded, distinct.places) : embedded, options);
+  },
   paddedVectors(model, { inputs, length, ...options }) {
     const { graph, layout, weights } = model;
     const ids = graph.input(`${inputs}ids`, "int32", ["B", length]);

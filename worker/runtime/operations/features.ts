@@ -3,7 +3,7 @@ import type { ProgramForm, TensorMap } from "../../../proto/operations.ts";
 import { VectorCache } from "../../../proto/vector-cache.ts";
 import { joinsSnippets } from "../../models/features.ts";
 import { vectorProgram } from "../../programs/forward.ts";
-import { checkRow, type InputRow, idTensor, type NamedRow, runsOf } from "../rows.ts";
+import { checkRow, distinctFeeds, type InputRow, type NamedRow, runsOf } from "../rows.ts";
 import type { Session } from "../session.ts";
 import type { OperationContext } from "./context.ts";
 import { fedKey, fedTo } from "./fed-weights.ts";
@@ -32,8 +32,9 @@ export async function throughProgram(
   const vectors: Float32Array[] = Array(rows.length);
   const lengths = rows.map(({ ids }) => ids.length);
   for (const run of runsOf(lengths, tokensPerRun)) {
-    const ids = idTensor(run.map((index) => rows[index]!));
-    const { [output]: part } = await session.run({ ...fedTo(session, weights), ids }, [output]);
+    const tokens = distinctFeeds(run.map((index) => rows[index]!));
+    const feeds = fedTo(session, { ...weights, ...tokens });
+    const { [output]: part } = await session.run(feeds, [output]);
     const width = part!.shape[1]!;
     for (const [at, index] of run.entries()) {
       vectors[index] = part!.data.slice(at * width, (at + 1) * width);
