@@ -9,6 +9,7 @@ export interface DeviceClass {
   readonly provider: string;
   readonly runtimeVersion: string;
   readonly hardware: string;
+  /** Forms of programs that are right on the device: "primitive+fused". */
   readonly programForm: string;
 }
 
@@ -84,6 +85,7 @@ interface ScoreMessage {
   readonly sample: number;
   /** Null where the peer left it out. */
   readonly triggers: TriggersMessage | null;
+  readonly fused: boolean;
 }
 
 interface GradientMessage extends RowsMessage {
@@ -109,6 +111,7 @@ interface EncodeMessage extends RowsMessage {
   readonly weights: Digest;
   /** Null where the peer left it out. */
   readonly triggers: TriggersMessage | null;
+  readonly fused: boolean;
 }
 
 interface ScorePairsMessage {

@@ -17,8 +17,11 @@ export function fingerprintOf(operation: Operation): Digest {
 export function operationToMessage(operation: Operation): OperationMessage {
   const { checkpoint } = operation;
   switch (operation.kind) {
-    case "score":
-      return { checkpoint, kind: "score", score: { ...operation, triggers: toTriggers(operation.triggers) } };
+    case "score": {
+      const { samples, sample, triggers, form } = operation;
+      const fused = form === "fused";
+      return { checkpoint, kind: "score", score: { samples, sample, triggers: toTriggers(triggers), fused } };
+    }
     case "gradient": {
       const { samples, rows, trigger, objective, reads } = operation;
       const gradient = {
@@ -41,11 +44,12 @@ export function operationToMessage(operation: Operation): OperationMessage {
         },
       };
     case "encode": {
-      const { samples, rows, weights = "", triggers } = operation;
+      const { samples, rows, weights = "", triggers, form } = operation;
+      const fused = form === "fused";
       return {
         checkpoint,
         kind: "encode",
-        encode: { samples, rows, weights, triggers: triggers ? toTriggers(triggers) : null },
+        encode: { samples, rows, weights, triggers: triggers ? toTriggers(triggers) : null, fused },
       };
     }
     case "score-pairs":
@@ -69,8 +73,13 @@ export function operationFromMessage(message: OperationMessage): Operation {
   const { checkpoint } = message;
   switch (message.kind) {
     case "score": {
-      const { samples, sample, triggers } = message.score;
-      return { kind: "score", checkpoint, samples, sample, triggers: fromTriggers(triggers) };
+      const { samples, sample, triggers, fused } = message.score;
+      return {
+        kind: "score",
+        ...{ checkpoint, samples, sample },
+        triggers: fromTriggers(triggers),
+        ...(fused ? { form: "fused" } : {}),
+      };
     }
     case "gradient": {
       const { samples, rows, trigger, label, slopes, encoderOnly } = message.gradient;
@@ -95,12 +104,13 @@ export function operationFromMessage(message: OperationMessage): Operation {
       };
     }
     case "encode": {
-      const { samples, rows, weights, triggers } = message.encode;
+      const { samples, rows, weights, triggers, fused } = message.encode;
       return {
         kind: "encode",
         ...{ checkpoint, samples, rows },
         ...(weights === "" ? {} : { weights }),
         ...(triggers === null ? {} : { triggers: fromTriggers(triggers) }),
+        ...(fused ? { form: "fused" } : {}),
       };
     }
     case "scorePairs": {

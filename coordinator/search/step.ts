@@ -5,6 +5,7 @@ import { lossToward, meanOf, predictedLabel, sumInOrder } from "./loss.ts";
 import type { PreparedSearch } from "./problem.ts";
 import { floatTensor, intRows, logitRows } from "./results.ts";
 import { absorb, type CandidateScore, finishScoring, planRound, startScoring, winnerOf } from "./rounds.ts";
+import { inForm } from "./settings.ts";
 import { type Tile, tileSizesOf } from "./tiles.ts";
 
 /** What the gradient at the current trigger says. */
@@ -168,6 +169,7 @@ function scoreOperation(tile: Tile, triggers: readonly Trigger[], prepared: Prep
     samples: prepared.scoreSamples,
     sample: tile.sample,
     triggers: tile.candidates.map((candidate) => triggers[candidate]!),
+    ...inForm(prepared.settings.programForm),
   };
 }
 
