@@ -122,13 +122,15 @@ const vectorGradient = fc.integer({ min: 1, max: 4 }).chain((rows) =>
 );
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.record({
-    kind: fc.constant("score" as const),
-    checkpoint: digest,
-    samples: digest,
-    sample: id,
-    triggers: triggersFrom(0),
-  }),
+  fc.record(
+    {
+      kind: fc.constant("score" as const),
+      ...{ checkpoint: digest, samples: digest, sample: id },
+      triggers: triggersFrom(0),
+      form: fc.constant("fused" as const),
+    },
+    { requiredKeys: ["kind", "checkpoint", "samples", "sample", "triggers"] },
+  ),
   fc.record({
     kind: fc.constant("gradient" as const),
     checkpoint: digest,
@@ -143,6 +145,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       kind: fc.constant("encode" as const),
       ...{ checkpoint: digest, samples: digest, weights: digest, rows: ids },
       triggers: triggersFrom(1),
+      form: fc.constant("fused" as const),
     },
     { requiredKeys: ["kind", "checkpoint", "samples", "rows"] },
   ),

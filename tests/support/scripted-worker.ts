@@ -18,7 +18,7 @@ export const TEST_CLASS: DeviceClass = {
   provider: "cpu",
   runtimeVersion: "1.30.0",
   hardware: "test",
-  programForm: "plain",
+  programForm: "primitive",
 };
 export const TEST_PROGRAM = "program-1";
 
