@@ -9,7 +9,6 @@ export interface DeviceClass {
   readonly provider: string;
   readonly runtimeVersion: string;
   readonly hardware: string;
-  /** Forms of programs that are right on the device: "primitive+fused". */
   readonly programForm: string;
 }
 
@@ -21,6 +20,8 @@ export interface Hello {
   readonly memoryBytes: number;
   readonly cachedCheckpoints: readonly Digest[];
   readonly threads: number;
+  /** Empty: the primitive one. */
+  readonly programForms: readonly string[];
 }
 
 export interface Heartbeat {

@@ -6,7 +6,7 @@ import type { Digest, Operation, OperationResult, ProgramForm } from "../../prot
 import { advance } from "./advance.ts";
 import { CoordinatorClosedError, OperationGivenUpError, OperationTooLargeError } from "./errors.ts";
 import type { Decision, DispatchEvent } from "./events.ts";
-import { deviceClassName, formsOf, refusalOf } from "./hello.ts";
+import { deviceClassName, refusalOf } from "./hello.ts";
 import type { DispatchObserver } from "./observer.ts";
 import type { DispatchSettings } from "./settings.ts";
 import {
@@ -83,7 +83,7 @@ export class Dispatcher {
     const deviceClass = deviceClassName(hello.deviceClass!, programVersion);
     this.#ports.set(session, port);
     this.#programs.set(session, programVersion);
-    const forms = formsOf(hello.deviceClass!);
+    const forms = hello.programForms.length > 0 ? hello.programForms : ["primitive"];
     this.#options.logger.info({ worker: workerId, deviceClass, forms }, "worker joined");
     this.handle({ kind: "joined", session, workerId, deviceClass, forms, cachedCheckpoints });
     return session;

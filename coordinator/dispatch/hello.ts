@@ -1,17 +1,11 @@
 import type { DeviceClass, Hello } from "../../proto/messages.ts";
 import { SUBJECT_TOKEN } from "../../proto/subjects.ts";
 
-/**
- * A class as one word: results of equal words are bit-equal on CPU. The program version is part of it. The forms of programs are not: an
- * operation names its own, so workers that can do one more are of one class with the others.
- */
+/** A class as one word: results of equal words are bit-equal on CPU. The program version is part of it. */
 export function deviceClassName(deviceClass: DeviceClass, programVersion: string): string {
-  const { provider, runtimeVersion, hardware } = deviceClass;
-  return [provider, runtimeVersion, hardware, programVersion.slice(0, 16)].join("/");
+  const { provider, runtimeVersion, hardware, programForm } = deviceClass;
+  return [provider, runtimeVersion, hardware, programForm, programVersion.slice(0, 16)].join("/");
 }
-
-/** Forms of programs that a worker says are right on its device. */
-export const formsOf = ({ programForm }: DeviceClass): readonly string[] => programForm.split("+");
 
 /** Why a worker is refused, or undefined. `expectedProgram`: the version that this cluster runs, once that is known. */
 export function refusalOf(hello: Hello, expectedProgram: string | undefined): string | undefined {

@@ -18,7 +18,7 @@ export const TEST_CLASS: DeviceClass = {
   provider: "cpu",
   runtimeVersion: "1.30.0",
   hardware: "test",
-  programForm: "primitive",
+  programForm: "plain",
 };
 export const TEST_PROGRAM = "program-1";
 
@@ -95,6 +95,7 @@ export class ScriptedWorker {
         memoryBytes: 0,
         cachedCheckpoints: [],
         threads: 1,
+        programForms: [],
         ...options.hello,
       },
     });

@@ -1,5 +1,6 @@
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { Digest, Operation, TensorMap } from "../../proto/operations.ts";
+import type { Digest, Operation, ProgramForm, TensorMap } from "../../proto/operations.ts";
+import type { FormName } from "../form-names.ts";
 
 /** What the supervisor tells an inference child at its start, as JSON in its first argument. */
 export interface ChildOptions {
@@ -10,6 +11,9 @@ export interface ChildOptions {
   /** Results above this go into a file. */
   readonly maxInlineBytes: number;
   readonly device: string;
+  readonly form: FormName;
+  /** Forms that an earlier child of this worker found right; absent: they are to be checked. */
+  readonly rightForms?: readonly ProgramForm[];
   /** Intra-op threads. */
   readonly threads: number;
   /** For the engines of tests. */
@@ -57,7 +61,12 @@ export interface Answer {
 
 /** Child → supervisor. */
 export type FromChild =
-  | { readonly kind: "ready"; readonly deviceClass: DeviceClass }
+  | {
+      readonly kind: "ready";
+      readonly deviceClass: DeviceClass;
+      /** Forms of programs that are right on the device. */
+      readonly forms: readonly ProgramForm[];
+    }
   /** The device cannot be used; the child exits. */
   | { readonly kind: "unusable"; readonly message: string }
   /** A part of a long operation is done: the child is not silent. */

@@ -1,5 +1,5 @@
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { Operation } from "../../proto/operations.ts";
+import type { Operation, ProgramForm } from "../../proto/operations.ts";
 import type { EngineResult } from "../runtime/engine.ts";
 import { answerDone, answerFailed } from "./answer.ts";
 import type { Answer, ChildOptions, FromChild, Run, ToChild } from "./messages.ts";
@@ -9,6 +9,8 @@ import { dieWithParent } from "./parent-watch.ts";
 export interface ChildEngine {
   /** The device as it is really used, not as it was asked for. */
   readonly deviceClass: DeviceClass;
+  /** Forms of programs that are right on the device; absent: the primitive one. */
+  readonly forms?: readonly ProgramForm[];
   /** @throws OperationFailed, or any error; see `isRetryable`. */
   run(operation: Operation, partDone: () => Promise<void>): Promise<EngineResult>;
 }
@@ -41,7 +43,8 @@ export async function serveChild(
     await send({ kind: "unusable", message: (error as Error).message });
     process.exit(1);
   }
-  await send({ kind: "ready", deviceClass: engine.deviceClass });
+  const { deviceClass, forms = ["primitive"] } = engine;
+  await send({ kind: "ready", deviceClass, forms });
 
   const answerTo = ({ ticket, operation }: Run) =>
     engine

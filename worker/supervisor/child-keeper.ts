@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeviceClass } from "../../proto/messages.ts";
+import type { ProgramForm } from "../../proto/operations.ts";
 import type { Answer, ChildOptions, FromChild, ToChild } from "../child/messages.ts";
 import { InferenceChild } from "./inference-child.ts";
 
 export interface KeeperEvents {
   /** A child takes operations. */
-  ready(deviceClass: DeviceClass): void;
+  ready(deviceClass: DeviceClass, forms: readonly ProgramForm[]): void;
   finished(answers: readonly Answer[]): void;
   /** The child did a part of a long operation. */
   partDone(): void;
@@ -23,7 +24,7 @@ const backOffMs = (failures: number): number => Math.min(10_000, 100 * 2 ** fail
 /** Keeps one inference child alive: the next one is started when one dies, after a pause that grows with each death. */
 export class ChildKeeper {
   readonly #entry: string;
-  readonly #options: ChildOptions;
+  #options: ChildOptions;
   readonly #events: KeeperEvents;
   readonly #stopped = new AbortController();
   #child: InferenceChild | undefined;
@@ -86,7 +87,9 @@ export class ChildKeeper {
         this.#ready = true;
         this.#everReady = true;
         this.#failedStarts = 0;
-        this.#events.ready(message.deviceClass);
+        // What the first child found holds for the worker's life.
+        this.#options = { ...this.#options, rightForms: message.forms };
+        this.#events.ready(message.deviceClass, message.forms);
         break;
       case "unusable":
         this.#unusable = message.message;

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CoordinatorMessage, DeviceClass, Hello } from "../../proto/messages.ts";
+import type { ProgramForm } from "../../proto/operations.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
 import { type FinalState, isFinal, mayBecome, type WorkerState } from "../life.ts";
@@ -49,6 +50,7 @@ export class Supervisor {
   #state: WorkerState = { kind: "starting" };
   #finish: (state: FinalState) => void = () => {};
   #deviceClass: DeviceClass | undefined;
+  #forms: readonly ProgramForm[] = [];
   #stream: CoordinatorStream | undefined;
   #publisher: NatsPublisher | undefined;
   #outstandingCredit = 0;
@@ -94,11 +96,12 @@ export class Supervisor {
         resultFolder,
         maxInlineBytes: MAX_INLINE_RESULT_BYTES,
         device: options.device,
+        form: options.form,
         threads: options.threads,
         engineOptions: options.engineOptions,
       },
       events: {
-        ready: (deviceClass) => this.#onReady(deviceClass),
+        ready: (deviceClass, forms) => this.#onReady(deviceClass, forms),
         changed: () => this.#onChanged(),
         childDied: (leaseId, reason) =>
           this.#stream?.send({ message: "childDied", childDied: { leaseId, reason } }),
@@ -123,16 +126,17 @@ export class Supervisor {
     else void this.#end({ kind: "stopped", reason });
   }
 
-  #onReady(deviceClass: DeviceClass): void {
+  #onReady(deviceClass: DeviceClass, forms: readonly ProgramForm[]): void {
     if (this.#deviceClass === undefined) {
-      const { provider, runtimeVersion, hardware, programForm } = deviceClass;
+      const { provider, runtimeVersion, hardware } = deviceClass;
       const { threads, id } = this.#parts.options;
       this.#parts.log.info(
-        { id, provider, onnxruntime: runtimeVersion, hardware, programForm, threads },
+        { id, provider, onnxruntime: runtimeVersion, hardware, forms, threads },
         "the inference child is ready",
       );
     }
     this.#deviceClass = deviceClass;
+    this.#forms = forms;
     if (this.#state.kind === "starting") void this.#connect();
   }
 
@@ -168,6 +172,7 @@ export class Supervisor {
       memoryBytes: options.memoryBytes,
       cachedCheckpoints: await cache.cachedCheckpoints(),
       threads: options.threads,
+      programForms: this.#forms,
     };
   }
 

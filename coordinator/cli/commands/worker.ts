@@ -1,3 +1,4 @@
+import { FORMS } from "../../../worker/form-names.ts";
 import { type CompiledWorkerOptions, WorkerOptionsError } from "../../../worker/options.ts";
 import { startWorker } from "../../../worker/run.ts";
 import { defineCommand, onAbort } from "../command.ts";
@@ -23,6 +24,11 @@ or give back what it holds, within ten seconds.
         hostPorts,
       ),
       device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
+      form: option(
+        "--form <form>",
+        "form of programs to offer beside the primitive one; auto: each that is checked right here",
+        oneOf(...FORMS).default("auto"),
+      ),
       threads: option(
         "--threads <n>",
         "CPU threads of the inference process",
@@ -37,6 +43,7 @@ or give back what it holds, within ten seconds.
     const running = await start({
       coordinators: options.coordinator.split(",").map((address) => address.trim()),
       device: options.device,
+      form: options.form,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.cache === undefined ? {} : { cacheFolder: options.cache }),
       ...(options.metricsPort === undefined ? {} : { metricsPort: options.metricsPort }),

@@ -201,19 +201,19 @@ describe("who may work", () => {
     const { executor } = coordinator;
     const cpu = scriptedWorker(coordinator.address, { id: "cpu", credit: 5, answer: diligent });
     await executor.execute([tile(1)]);
-    expect(executor.deviceClass).toBe("cpu/1.30.0/test/program-1");
+    expect(executor.deviceClass).toBe("cpu/1.30.0/test/plain/program-1");
     await cpu.leave();
     const deviceClass = {
       provider: "cuda",
       runtimeVersion: "1.30.0",
       hardware: "h100",
-      programForm: "primitive",
+      programForm: "plain",
     };
     const cuda = scriptedWorker(coordinator.address, { id: "gpu", credit: 5, answer: diligent, deviceClass });
     await eventually(() => cuda.welcome);
     const waiting = executor.execute([tile(2)]);
     expect(await eventually(() => coordinator.waitingReason())).toBe(
-      "it was begun on device class cpu/1.30.0/test/program-1, and only cuda/1.30.0/h100/program-1 is connected",
+      "it was begun on device class cpu/1.30.0/test/plain/program-1, and only cuda/1.30.0/h100/plain/program-1 is connected",
     );
     expect(firstLogit(await coordinator.newExecutor().execute([tile(3)]))).toEqual([4]);
     scriptedWorker(coordinator.address, { id: "cpu2", credit: 5, answer: diligent });
