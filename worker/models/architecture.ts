@@ -51,6 +51,8 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
 
   // Graphs
 
+  /** No token sees a later one, so rows that begin alike are the same as far as they do. */
+  readonly causal: boolean;
   /** Whether a second network (a decoder) reads the row too, so that `decoderWords` has a meaning. */
   readonly twoReaders: boolean;
   /** Name of the table of word vectors. */
@@ -122,13 +124,16 @@ export interface VectorOptions {
 
 /**
  * The tokens of rows of one length, each once that has the same id in the same column: the rows of a tile differ in the trigger alone. What
- * comes before the first attention is computed once for each.
+ * comes before the first attention is computed once for each. Where no token sees a later one, tokens are the same if all up to them are, and
+ * everything but attention is computed once for each.
  */
 export interface DistinctTokens {
   /** Column of each token, [D]. */
   readonly columns: Value;
   /** Which token stands where, [B, T]. */
   readonly places: Value;
+  /** A place where each token stands, in [B·T]: [D]. */
+  readonly origins: Value;
 }
 
 export interface PaddedOptions extends VectorOptions {

@@ -9,8 +9,8 @@ export function wordsOf(graph: Graph, model: ModelInGraph, name = "ids"): Value 
 }
 
 /**
- * Rows of one length, without padding, by the tokens in which they differ: `ids` and `columns` int32 [D], and which of these stands at each
- * place, `places` int32 [B, T]. With the word vectors of the tokens, [D, hidden].
+ * Rows of one length, without padding, by the tokens in which they differ: `ids` and `columns` int32 [D], which of these stands at each
+ * place, `places` int32 [B, T], and a place of each, `origins` int32 [D]. With the word vectors of the tokens, [D, hidden].
  */
 export function distinctTokens(
   graph: Graph,
@@ -19,6 +19,7 @@ export function distinctTokens(
   const ids = graph.input("ids", "int32", ["D"]);
   const columns = graph.input("columns", "int32", ["D"]);
   const places = graph.input("places", "int32", ["B", "T"]);
+  const origins = graph.input("origins", "int32", ["D"]);
   const words = model.weights.lookup(architectureOf(model.config).wordTable(model.layout), ids);
-  return { words, distinct: { columns, places } };
+  return { words, distinct: { columns, places, origins } };
 }

@@ -1,4 +1,3 @@
-import { gather } from "../../graph/index.ts";
 import type { Architecture, Snippets } from "../architecture.ts";
 import type { HeadLayout } from "../head.ts";
 import type { LayoutKind } from "../layout.ts";
@@ -32,12 +31,11 @@ export const gptBigCode: Architecture<GptBigCodeConfig> = {
     return `column 0: id ${padId} is padding, and the model answers at the token before the first padding`;
   },
 
+  causal: true,
   twoReaders: false,
   wordTable: (layout) => embeddingTables(layout).word,
-  vectors(model, words, { distinct, ...options }) {
-    const embedded = embed(model, words, distinct?.columns);
-    return rowVectors(model, distinct ? gather(embedded, distinct.places) : embedded, options);
-  },
+  vectors: (model, words, options) =>
+    rowVectors(model, embed(model, words, options.distinct?.columns), options),
   paddedVectors(model, { inputs, length, ...options }) {
     const { graph, layout, weights } = model;
     const ids = graph.input(`${inputs}ids`, "int32", ["B", length]);

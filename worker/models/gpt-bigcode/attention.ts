@@ -1,5 +1,6 @@
 import {
   add,
+  gather,
   gemm,
   matMul,
   mul,
@@ -12,6 +13,7 @@ import {
 } from "../../graph/index.ts";
 import type { ModelInGraph, VectorOptions } from "../architecture.ts";
 import { causalShares } from "../causal-shares.ts";
+import { inRows, onceEach } from "../distinct.ts";
 import { noDropout } from "../dropout.ts";
 import { dense } from "../layers.ts";
 import type { GptBigCodeConfig } from "./config.ts";
@@ -31,7 +33,7 @@ export interface Padding {
   readonly keyBias: Value;
 }
 
-export interface DecoderOptions extends Pick<VectorOptions, "dropout"> {
+export interface DecoderOptions extends Pick<VectorOptions, "dropout" | "distinct"> {
   /** Absent: rows of one length, without padding. */
   readonly padding?: Padding;
 }
@@ -47,20 +49,28 @@ export interface LayerOptions extends DecoderOptions {
   readonly bias: Value | undefined;
 }
 
-/** Rows of [B·T, hidden] for which the layer is computed. */
+/** Rows of [B·T, hidden], or of distinct tokens' [D, hidden], for which the layer is computed. */
 export function askedTokens({ config }: GptBigCode, x: Value, options: LayerOptions): Value {
-  const { batch, length, padding, queries } = options;
+  const { batch, length, padding, queries, distinct } = options;
   if (queries === "all") return x;
+  if (distinct !== undefined) {
+    return reshape(gather(x, slice(distinct.places, 1, -1)), [-1, config.hiddenSize]);
+  }
   const rows = reshape(x, [batch, length, config.hiddenSize]);
   const last = padding === undefined ? slice(rows, 1, -1) : matMul(padding.ends, rows);
   return reshape(last, [-1, config.hiddenSize]);
 }
 
-/** Attention of the asked tokens over all tokens, by the layer's `c_attn`: [·, hidden] from normed states [B·T, hidden]. */
-export const attention = (model: GptBigCode, normed: Value, name: string, options: LayerOptions): Value =>
-  model.config.multiQuery
+/**
+ * Attention of the asked tokens over all tokens, by the layer's `c_attn`: [·, hidden] from normed states of all or of distinct tokens. The
+ * products of queries and keys are computed for each row; dense layers once for each distinct token.
+ */
+export function attention(model: GptBigCode, normed: Value, name: string, options: LayerOptions): Value {
+  const context = model.config.multiQuery
     ? multiQueryAttention(model, normed, name, options)
     : multiHeadAttention(model, normed, name, options);
+  return options.queries === "all" ? onceEach(context, options.distinct) : context;
+}
 
 /** With one key and value for all heads. */
 function multiQueryAttention(model: GptBigCode, normed: Value, name: string, options: LayerOptions): Value {
@@ -92,11 +102,13 @@ function queryKeyValue(
   const rows = attentionRows(model.config);
   // Scaling the query instead of the scores touches fewer elements.
   if (options.queries === "all") {
-    const [query, key, value] = split(dense(model, normed, name), [hiddenSize, headSize, headSize]);
+    const mapped = inRows(dense(model, normed, name), options.distinct);
+    const [query, key, value] = split(mapped, [hiddenSize, headSize, headSize]);
     return [mul(query!, scoreScale), key!, value!];
   }
   const query = denseRows(model, askedTokens(model, normed, options), name, [0, hiddenSize]);
-  const [key, value] = split(denseRows(model, normed, name, [hiddenSize, rows]), [headSize, headSize]);
+  const mapped = inRows(denseRows(model, normed, name, [hiddenSize, rows]), options.distinct);
+  const [key, value] = split(mapped, [headSize, headSize]);
   return [mul(query, scoreScale), key!, value!];
 }
 
@@ -105,7 +117,8 @@ function multiHeadAttention(model: GptBigCode, normed: Value, name: string, opti
   const { hiddenSize, heads, scoreScale } = model.config;
   const { batch, length } = options;
   const headSize = hiddenSize / heads;
-  const parts = reshape(dense(model, normed, name), [batch, length, heads, 3 * headSize]);
+  const mapped = inRows(dense(model, normed, name), options.distinct);
+  const parts = reshape(mapped, [batch, length, heads, 3 * headSize]);
   const [queries, keys, values] = split(parts, [headSize, headSize, headSize]);
   const asked = options.queries === "last" ? lastQueries(queries!, options) : queries!;
   const query = transpose(mul(asked, scoreScale), [0, 2, 1, 3]);

@@ -28,6 +28,7 @@ export const roberta: Architecture<RobertaConfig> = {
   longestRow: longestRobertaRow,
   rowProblem: paddingInside,
 
+  causal: false,
   twoReaders: false,
   wordTable: (layout) => embeddingTables(layout).word,
   vectors(model, words, options) {

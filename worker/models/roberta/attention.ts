@@ -1,6 +1,5 @@
 import {
   add,
-  gather,
   matMul,
   mul,
   multiHeadAttention,
@@ -11,6 +10,7 @@ import {
 } from "../../graph/index.ts";
 import { absorbedAttention } from "../absorbed.ts";
 import type { DistinctTokens, ModelInGraph, VectorOptions } from "../architecture.ts";
+import { inRows } from "../distinct.ts";
 import { noDropout } from "../dropout.ts";
 import { dense } from "../layers.ts";
 import type { RobertaConfig } from "./config.ts";
@@ -37,10 +37,6 @@ export interface LayerOptions extends EncoderOptions {
   readonly queries: "all" | "first";
   readonly project: Project;
 }
-
-/** A flat value of distinct tokens as one of all tokens, [B·T, hidden]; any other as it is. */
-export const inRows = (x: Value, distinct?: DistinctTokens): Value =>
-  distinct === undefined ? x : reshape(gather(x, distinct.places), [-1, x.shape[1]!]);
 
 /** All tokens through a dense layer: [B·T, hidden]. */
 export type Project = (name: string) => Value;

@@ -10,13 +10,13 @@ import {
   slice,
   type Value,
 } from "../../graph/index.ts";
+import { inRows } from "../distinct.ts";
 import { noDropout } from "../dropout.ts";
 import { dense, layerNorm } from "../layers.ts";
 import type { ModelLayout } from "../layout.ts";
 import {
   attention,
   type EncoderOptions,
-  inRows,
   type LayerOptions,
   projectAll,
   projectDistinct,

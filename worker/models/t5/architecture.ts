@@ -34,6 +34,7 @@ export const t5: Architecture<T5Config> = {
   },
 
   wordTable,
+  causal: false,
   twoReaders: true,
   vectors(model, tokens, { distinct, dropout = noDropout, decoderWords }) {
     const words = distinct ? gather(tokens, distinct.places) : tokens;

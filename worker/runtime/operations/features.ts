@@ -32,7 +32,10 @@ export async function throughProgram(
   const vectors: Float32Array[] = Array(rows.length);
   const lengths = rows.map(({ ids }) => ids.length);
   for (const run of runsOf(lengths, tokensPerRun)) {
-    const tokens = distinctFeeds(run.map((index) => rows[index]!));
+    const tokens = distinctFeeds(
+      run.map((index) => rows[index]!),
+      model.config,
+    );
     const feeds = fedTo(session, { ...weights, ...tokens });
     const { [output]: part } = await session.run(feeds, [output]);
     const width = part!.shape[1]!;
