@@ -1,5 +1,6 @@
 import {
   add,
+  concat,
   gather,
   gemm,
   matMul,
@@ -86,8 +87,19 @@ function multiQueryAttention(model: GptBigCode, normed: Value, name: string, opt
   const tokens = options.queries === "last" ? 1 : length;
   const shares = attentionShares(model, reshape(products, [batch, tokens, heads, length]), options);
   const flat = reshape(shares, [batch, products.shape[1]!, length]);
-  const context = matMul(flat, reshape(values, [batch, length, headSize]));
+  const context = weightedSums(flat, reshape(values, [batch, length, headSize]), options);
   return reshape(context, [-1, hiddenSize]);
+}
+
+/**
+ * Shares [B, ·, T] times values [B, T, head]. A product with fewer rows than columns is split by columns where there are threads to spare, and
+ * onnxruntime adds up a narrow product of more than 256 terms in other blocks. So rows are repeated until they are as many as the columns.
+ */
+function weightedSums(shares: Value, values: Value, { queries }: LayerOptions): Value {
+  const [rows, columns] = [shares.shape[1]!, values.shape[2]!] as [number, number];
+  if (queries === "all" || rows >= columns) return matMul(shares, values);
+  const repeated = concat(new Array<Value>(Math.ceil(columns / rows)).fill(shares), 1);
+  return slice(matMul(repeated, values), 1, 0, rows);
 }
 
 /** Scaled queries of the asked tokens, keys and values of all: [·, hidden], [B·T, head] and [B·T, head]. */
