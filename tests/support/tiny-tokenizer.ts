@@ -1,6 +1,7 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loadTokenizer, type Tokenizer } from "../../coordinator/data/tokenizer.ts";
 
 /** Vocabulary of a byte-level BPE tokenizer small enough to read: special tokens, single letters and some merges. */
 export const tinyMerges = ["i n", "in t", "Ġ int", "f o", "fo o", "Ġ foo"];
@@ -21,6 +22,16 @@ export function tinyTokenizerFolder(further: Readonly<Record<string, unknown>> =
     writeFileSync(join(folder, name), typeof content === "string" ? content : JSON.stringify(content));
   }
   return folder;
+}
+
+/** The tiny tokenizer itself; its files are gone. */
+export function loadTinyTokenizer(further: Readonly<Record<string, unknown>> = {}): Tokenizer {
+  const folder = tinyTokenizerFolder(further);
+  try {
+    return loadTokenizer(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 /** Puts a tokenizer of StarCoder's kind, with the same letters and merges and `size` tokens in all, into a folder. */
