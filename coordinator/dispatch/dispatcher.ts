@@ -47,6 +47,8 @@ export interface DispatcherOptions {
   readonly programVersion?: string;
   /** Milliseconds that never jump. */
   readonly now?: () => number;
+  /** Calls back after some of them. */
+  readonly after?: (ms: number, action: () => void) => void;
 }
 
 /** Carries out what `advance` decides: messages to workers, results to those who wait. */
@@ -61,6 +63,7 @@ export class Dispatcher {
   readonly #ticking: NodeJS.Timeout;
   #isBusy = false;
   #isClosed = false;
+  #willLook = false;
   #lastSession = 0;
 
   constructor(options: DispatcherOptions) {
@@ -225,12 +228,26 @@ export class Dispatcher {
         waiter.reject(new OperationGivenUpError(kind, fingerprintOf(waiter.operation), decision.reason));
         return;
       }
+      case "look-again":
+        this.#lookAgain(decision.afterMs);
+        return;
       case "disconnect":
         this.#ports.get(decision.session)?.end();
         this.#ports.delete(decision.session);
         this.#programs.delete(decision.session);
         return;
     }
+  }
+
+  /** One look for all that was asked for until then. */
+  #lookAgain(afterMs: number): void {
+    if (this.#willLook) return;
+    this.#willLook = true;
+    const after = this.#options.after ?? ((ms, action) => setTimeout(action, ms).unref());
+    after(Math.ceil(afterMs), () => {
+      this.#willLook = false;
+      if (!this.#isClosed) this.handle({ kind: "looked-again" });
+    });
   }
 
   #take(key: OperationKey): Waiter {

@@ -65,6 +65,8 @@ export type DispatchEvent =
   | { readonly kind: "scope-closed"; readonly scope: string }
   /** Time passed. */
   | { readonly kind: "tick" }
+  /** The time that a `look-again` named has come. */
+  | { readonly kind: "looked-again" }
   /** No more leases are given from here on. */
   | { readonly kind: "drain" };
 
@@ -77,7 +79,9 @@ export type LeaseEnd =
   | "returned"
   | "withdrawn"
   | "child-died"
-  | "overtaken";
+  | "overtaken"
+  /** It waited behind another one, and an idle worker got the operation. */
+  | "moved";
 
 export type Decision =
   | {
@@ -101,6 +105,8 @@ export type Decision =
   /** The result at hand answers this operation. */
   | { readonly kind: "resolve"; readonly key: OperationKey }
   | { readonly kind: "fail"; readonly key: OperationKey; readonly reason: string }
+  /** Nothing may happen until then that would make anyone look, and there is something to be seen. */
+  | { readonly kind: "look-again"; readonly afterMs: number }
   | { readonly kind: "disconnect"; readonly session: Session; readonly reason: string };
 
 export type EventOf<K extends DispatchEvent["kind"]> = Extract<DispatchEvent, { readonly kind: K }>;

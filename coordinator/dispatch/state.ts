@@ -66,6 +66,7 @@ export interface LeaseState {
   readonly id: number;
   readonly key: OperationKey;
   readonly session: Session;
+  readonly grantedMs: number;
   /** When it was granted, or its operation last said that a part of it is done. */
   progressMs: number;
   deadlineMs: number;

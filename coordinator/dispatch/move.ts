@@ -1,0 +1,63 @@
+import { assignTo, canTakeLease, couldDo, needsWholeWorker } from "./assign.ts";
+import type { Decision } from "./events.ts";
+import type { DispatchState, LeaseState, WorkerState } from "./state.ts";
+import { cancel, endLease, type Turn } from "./turn.ts";
+
+/**
+ * Gives idle workers what waits behind other operations on busy ones. Leases are given ahead, so that no worker waits for a message; the end of a
+ * round would therefore find some workers with several and others with none. The youngest lease of the longest queue moves, to a worker that has its
+ * checkpoint. One that has begun after all goes on, and the first result counts.
+ */
+export function moveWaiting(state: DispatchState, nowMs: number): Decision[] {
+  const turn: Turn = { state, nowMs, decisions: [] };
+  const idle = idleWorkers(state, nowMs);
+  if (idle.length === 0) return turn.decisions;
+  const queues = [...state.workers.values()].filter(
+    ({ leases, reservedFor }) => leases.size > 1 && reservedFor === undefined,
+  );
+  let afterMs = Number.POSITIVE_INFINITY;
+  for (const worker of idle) {
+    const lease = youngestWaiting(state, queues, worker);
+    if (!lease) continue;
+    // What was given a moment ago may be done as soon as a message could take it back.
+    const youngMs = state.settings.moveAfterMs - (nowMs - lease.grantedMs);
+    if (youngMs > 0) {
+      afterMs = Math.min(afterMs, youngMs);
+      continue;
+    }
+    cancel(turn, lease, "an idle worker takes it over", true);
+    turn.decisions.push(assignTo(state, worker, endLease(turn, lease, "moved"), nowMs));
+  }
+  if (afterMs < Number.POSITIVE_INFINITY) turn.decisions.push({ kind: "look-again", afterMs });
+  return turn.decisions;
+}
+
+function idleWorkers(state: DispatchState, nowMs: number): WorkerState[] {
+  const idle: WorkerState[] = [];
+  if (state.draining || state.leases.size < 2) return idle;
+  for (const worker of state.workers.values()) {
+    if (worker.leases.size > 0 || worker.reservedFor !== undefined) continue;
+    if (canTakeLease(state, worker, nowMs)) idle.push(worker);
+  }
+  return idle;
+}
+
+function youngestWaiting(
+  state: DispatchState,
+  queues: readonly WorkerState[],
+  idle: WorkerState,
+): LeaseState | undefined {
+  let youngest: LeaseState | undefined;
+  let longest = 1;
+  for (const { leases } of queues) {
+    if (leases.size <= longest) continue;
+    const lease = state.leases.get([...leases].at(-1)!)!;
+    const operation = state.operations.get(lease.key)!;
+    // A state is better used where it is, and a last try has its worker for itself.
+    if (operation.state !== undefined || needsWholeWorker(state, operation)) continue;
+    if (!idle.checkpoints.has(operation.checkpoint) || !couldDo(state, operation, idle)) continue;
+    youngest = lease;
+    longest = leases.size;
+  }
+  return youngest;
+}
