@@ -162,6 +162,15 @@ export const searchOptions = {
       classifiers,
       setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
     ),
+    roundTiles: onlyFor(
+      classifiers,
+      setting(
+        "--round-tiles <n>",
+        "tiles of a round at least: about the workers per search in flight",
+        "roundTiles",
+        wholeNumber(1, 10_000),
+      ),
+    ),
     tileTokens: setting(
       "--tile-tokens <n>",
       "tokens of one tile, about",
@@ -255,6 +264,7 @@ export function scanSettingsOf(
     position: options.position,
     loss: options.loss,
     pruneBlock: options.pruneBlock,
+    roundTiles: options.roundTiles,
   };
   const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...withoutAbsent(given) });
   checkTrigger(settings);

@@ -40,6 +40,8 @@ export const SearchSettings = z.strictObject({
   tileTokens: count(1_500),
   /** Samples per round once the first candidates are complete. */
   pruneBlock: count(2),
+  /** Tiles per such a round at least: about the workers that one search should keep busy. */
+  roundTiles: count(1),
   /** Samples that all candidates are scored on first. */
   diveSamples: count(3),
   /** Candidates that are then scored on all samples. */
@@ -55,6 +57,7 @@ export type SearchSettings = z.infer<typeof SearchSettings>;
 export const PairSearchSettings = SearchSettings.omit({
   loss: true,
   pruneBlock: true,
+  roundTiles: true,
   diveSamples: true,
   diveCandidates: true,
 }).extend({
