@@ -4,6 +4,7 @@ import { forwardBase, forwardSmall } from "./forward.ts";
 import { gradientBase, gradientSmall } from "./gradient.ts";
 import { matmulCeiling } from "./matmul-ceiling.ts";
 import { memory } from "./memory.ts";
+import { parallelEfficiency } from "./parallel-efficiency.ts";
 import type { Scenario } from "./scenario.ts";
 import { step } from "./step.ts";
 import { trainingBase } from "./training.ts";
@@ -12,6 +13,7 @@ import { trainingBase } from "./training.ts";
 export const scenarios: readonly Scenario[] = [
   matmulCeiling,
   coordinatorOverhead,
+  parallelEfficiency,
   forwardSmall,
   forms,
   gradientSmall,
