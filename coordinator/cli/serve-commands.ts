@@ -54,7 +54,7 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
       logger.warn(`${command} failed: ${messageOf(error)}`);
       fail(messageOf(error), exitCodeOf(error));
     } finally {
-      executor.close();
+      await executor.close();
     }
   };
 

@@ -1,7 +1,7 @@
 import { assign } from "./assign.ts";
 import type { Decision, DispatchEvent, EventOf } from "./events.ts";
 import { moveWaiting } from "./move.ts";
-import { malformed, result, scopeClosed, submitted, withdrawn } from "./operation-events.ts";
+import { malformed, released, result, scopeClosed, submitted, withdrawn } from "./operation-events.ts";
 import type { DispatchState } from "./state.ts";
 import type { Turn } from "./turn.ts";
 import { childDied, credit, draining, heartbeat, joined, left, tick, writable } from "./worker-events.ts";
@@ -18,6 +18,7 @@ const handlers: { readonly [K in DispatchEvent["kind"]]: (turn: Turn, event: Eve
   malformed,
   submitted,
   withdrawn,
+  released,
   "scope-closed": scopeClosed,
   tick,
   "looked-again": () => {},

@@ -94,16 +94,17 @@ function firstFor(
  * gets it changes no bit.
  */
 function waitsForAnother(
-  { workers, settings }: DispatchState,
+  { workers, holders, settings }: DispatchState,
   { state, avoid, waitingSinceMs }: OperationState,
   worker: WorkerState,
   nowMs: number,
 ): boolean {
-  if (state === undefined || worker.states.has(state)) return false;
+  const having = state === undefined ? undefined : holders.get(state);
+  if (having === undefined || having.has(worker.workerId)) return false;
   if (nowMs - waitingSinceMs > settings.affinityMs) return false;
-  for (const { life, states, heardMs, deviceClass, workerId } of workers.values()) {
+  for (const { life, heardMs, deviceClass, workerId } of workers.values()) {
     const isThere = life === "active" && nowMs - heardMs <= settings.leaseMs;
-    if (isThere && states.has(state) && deviceClass === worker.deviceClass && !avoid.has(workerId))
+    if (isThere && having.has(workerId) && deviceClass === worker.deviceClass && !avoid.has(workerId))
       return true;
   }
   return false;

@@ -141,20 +141,23 @@ export class Dispatcher {
     return key === undefined ? undefined : this.#waiters.get(key)?.operation;
   }
 
-  /** Handles an event; `result` is what a valid result event is about. */
-  handle(event: DispatchEvent, result?: OperationResult): void {
+  /** Handles an event; `result` is what a valid result event is about. Answers whether anybody was given it. */
+  handle(event: DispatchEvent, result?: OperationResult): boolean {
     this.#events.push({ event, result });
-    // A full stream, for one, is an event that comes up while decisions are carried out.
-    if (this.#isBusy) return;
+    // A full stream, for one, is an event that comes up while decisions are carried out. No result comes then.
+    if (this.#isBusy) return false;
+    let isUsed = false;
     this.#isBusy = true;
     try {
       for (let next = this.#events.shift(); next; next = this.#events.shift()) {
         const decisions = advance(this.state, next.event, this.#now());
         for (const decision of decisions) this.#carryOut(decision, next.result);
+        isUsed ||= decisions.some(({ kind }) => kind === "resolve");
       }
     } finally {
       this.#isBusy = false;
     }
+    return isUsed;
   }
 
   /** Nobody will wait in this scope any more; who still does gets an error. */

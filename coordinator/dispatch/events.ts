@@ -42,8 +42,8 @@ export type DispatchEvent =
       readonly fingerprint: Digest;
       readonly workerId: string;
       readonly deviceClass: string;
-      /** What its sender has beside the coordinator now. */
-      readonly artifacts?: readonly Digest[];
+      /** A state that its sender has now, and that operations may go on from. */
+      readonly state?: Digest;
       readonly verdict: Verdict;
     }
   /** Bytes that no result could be read from. Which lease they were for is unknown, so all of the worker's are taken back. */
@@ -62,6 +62,8 @@ export type DispatchEvent =
     }
   /** Nobody waits for these any more. */
   | { readonly kind: "withdrawn"; readonly keys: readonly OperationKey[]; readonly reason: string }
+  /** An artifact is not to be had any more. */
+  | { readonly kind: "released"; readonly digest: Digest }
   | { readonly kind: "scope-closed"; readonly scope: string }
   /** Time passed. */
   | { readonly kind: "tick" }

@@ -196,6 +196,28 @@ describe("states of training runs", () => {
     expect(leasesIn(cluster.submitFrom("state", "b"))).toEqual(["b → 2"]);
     expect(leasesIn(cluster.invalid("b", "w2"))).toEqual(["b → 1"]);
   });
+
+  test("a worker that comes back still has its state", () => {
+    const cluster = owned();
+    cluster.on({ kind: "left", session: 2, reason: "cut" });
+    cluster.join(3, { workerId: "w2", credit: 0 });
+    cluster.on({ kind: "credit", session: 1, leases: 1 });
+    expect(leasesIn(cluster.submitFrom("state", "a"))).toEqual([]);
+    expect(leasesIn(cluster.on({ kind: "credit", session: 3, leases: 1 }))).toEqual(["a → 3"]);
+  });
+
+  test("nothing is kept of a state that was gone on from, was released, or that nobody asked for", () => {
+    const goneOnFrom = owned();
+    goneOnFrom.on({ kind: "credit", session: 2, leases: 1 });
+    goneOnFrom.submitFrom("state", "a");
+    expect(goneOnFrom.state.holders).toEqual(new Map([["state", new Set(["w2"])]]));
+    goneOnFrom.leaves("next state", "a", "w2");
+    expect([...goneOnFrom.state.holders.keys()]).toEqual(["next state"]);
+    goneOnFrom.on({ kind: "released", digest: "next state" });
+    expect(goneOnFrom.state.holders.size).toBe(0);
+    goneOnFrom.leaves("late state", "a", "w2");
+    expect(goneOnFrom.state.holders.size).toBe(0);
+  });
 });
 
 describe("device classes", () => {
