@@ -1,3 +1,4 @@
+import { coordinatorMemory } from "./coordinator-memory.ts";
 import { coordinatorOverhead } from "./coordinator-overhead.ts";
 import { forms, formsBase } from "./forms.ts";
 import { forwardBase, forwardSmall } from "./forward.ts";
@@ -22,5 +23,6 @@ export const scenarios: readonly Scenario[] = [
   formsBase,
   gradientBase,
   memory,
+  coordinatorMemory,
   trainingBase,
 ];

@@ -13,15 +13,20 @@ export function tinyVocabulary(): Record<string, number> {
   return Object.fromEntries(tokens.map((token, id) => [token, id]));
 }
 
-/** A new folder with `vocab.json` and `merges.txt` of the tiny tokenizer, and further files by name and content. */
+/** A new folder with the tiny tokenizer, and further files by name and content. */
 export function tinyTokenizerFolder(further: Readonly<Record<string, unknown>> = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "elibad-tokenizer-"));
-  writeFileSync(join(folder, "vocab.json"), JSON.stringify(tinyVocabulary()));
-  writeFileSync(join(folder, "merges.txt"), ["#version: 0.2", ...tinyMerges, ""].join("\n"));
+  writeTinyTokenizer(folder);
   for (const [name, content] of Object.entries(further)) {
     writeFileSync(join(folder, name), typeof content === "string" ? content : JSON.stringify(content));
   }
   return folder;
+}
+
+/** Puts `vocab.json` and `merges.txt` of the tiny tokenizer into a folder. */
+export function writeTinyTokenizer(folder: string): void {
+  writeFileSync(join(folder, "vocab.json"), JSON.stringify(tinyVocabulary()));
+  writeFileSync(join(folder, "merges.txt"), ["#version: 0.2", ...tinyMerges, ""].join("\n"));
 }
 
 /** The tiny tokenizer itself; its files are gone. */
