@@ -3,6 +3,7 @@ import { coordinatorOverhead } from "./coordinator-overhead.ts";
 import { forms, formsBase } from "./forms.ts";
 import { forwardBase, forwardSmall } from "./forward.ts";
 import { gradientBase, gradientSmall } from "./gradient.ts";
+import { jobsInARow } from "./jobs-in-a-row.ts";
 import { matmulCeiling } from "./matmul-ceiling.ts";
 import { memory } from "./memory.ts";
 import { parallelEfficiency } from "./parallel-efficiency.ts";
@@ -24,5 +25,6 @@ export const scenarios: readonly Scenario[] = [
   gradientBase,
   memory,
   coordinatorMemory,
+  jobsInARow,
   trainingBase,
 ];
