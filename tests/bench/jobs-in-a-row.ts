@@ -44,6 +44,8 @@ export async function runJobsInARow(
     { coordinators: [coordinator.address], cacheFolder, threads: 1, logLevel: "error" },
     say,
   );
+  const failing = new AbortController();
+  workers.failed.catch((error: unknown) => failing.abort(error));
   const after: AfterJob[] = [];
   try {
     for (let job = 0; job < jobs; job++) {
@@ -65,9 +67,9 @@ export async function runJobsInARow(
         (event) => {
           last = event;
         },
-        new AbortController().signal,
+        failing.signal,
       );
-      await Promise.race([ended, workers.failed]);
+      await ended;
       if (last?.event !== "resultJson") throw new Error(`job ${job}: ${JSON.stringify(last)}`);
       last = undefined;
       collectGarbage();
@@ -110,7 +112,10 @@ export const jobsInARow: Scenario = {
         },
         { name: "files of the worker, growth", unit: "", values: [late.cached - early.cached] },
       ],
-      notes: ["heap after a garbage collection, in the coordinator's process"],
+      notes: [
+        "heap after a garbage collection, in the coordinator's process; what still grows after so few jobs is compiled code",
+        "a worker keeps artifacts until its cache is full",
+      ],
     };
   },
 };

@@ -152,6 +152,24 @@ describe("affinity", () => {
   });
 });
 
+test("jobs that are over leave nothing behind, however they and their workers ended", () => {
+  const cluster = scene();
+  for (let job = 0; job < 5; job++) {
+    const scope = `job ${job}`;
+    cluster.join(2 * job, { workerId: "stays", credit: 2 });
+    cluster.join(2 * job + 1, { workerId: "goes", credit: 2 });
+    cluster.submitFor("model", scope, "a", "b", "c", "d", "e");
+    cluster.valid("a", "stays");
+    cluster.invalid("b", "goes");
+    cluster.on({ kind: "left", session: 2 * job + 1, reason: "killed" });
+    cluster.on({ kind: "scope-closed", scope });
+  }
+  cluster.on({ kind: "left", session: 8, reason: "goodbye" });
+  const { operations, keysOf, leases, scopes, lanes, holders, workers, owedAccepts } = cluster.state;
+  for (const map of [operations, keysOf, leases, scopes, lanes, holders, workers, owedAccepts])
+    expect([...map]).toEqual([]);
+});
+
 describe("states of training runs", () => {
   /** Two workers, of which the second has a state. */
   function owned() {
