@@ -47,7 +47,8 @@ export function runSimulatedSearches(
       vocabulary,
       target: 0,
     };
-    const settings = SearchSettings.parse({ seed: k, epochs: Number.MAX_SAFE_INTEGER, ...plan });
+    const endless = { epochs: Number.MAX_SAFE_INTEGER, patience: 0, targetLoss: 0 };
+    const settings = SearchSettings.parse({ seed: k, ...endless, ...plan });
     const prepared = await prepareSearch(executor, problem, settings);
     const onStep = (_: unknown, after: SearchState) => {
       states[k] = after;
