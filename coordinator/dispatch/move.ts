@@ -12,9 +12,7 @@ export function moveWaiting(state: DispatchState, nowMs: number): Decision[] {
   const turn: Turn = { state, nowMs, decisions: [] };
   const idle = idleWorkers(state, nowMs);
   if (idle.length === 0) return turn.decisions;
-  const queues = [...state.workers.values()].filter(
-    ({ leases, reservedFor }) => leases.size > 1 && reservedFor === undefined,
-  );
+  const queues = longQueues(state);
   let afterMs = Number.POSITIVE_INFINITY;
   for (const worker of idle) {
     const lease = youngestWaiting(state, queues, worker);
@@ -27,6 +25,7 @@ export function moveWaiting(state: DispatchState, nowMs: number): Decision[] {
     }
     cancel(turn, lease, "an idle worker takes it over", true);
     turn.decisions.push(assignTo(state, worker, endLease(turn, lease, "moved"), nowMs));
+    queues.sort(byLength);
   }
   if (afterMs < Number.POSITIVE_INFINITY) turn.decisions.push({ kind: "look-again", afterMs });
   return turn.decisions;
@@ -42,22 +41,31 @@ function idleWorkers(state: DispatchState, nowMs: number): WorkerState[] {
   return idle;
 }
 
+/** Workers with leases that wait, the longest queue first. */
+function longQueues({ workers }: DispatchState): WorkerState[] {
+  const queues: WorkerState[] = [];
+  for (const worker of workers.values()) {
+    if (worker.leases.size > 1 && worker.reservedFor === undefined) queues.push(worker);
+  }
+  return queues.sort(byLength);
+}
+
+const byLength = (a: WorkerState, b: WorkerState): number => b.leases.size - a.leases.size;
+
 function youngestWaiting(
   state: DispatchState,
   queues: readonly WorkerState[],
   idle: WorkerState,
 ): LeaseState | undefined {
-  let youngest: LeaseState | undefined;
-  let longest = 1;
   for (const { leases } of queues) {
-    if (leases.size <= longest) continue;
-    const lease = state.leases.get([...leases].at(-1)!)!;
+    if (leases.size < 2) return undefined;
+    let youngest = 0;
+    for (const leaseId of leases) youngest = leaseId;
+    const lease = state.leases.get(youngest)!;
     const operation = state.operations.get(lease.key)!;
     // A state is better used where it is, and a last try has its worker for itself.
     if (operation.state !== undefined || needsWholeWorker(state, operation)) continue;
-    if (!idle.checkpoints.has(operation.checkpoint) || !couldDo(state, operation, idle)) continue;
-    youngest = lease;
-    longest = leases.size;
+    if (idle.checkpoints.has(operation.checkpoint) && couldDo(state, operation, idle)) return lease;
   }
-  return youngest;
+  return undefined;
 }
