@@ -126,6 +126,7 @@ export function startSimulatedCluster({
         memoryBytes: 0,
         cachedCheckpoints: [],
         threads: 1,
+        programForms: [],
       },
       port,
     );

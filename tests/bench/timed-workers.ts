@@ -102,6 +102,7 @@ function startTimedWorker(id: string): () => void {
       memoryBytes: 0,
       cachedCheckpoints: [],
       threads: 1,
+      programForms: [],
     },
   });
   stream.write({ message: "credit", credit: { leases: window } });
