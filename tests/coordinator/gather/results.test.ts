@@ -99,7 +99,8 @@ describe.each(paths)("results over the $name path", (path) => {
     expect(results.map(({ tensors }) => tensors.logits?.data[1])).toEqual(
       Array.from({ length: 20 }, (_, i) => i + 3),
     );
-    await eventually(() => workers.reduce((sum, { accepted }) => sum + accepted.length, 0) === 20);
+    // On a slow machine one may have moved, and come twice.
+    await eventually(() => new Set(workers.flatMap(({ accepted }) => accepted)).size === 20);
   });
 
   test("duplicates and late ones are accepted, and used once", async () => {
