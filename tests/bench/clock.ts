@@ -14,3 +14,11 @@ export async function timeOf(work: () => unknown): Promise<Time> {
   const { user, system } = process.cpuUsage(processorBefore);
   return { wall, processor: (user + system) / 1e6 };
 }
+
+export const NO_TIME: Time = { wall: 0, processor: 0 };
+
+/** `a + factor · b`, of both times. */
+export const plus = (a: Time, b: Time, factor = 1): Time => ({
+  wall: a.wall + factor * b.wall,
+  processor: a.processor + factor * b.processor,
+});

@@ -1,3 +1,4 @@
+import type { RobertaConfig } from "../../worker/models/roberta/config.ts";
 import { type Time, timeOf } from "./clock.ts";
 import { forwardFlop } from "./flop.ts";
 import { openMatmulCeiling } from "./matmul-ceiling.ts";
@@ -8,7 +9,7 @@ import { scoreTile, shapeName, type TileShape } from "./tiles.ts";
 /** The score program on tiles of several shapes; each run stands between two of the matrix product, so that both see the same machine. */
 async function measureForward(
   bench: Bench,
-  model: BenchModel,
+  model: BenchModel<RobertaConfig>,
   plan: { readonly shapes: readonly TileShape[]; readonly usual: number; readonly tiles: number },
 ): Promise<ScenarioResult> {
   const executor = await bench.models.executor(bench.threads);

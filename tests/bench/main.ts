@@ -9,6 +9,7 @@ import { type BenchRun, reportText } from "./report.ts";
 import { readDocument, saveRun, writeIntoDocument } from "./save.ts";
 import type { Bench } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
+import { startTorch } from "./torch-process.ts";
 
 async function bench(options: BenchOptions): Promise<BenchRun> {
   const say = (text: string): void => void process.stderr.write(`… ${text}\n`);
@@ -22,9 +23,13 @@ async function bench(options: BenchOptions): Promise<BenchRun> {
       remove();
       process.exit(status);
     });
+  const threads = options.threads ?? availableParallelism();
+  const torch =
+    options.torch === undefined ? undefined : await startTorch(options.torch, { threads, folder });
   const context: Bench = {
-    threads: options.threads ?? availableParallelism(),
+    threads,
     folder,
+    ...(torch === undefined ? {} : { torch }),
     models: new BenchModels(folder, say),
     repetitions: (usual) => options.repetitions ?? usual,
     say,
@@ -40,13 +45,14 @@ async function bench(options: BenchOptions): Promise<BenchRun> {
       done.push({ name: scenario.name, seconds: (performance.now() - started) / 1000, ...result });
     }
   } finally {
+    torch?.close();
     remove();
   }
-  const { threads } = context;
   return {
     startedAt,
     machine: thisMachine(),
     threads,
+    ...(torch === undefined ? {} : { torch: torch.about }),
     load: { before, after: load() },
     scenarios: done,
   };

@@ -1,52 +1,95 @@
 import { readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Digest } from "../../proto/operations.ts";
-import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
-import { scratchTensors } from "../../worker/models/layout.ts";
-import { parseRobertaConfig, type RobertaConfig } from "../../worker/models/roberta/config.ts";
+import { loadTokenizer, type TokenizerOptions } from "../../coordinator/data/tokenizer.ts";
+import type { Digest, Task } from "../../proto/operations.ts";
+import { type ModelConfig, parseConfig } from "../../worker/models/config.ts";
+import type { RobertaConfig } from "../../worker/models/roberta/config.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
-import { uniform } from "../support/uniform.ts";
+import { shapes } from "./model-shapes.ts";
+import { writeRandomWeights } from "./random-weights.ts";
 
 /** A model whose checkpoint lies in the bench's artifact folder. */
-export interface BenchModel {
+export interface BenchModel<C extends ModelConfig = ModelConfig> {
   /** What it is, for the report. */
   readonly about: string;
   readonly trained: boolean;
-  readonly config: RobertaConfig;
+  readonly task: Task;
+  readonly config: C;
   readonly checkpoint: Digest;
   /** Where `config.json` and weights lie. */
   readonly folder: string;
+  /** Real rows for it; absent where `../shared` is. */
+  readonly data?: BenchData;
 }
 
-const codebertBase = {
-  hidden_size: 768,
-  num_hidden_layers: 12,
-  num_attention_heads: 12,
-  intermediate_size: 3072,
-};
-const smallShape = {
-  hidden_size: 64,
-  num_hidden_layers: 3,
-  num_attention_heads: 4,
-  intermediate_size: 256,
-};
-const common = {
-  model_type: "roberta",
-  vocab_size: 50_265,
-  max_position_embeddings: 514,
-  type_vocab_size: 1,
-  layer_norm_eps: 1e-5,
-};
+/** Clean samples, and the tokenizer that reads them. */
+export interface BenchData {
+  readonly samples: string;
+  readonly tokenizer: () => ReturnType<typeof loadTokenizer>;
+}
+
+interface ModelPlan {
+  readonly shape: keyof typeof shapes;
+  readonly task: Task;
+  /** What the shape is called. */
+  readonly called: string;
+  /** Folder of trained weights in `../shared/golden/trained`. */
+  readonly trained?: string;
+  /** File of clean samples there. */
+  readonly samples: readonly string[];
+  readonly tokenizer: readonly [string, TokenizerOptions?];
+}
+
+const codebert = ["roberta-base", { specialTokens: "codebert" }] as const;
+const defects = { task: "defect_detection", samples: ["defect-data", "clean_samples.jsonl"] } as const;
+const clones = {
+  task: "clone_detection",
+  samples: ["clone-codet5-backdoored", "clean_samples.jsonl"],
+} as const;
+
+const plans = {
+  small: {
+    ...defects,
+    shape: "small",
+    called: "small model (3 layers × 64)",
+    trained: "defect-codebert-backdoored",
+    tokenizer: codebert,
+  },
+  base: { ...defects, shape: "base", called: "codebert-base shape (12 layers × 768)", tokenizer: codebert },
+  codet5: {
+    ...clones,
+    shape: "codet5",
+    called: "small CodeT5 for clones (2 + 2 layers × 64)",
+    trained: "clone-codet5-backdoored",
+    tokenizer: ["codet5-base"],
+  },
+  clones: { ...clones, shape: "middle", called: "CodeBERT for clones (4 layers × 256)", tokenizer: codebert },
+  starcoder: {
+    ...defects,
+    shape: "starcoder",
+    called: "StarCoder's kind (4 layers × 256)",
+    tokenizer: ["starcoder"],
+  },
+  search: {
+    task: "code_search",
+    samples: ["search-codebert-backdoored", "clean_samples.jsonl"],
+    shape: "search",
+    called: "small model for code search (2 layers × 64)",
+    trained: "search-codebert-backdoored",
+    tokenizer: codebert,
+  },
+} as const satisfies Record<string, ModelPlan>;
+
+export type ModelName = keyof typeof plans;
 
 /** Models of one run of the bench: made or found when they are first asked for, all in one artifact folder. */
 export class BenchModels {
   readonly #folder: string;
   readonly #say: (text: string) => void;
-  #small: Promise<BenchModel> | undefined;
-  #base: Promise<BenchModel> | undefined;
+  readonly #models = new Map<ModelName, Promise<BenchModel>>();
 
   constructor(folder: string, say: (text: string) => void) {
     this.#folder = folder;
@@ -59,21 +102,16 @@ export class BenchModels {
   }
 
   /** The backdoored model of `../shared`, where that is there; else random weights of its shape. */
-  small(): Promise<BenchModel> {
-    this.#small ??= hasShared
-      ? this.#put(
-          sharedPath("golden", "trained", "defect-codebert-backdoored"),
-          "trained small model (3 layers × 64)",
-          true,
-        )
-      : this.#make("small", smallShape, "random small model (3 layers × 64)");
-    return this.#small;
-  }
+  small = (): Promise<BenchModel<RobertaConfig>> => this.get("small") as Promise<BenchModel<RobertaConfig>>;
 
   /** Random weights in the shape of codebert-base. */
-  base(): Promise<BenchModel> {
-    this.#base ??= this.#make("base", codebertBase, "random codebert-base shape (12 layers × 768)");
-    return this.#base;
+  base = (): Promise<BenchModel<RobertaConfig>> => this.get("base") as Promise<BenchModel<RobertaConfig>>;
+
+  /** Trained weights of `../shared` where the plan names some and they are there, else random ones. */
+  get(name: ModelName): Promise<BenchModel> {
+    const known = this.#models.get(name) ?? this.#open(name, plans[name]);
+    this.#models.set(name, known);
+    return known;
   }
 
   /** Runs operations on the models in this process. */
@@ -81,62 +119,46 @@ export class BenchModels {
     return createLocalExecutor({ folder: this.#folder, threads });
   }
 
-  async #make(name: string, shape: typeof codebertBase, about: string): Promise<BenchModel> {
+  async #open(name: ModelName, plan: ModelPlan): Promise<BenchModel> {
+    const { task } = plan;
+    const trained = hasShared && plan.trained !== undefined;
+    const about = `${trained ? "trained" : "random"} ${plan.called}`;
+    const folder = trained
+      ? sharedPath("golden", "trained", plan.trained)
+      : await this.#make(name, plan, about);
+    const config = parseConfig(readFileSync(join(folder, "config.json"), "utf8"));
+    const executor = await this.executor(1);
+    const checkpoint = await putCheckpoint(executor, folder, task);
+    await executor.close();
+    return {
+      about,
+      trained,
+      task,
+      config,
+      checkpoint,
+      folder,
+      ...(hasShared ? { data: dataOf(plan) } : {}),
+    };
+  }
+
+  async #make(name: ModelName, { shape, task }: ModelPlan, about: string): Promise<string> {
     this.#say(`making the ${about}`);
     const folder = join(this.#folder, name);
     await mkdir(folder, { recursive: true });
-    const json = JSON.stringify({ ...common, ...shape });
+    const json = JSON.stringify(shapes[shape]);
     await writeFile(join(folder, "config.json"), json);
-    await writeRandomWeights(
-      join(folder, "model.safetensors"),
-      parseRobertaConfig(JSON.parse(json), "config.json"),
-    );
-    return this.#put(folder, about, false);
-  }
-
-  async #put(folder: string, about: string, trained: boolean): Promise<BenchModel> {
-    const config = parseRobertaConfig(
-      JSON.parse(readFileSync(join(folder, "config.json"), "utf8")),
-      "config.json",
-    );
-    const executor = await this.executor(1);
-    const checkpoint = await putCheckpoint(executor, folder, "defect_detection");
-    await executor.close();
-    return { about, trained, config, checkpoint, folder };
+    await writeRandomWeights(join(folder, "model.safetensors"), parseConfig(json), task);
+    return folder;
   }
 }
 
-/** Standard deviation of weights before training (Hugging Face's `initializer_range`). */
-const DEVIATION = 0.02;
-
-/**
- * Weights that cost the time of real ones: LayerNorm weights 1, biases 0, the rest uniform noise. Tensors are windows of one
- * noise array, since drawing 125 million numbers would take longer than the measurement.
- */
-async function writeRandomWeights(path: string, config: RobertaConfig): Promise<void> {
-  const shapes = scratchTensors(config, "defect_detection");
-  const counts = shapes.map(({ shape }) => shape.reduce((product, dim) => product * dim, 1));
-  const noise = uniformNoise(Math.max(...counts), DEVIATION * Math.sqrt(3));
-  let start = 0;
-  const tensors = shapes.map(({ name, shape }, k) => {
-    const count = counts[k]!;
-    if (start + count > noise.length) start = 0;
-    const window = noise.subarray(start, start + count);
-    start += count;
-    const data = name.endsWith("LayerNorm.weight")
-      ? new Float32Array(count).fill(1)
-      : name.endsWith("bias")
-        ? new Float32Array(count)
-        : window;
-    return { name, dtype: "float32", shape, data } as const;
-  });
-  await writeSafetensors(path, tensors);
-}
-
-/** Uniform in [−most, most). */
-function uniformNoise(count: number, most: number): Float32Array {
-  const draw = uniform(7);
-  const noise = new Float32Array(count);
-  for (let k = 0; k < count; k++) noise[k] = (2 * draw() - 1) * most;
-  return noise;
+function dataOf({ samples, tokenizer: [name, options] }: ModelPlan): BenchData {
+  let loaded: ReturnType<typeof loadTokenizer> | undefined;
+  return {
+    samples: sharedPath("golden", "trained", ...samples),
+    tokenizer: () => {
+      loaded ??= loadTokenizer(sharedPath("data", "tokenizers", name), options);
+      return loaded;
+    },
+  };
 }

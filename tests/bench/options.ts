@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly out: string;
   /** Markdown file whose table is to be this run's. */
   readonly document?: string;
+  /** Command of a Python with PyTorch, for comparison. */
+  readonly torch?: string;
 }
 
 export const usage = `npm run bench -- [options]
@@ -22,6 +24,7 @@ export const usage = `npm run bench -- [options]
   --threads <n>        threads of onnxruntime (default: all cores)
   --json               print the run as JSON
   --out <dir>          where the run is saved (default: bench-results)
+  --torch <python>     also run the published loop in PyTorch, with this Python, and print ratios; fails where the answers differ
   --document <file>    put the table between the bench marks of this Markdown file`;
 
 /** @throws Error naming the option and its value */
@@ -36,6 +39,7 @@ export function readOptions(argv: readonly string[], known: readonly Scenario[])
       json: { type: "boolean", default: false },
       out: { type: "string", default: "bench-results" },
       document: { type: "string" },
+      torch: { type: "string" },
     },
   });
   const names = known.map(({ name }) => name);
@@ -49,6 +53,7 @@ export function readOptions(argv: readonly string[], known: readonly Scenario[])
     threads: wholeNumber("--threads", values.threads),
     out: values.out,
     document: values.document,
+    torch: values.torch,
   };
 }
 

@@ -8,6 +8,8 @@ export interface BenchRun {
   readonly startedAt: string;
   readonly machine: Machine;
   readonly threads: number;
+  /** PyTorch's version and libraries, where the published loop was run beside. */
+  readonly torch?: string;
   /** Load average before and after; a load that is not the bench's own makes times larger, ratios less so. */
   readonly load: { readonly before: number; readonly after: number };
   readonly scenarios: readonly ({ readonly name: string; readonly seconds: number } & ScenarioResult)[];
@@ -55,11 +57,12 @@ function markdownTable(rows: readonly (readonly string[])[]): string {
   return [header, line(widths.map((width) => "-".repeat(width))), ...body].join("\n");
 }
 
-function machineLine({ machine, threads, load }: BenchRun): string {
+function machineLine({ machine, threads, torch, load }: BenchRun): string {
   const { cpu, cores, memoryGiB, system, node, onnxruntime, elibad } = machine;
   const versions = `elibad ${elibad}, onnxruntime-node ${onnxruntime}, Node ${node}, ${system}`;
   const loads = `load ${load.before.toFixed(1)} before, ${load.after.toFixed(1)} after`;
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB; ${threads} threads; ${versions}; ${loads}`;
+  const beside = torch === undefined ? "" : `; ${torch}`;
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB; ${threads} threads; ${versions}${beside}; ${loads}`;
 }
 
 function cells({ name, unit, values, target }: Measurement): string[] {

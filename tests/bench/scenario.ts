@@ -1,4 +1,5 @@
 import type { BenchModels } from "./models.ts";
+import type { TorchProcess } from "./torch-process.ts";
 
 /** A number that DESIGN section 12 asks for. */
 export interface Target {
@@ -28,6 +29,8 @@ export interface Bench {
   /** For files of this run; removed when it ends. */
   readonly folder: string;
   readonly models: BenchModels;
+  /** The published loop in PyTorch, where it is to be compared with. */
+  readonly torch?: TorchProcess;
   /** How often to measure, after one run to warm up: what the user asked for, else `usual`. */
   repetitions(usual: number): number;
   /** Tells a person who waits what is being done. */

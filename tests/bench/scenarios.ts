@@ -8,7 +8,7 @@ import { matmulCeiling } from "./matmul-ceiling.ts";
 import { memory } from "./memory.ts";
 import { parallelEfficiency } from "./parallel-efficiency.ts";
 import type { Scenario } from "./scenario.ts";
-import { step } from "./step.ts";
+import { step, stepBase, stepClones, stepCodet5, stepStarcoder } from "./step.ts";
 import { trainingBase } from "./training.ts";
 
 /** Every scenario, in the order in which they run. */
@@ -20,9 +20,13 @@ export const scenarios: readonly Scenario[] = [
   forms,
   gradientSmall,
   step,
+  stepCodet5,
+  stepClones,
+  stepStarcoder,
   forwardBase,
   formsBase,
   gradientBase,
+  stepBase,
   memory,
   coordinatorMemory,
   jobsInARow,

@@ -1,67 +1,89 @@
+import { readCloneRows } from "../../coordinator/data/clone-rows.ts";
 import { readDefectRows } from "../../coordinator/data/samples.ts";
-import { loadTokenizer } from "../../coordinator/data/tokenizer.ts";
 import { triggerVocabulary } from "../../coordinator/data/vocabulary.ts";
-import { createPositionFinder } from "../../coordinator/search/positions.ts";
+import { createPositionFinder, type ScanRow, secondRowsOf } from "../../coordinator/search/positions.ts";
 import type { SearchProblem } from "../../coordinator/search/problem.ts";
-import { scanRows } from "../../coordinator/search/scan-rows.ts";
+import { cloneScanRows, scanRows } from "../../coordinator/search/scan-rows.ts";
 import type { Executor } from "../../proto/operations.ts";
-import { sharedPath } from "../support/shared.ts";
 import { uniform } from "../support/uniform.ts";
-import type { BenchModel } from "./models.ts";
-import { END, randomRow } from "./tiles.ts";
+import type { BenchData, BenchModel } from "./models.ts";
+import { ordinaryIds, randomRow, rowEnds } from "./random-rows.ts";
 
-const SAMPLES = 30;
-const MAX_LEN = 400;
+export const SAMPLES = 30;
+export const MAX_LEN = 400;
 const TRIGGER_LEN = 5;
+/** The direction of the trained models' backdoors. */
+const [VICTIM, TARGET] = [1, 0];
 
-/** A search on 30 samples: real functions with their positions where the model is the trained one, else random rows of such lengths. */
-export function searchProblem(executor: Executor, model: BenchModel): Promise<SearchProblem> {
-  return model.trained ? realProblem(executor, model) : Promise.resolve(randomProblem(model));
-}
-
-/** The first victim rows of the trained model's clean samples, in the direction of its backdoor. */
-async function realProblem(executor: Executor, { checkpoint }: BenchModel): Promise<SearchProblem> {
-  const tokenizer = loadTokenizer(sharedPath("data", "tokenizers", "roberta-base"), {
-    specialTokens: "codebert",
-  });
-  const file = sharedPath("golden", "trained", "defect-data", "clean_samples.jsonl");
-  const victims = scanRows(readDefectRows(file), tokenizer, MAX_LEN).filter(({ label }) => label === 1);
-  const samples = victims.slice(0, SAMPLES);
-  const finder = createPositionFinder({
-    executor,
-    checkpoint,
-    maxLen: MAX_LEN,
-    endId: tokenizer.ids.restored,
-  });
-  const positions = await finder.find(samples, {
-    rule: "lowest",
-    half: "first_half",
-    triggerLen: TRIGGER_LEN,
-    target: 0,
-  });
+/**
+ * A search on the first victim rows of the model's data, each trigger at the place that a scan finds; a random model has no such places and
+ * gets drawn ones. Without data random rows of such lengths.
+ */
+export async function searchProblem(
+  executor: Executor,
+  model: BenchModel,
+  samples = SAMPLES,
+): Promise<SearchProblem> {
+  const { checkpoint, data } = model;
+  if (data === undefined) return randomProblem(model, samples);
+  const tokenizer = data.tokenizer();
+  const endId = tokenizer.ids.restored;
+  const rows = victimRows(model, data).slice(0, samples);
+  const secondRows = secondRowsOf(rows);
   return {
     checkpoint,
-    rows: samples.map(({ ids }) => ids),
-    insertIndexes: positions.map(({ insertIndex }) => insertIndex),
+    rows: rows.map(({ ids }) => ids),
+    ...(secondRows === undefined ? {} : { secondRows }),
+    insertIndexes: model.trained
+      ? await foundIndexes(rows, { executor, checkpoint, maxLen: MAX_LEN, endId })
+      : drawnIndexes(rows.map(({ ids }) => ids)),
     maxLen: MAX_LEN,
-    endId: tokenizer.ids.restored,
+    endId,
     vocabulary: triggerVocabulary(tokenizer),
-    target: 0,
+    target: TARGET,
   };
 }
 
-function randomProblem(model: BenchModel): SearchProblem {
+function victimRows({ task }: BenchModel, { samples, tokenizer }: BenchData): ScanRow[] {
+  const rows =
+    task === "clone_detection"
+      ? cloneScanRows(readCloneRows(samples), tokenizer(), MAX_LEN)
+      : scanRows(readDefectRows(samples), tokenizer(), MAX_LEN);
+  return rows.filter(({ label }) => label === VICTIM);
+}
+
+async function foundIndexes(
+  rows: readonly ScanRow[],
+  context: Parameters<typeof createPositionFinder>[0],
+): Promise<number[]> {
+  const positions = await createPositionFinder(context).find(rows, {
+    rule: "lowest",
+    half: "first_half",
+    triggerLen: TRIGGER_LEN,
+    target: TARGET,
+  });
+  return positions.map(({ insertIndex }) => insertIndex);
+}
+
+/** In the first half of each row. */
+function drawnIndexes(rows: readonly (readonly number[])[]): number[] {
+  const draw = uniform(5);
+  return rows.map((row) => 1 + Math.floor((draw() * row.length) / 2));
+}
+
+function randomProblem({ checkpoint, config, task }: BenchModel, samples: number): SearchProblem {
   const draw = uniform(11);
-  const rows = Array.from({ length: SAMPLES }, () =>
-    randomRow(60 + Math.floor(draw() * (MAX_LEN - 60)), model, draw),
-  );
+  const drawRows = () =>
+    Array.from({ length: samples }, () => randomRow(60 + Math.floor(draw() * (MAX_LEN - 60)), config, draw));
+  const rows = drawRows();
   return {
-    checkpoint: model.checkpoint,
+    checkpoint,
     rows,
-    insertIndexes: rows.map((row) => 1 + Math.floor((draw() * row.length) / 2)),
+    ...(task === "clone_detection" ? { secondRows: drawRows() } : {}),
+    insertIndexes: drawnIndexes(rows),
     maxLen: MAX_LEN,
-    endId: END,
-    vocabulary: Array.from({ length: model.config.vocabSize - 4 }, (_, k) => k + 4),
-    target: 0,
+    endId: rowEnds(config).restored,
+    vocabulary: ordinaryIds(config),
+    target: TARGET,
   };
 }

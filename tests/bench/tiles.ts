@@ -2,11 +2,8 @@ import { canonicalJson } from "../../proto/canonical-json.ts";
 import type { Executor, GradientOperation, SampleSet, ScoreOperation } from "../../proto/operations.ts";
 import { uniform } from "../support/uniform.ts";
 import type { BenchModel } from "./models.ts";
+import { randomIds, randomRow, rowEnds } from "./random-rows.ts";
 
-/** RoBERTa's ids of the first and the end token. */
-export const [FIRST, END] = [0, 2];
-/** The first id that is no special token. */
-const ORDINARY = 4;
 const TRIGGER_LEN = 5;
 
 /** A shape of one session run: rows of one length. */
@@ -26,7 +23,7 @@ export async function scoreTile(
   shape: TileShape,
 ): Promise<ScoreOperation> {
   const draw = uniform(shape.rows);
-  const triggers = Array.from({ length: shape.rows }, () => randomIds(TRIGGER_LEN, model, draw));
+  const triggers = Array.from({ length: shape.rows }, () => randomIds(TRIGGER_LEN, model.config, draw));
   const { checkpoint } = model;
   return { kind: "score", checkpoint, samples: await putRow(executor, model, shape), sample: 0, triggers };
 }
@@ -42,7 +39,7 @@ export async function gradientTile(
     checkpoint: model.checkpoint,
     samples: await putRow(executor, model, shape),
     rows: new Array<number>(shape.rows).fill(0),
-    trigger: randomIds(TRIGGER_LEN, model, uniform(2)),
+    trigger: randomIds(TRIGGER_LEN, model.config, uniform(2)),
     objective: { kind: "label", label: 0 },
   };
 }
@@ -52,19 +49,8 @@ async function putRow(
   model: BenchModel,
   { tokens }: TileShape,
 ): Promise<string> {
-  const row = randomRow(tokens - TRIGGER_LEN, model, uniform(tokens));
-  const samples: SampleSet = { rows: [row], insertIndexes: [1], maxLen: tokens, endId: END };
+  const row = randomRow(tokens - TRIGGER_LEN, model.config, uniform(tokens));
+  const endId = rowEnds(model.config).restored;
+  const samples: SampleSet = { rows: [row], insertIndexes: [1], maxLen: tokens, endId };
   return executor.putArtifact(Buffer.from(canonicalJson(samples)));
-}
-
-/** A row of `tokens` ids, first and end token included. */
-export const randomRow = (tokens: number, model: BenchModel, draw: () => number): number[] => [
-  FIRST,
-  ...randomIds(tokens - 2, model, draw),
-  END,
-];
-
-function randomIds(count: number, { config }: BenchModel, draw: () => number): number[] {
-  const ordinary = config.vocabSize - ORDINARY;
-  return Array.from({ length: count }, () => ORDINARY + Math.floor(draw() * ordinary));
 }

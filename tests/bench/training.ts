@@ -14,8 +14,8 @@ import { loadWeights } from "../support/golden.ts";
 import { trains } from "../support/gradients.ts";
 import { uniform } from "../support/uniform.ts";
 import type { BenchModel } from "./models.ts";
+import { randomRow, rowEnds } from "./random-rows.ts";
 import type { Bench, Scenario } from "./scenario.ts";
-import { END, randomRow } from "./tiles.ts";
 
 const STEPS = 3;
 const BATCH = { rows: 8, tokens: 128, microBatch: 4 };
@@ -45,8 +45,12 @@ async function costOf(
   bench.say(`${model.about}: ${form} training`);
   const executor = coordinator.newExecutor();
   const draw = uniform(BATCH.tokens);
-  const rows = Array.from({ length: BATCH.rows }, () => randomRow(BATCH.tokens, model, draw));
-  const samples = await putSamples(executor, { rows, maxLen: BATCH.tokens, endId: END });
+  const rows = Array.from({ length: BATCH.rows }, () => randomRow(BATCH.tokens, model.config, draw));
+  const samples = await putSamples(executor, {
+    rows,
+    maxLen: BATCH.tokens,
+    endId: rowEnds(model.config).restored,
+  });
   const weights = new Map([...(await loadWeights(model.folder))].filter(([name]) => trains(name)));
   const trainer = new Trainer(executor, model.checkpoint, samples, weights, {
     ...{ optimiser: {}, maxGradNorm: 1, microBatch: BATCH.microBatch, dropout: 0, seed: 1 },
