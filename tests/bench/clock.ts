@@ -5,14 +5,22 @@ export interface Time {
   readonly processor: number;
 }
 
-/** The time of work in this process, its threads included. */
-export async function timeOf(work: () => unknown): Promise<Time> {
+/** Starts to measure; the answer says what was taken since, threads of this process included. */
+export function startClock(): () => Time {
   const processorBefore = process.cpuUsage();
   const startedAt = performance.now();
+  return () => {
+    const wall = (performance.now() - startedAt) / 1000;
+    const { user, system } = process.cpuUsage(processorBefore);
+    return { wall, processor: (user + system) / 1e6 };
+  };
+}
+
+/** The time of work in this process. */
+export async function timeOf(work: () => unknown): Promise<Time> {
+  const clock = startClock();
   await work();
-  const wall = (performance.now() - startedAt) / 1000;
-  const { user, system } = process.cpuUsage(processorBefore);
-  return { wall, processor: (user + system) / 1e6 };
+  return clock();
 }
 
 export const NO_TIME: Time = { wall: 0, processor: 0 };

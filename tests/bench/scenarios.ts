@@ -1,5 +1,6 @@
 import { coordinatorMemory } from "./coordinator-memory.ts";
 import { coordinatorOverhead } from "./coordinator-overhead.ts";
+import { evaluation } from "./evaluation.ts";
 import { forms, formsBase } from "./forms.ts";
 import { forwardBase, forwardSmall } from "./forward.ts";
 import { gradientBase, gradientSmall } from "./gradient.ts";
@@ -7,9 +8,12 @@ import { jobsInARow } from "./jobs-in-a-row.ts";
 import { matmulCeiling } from "./matmul-ceiling.ts";
 import { memory } from "./memory.ts";
 import { parallelEfficiency } from "./parallel-efficiency.ts";
+import { pairs } from "./pairs.ts";
 import type { Scenario } from "./scenario.ts";
+import { search } from "./search.ts";
 import { step, stepBase, stepClones, stepCodet5, stepStarcoder } from "./step.ts";
 import { trainingBase } from "./training.ts";
+import { unlearning, unlearningBase } from "./unlearning.ts";
 
 /** Every scenario, in the order in which they run. */
 export const scenarios: readonly Scenario[] = [
@@ -20,13 +24,18 @@ export const scenarios: readonly Scenario[] = [
   forms,
   gradientSmall,
   step,
+  search,
   stepCodet5,
   stepClones,
   stepStarcoder,
+  pairs,
+  unlearning,
+  evaluation,
   forwardBase,
   formsBase,
   gradientBase,
   stepBase,
+  unlearningBase,
   memory,
   coordinatorMemory,
   jobsInARow,
