@@ -20,7 +20,7 @@ export interface StepOpponent {
 /** Opens a problem in PyTorch and compares the logits of a trigger on every row with elibad's. */
 export async function openOpponent(
   torch: TorchProcess,
-  model: BenchModel,
+  model: Pick<BenchModel, "folder" | "task">,
   {
     executor,
     prepared,

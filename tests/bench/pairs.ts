@@ -1,27 +1,11 @@
-import { type PairProblem, preparePairSearch } from "../../coordinator/search/pair-problem.ts";
-import { type PairStepRecord, runPairSearch } from "../../coordinator/search/pair-search.ts";
+import { preparePairSearch } from "../../coordinator/search/pair-problem.ts";
+import { runPairSearch } from "../../coordinator/search/pair-search.ts";
 import { PairSearchSettings } from "../../coordinator/search/settings.ts";
-import { type Agreement, agreement, agreementNote, largestDifference } from "./agreement.ts";
-import { plus, startClock, type Time } from "./clock.ts";
-import type { BenchModel } from "./models.ts";
+import { agreementNote } from "./agreement.ts";
+import { startClock, type Time } from "./clock.ts";
+import { ALONE, openPairs, type PairTimes, pairStepInTorch } from "./pair-opponent.ts";
 import { pairProblem } from "./pair-problem.ts";
 import type { Measurement, Scenario } from "./scenario.ts";
-import type { StepTime } from "./step-runner.ts";
-import type { TorchProcess } from "./torch-process.ts";
-
-/** Pairs that PyTorch does one by one; a step has 64 × 64. */
-const ALONE = 64;
-
-interface TorchAnswer extends StepTime {
-  readonly topk: readonly [number[][], number[][]];
-}
-
-/** A step of code search in PyTorch: with cached encodings, and pair by pair from some of the pairs. */
-interface PairTimes {
-  readonly cached: Time;
-  readonly alone: Time;
-  readonly agreement: Agreement;
-}
 
 export const pairs: Scenario = {
   name: "pairs",
@@ -47,7 +31,7 @@ export const pairs: Scenario = {
         if (record.step > 0) {
           bench.say(`${model.about}: step ${record.step}`);
           ours.push(took);
-          if (bench.torch) theirs.push(await stepInTorch(bench.torch, record));
+          if (bench.torch) theirs.push(await pairStepInTorch(bench.torch, record));
         }
         clock = startClock();
       },
@@ -88,63 +72,6 @@ export const pairs: Scenario = {
     };
   },
 };
-
-function openPairs(
-  torch: TorchProcess,
-  model: BenchModel,
-  { codes, queries, vocabulary }: PairProblem,
-  { triggerLen, targetLen, topk, repeatSize }: PairSearchSettings,
-) {
-  const side = ({ rows, insertIndexes, maxLen, endId }: PairProblem["codes"], length: number) => ({
-    rows,
-    insert_indexes: insertIndexes,
-    trigger_len: length,
-    max_len: maxLen,
-    end_id: endId,
-  });
-  return torch.open(model, "pairs", {
-    codes: side(codes, triggerLen),
-    queries: side(queries, targetLen),
-    vocabulary,
-    topk,
-    candidates: repeatSize,
-  });
-}
-
-async function stepInTorch(torch: TorchProcess, record: PairStepRecord): Promise<PairTimes> {
-  const { trigger, target, candidates, target_candidates } = record;
-  const asked = { trigger, target, triggers: candidates, targets: target_candidates };
-  const chosen = Array.from(
-    { length: Math.min(ALONE, candidates.length, target_candidates.length) },
-    (_, k) => [k, k],
-  );
-  const cached = await torch.call<TorchAnswer & { losses: number[][]; winner: [number, number] }>(
-    "step",
-    asked,
-  );
-  const alone = await torch.call<TorchAnswer & { losses: number[] }>("step", { ...asked, pairs: chosen });
-  const same = chosen.map(([t, g]) => cached.losses[t!]![g!]!);
-  const apart = largestDifference(same, alone.losses);
-  if (!(apart <= 1e-4))
-    throw new Error(`pair by pair: losses differ from those of cached encodings by ${apart}`);
-  const columns = target_candidates.length;
-  const flat = ([t, g]: readonly [number, number]) => t * columns + g;
-  const grid = candidates.length * columns;
-  return {
-    cached: plus(cached.ranking, cached.scoring),
-    alone: plus(alone.ranking, alone.scoring, grid / chosen.length),
-    agreement: agreement(
-      {
-        step: record.step,
-        losses: record.losses.flat(),
-        winner: flat(record.winner),
-        topk: [...record.topk, ...record.target_topk],
-      },
-      { losses: cached.losses.flat(), winner: flat(cached.winner), topk: cached.topk.flat() },
-      "cached encodings",
-    ),
-  };
-}
 
 function against(name: string, theirs: readonly Time[], ours: readonly Time[], value: number): Measurement[] {
   const ratios = (of: keyof Time) => theirs.map((time, k) => time[of] / ours[k]![of]);

@@ -5,7 +5,7 @@ The process stays, so that no start-up is measured; all times are taken in here,
 """
 
 import json
-import os
+import re
 import sys
 
 import torch
@@ -22,13 +22,12 @@ opened = None
 def start(threads):
     torch.set_num_threads(threads)
     built = torch.__config__.show()
-    version = lambda name: next((line.strip(" -") for line in built.splitlines() if name in line), f"no {name}")
+    mkl = re.search(r"Math Kernel Library Version (\S+?)-", built)
+    onednn = re.search(r"MKL-DNN v(\S+)", built)
     return {
         "torch": torch.__version__.split("+")[0],
-        "threads": torch.get_num_threads(),
-        "matmul": version("Math Kernel Library"),
-        "onednn": version("MKL-DNN") if torch.backends.mkldnn.is_available() else "no oneDNN",
-        "mmap_max": os.environ.get("MALLOC_MMAP_MAX_"),
+        "matmul": f"MKL {mkl[1]}" if mkl else "no MKL",
+        "onednn": f"oneDNN {onednn[1]}" if onednn and torch.backends.mkldnn.is_available() else "no oneDNN",
     }
 
 

@@ -65,7 +65,7 @@ export async function startTorch(
   };
   const { torch, matmul, onednn } = await ask<Readonly<Record<string, string>>>({ do: "start", threads });
   return {
-    about: `PyTorch ${torch} (${matmul}; ${onednn}; inference mode, MALLOC_MMAP_MAX_=0)`,
+    about: `PyTorch ${torch} (${matmul}, ${onednn}, inference mode, MALLOC_MMAP_MAX_=0)`,
     open: ({ folder: model, task }, kind, problem) => ask({ do: "open", model, task, kind, problem }),
     call: (method, given = {}) => ask({ do: "call", method, ...given }),
     close: () => void child.kill(),
