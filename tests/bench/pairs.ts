@@ -16,7 +16,7 @@ export const pairs: Scenario = {
     const executor = await bench.models.executor(bench.threads);
     const steps = bench.repetitions(3);
     // One step more: the first one compiles the programs.
-    const settings = PairSearchSettings.parse({ epochs: steps + 1 });
+    const settings = PairSearchSettings.parse({ epochs: steps + 1, patience: 0, targetLoss: 0 });
     const prepared = await preparePairSearch(executor, problem, settings);
     if (bench.torch) bench.say(`${model.about}: PyTorch tries its forms`);
     const about = bench.torch && (await openPairs(bench.torch, model, problem, settings));

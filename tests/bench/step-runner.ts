@@ -29,8 +29,10 @@ export interface StepRunner {
 export async function createStepRunner(
   executor: Executor,
   problem: SearchProblem,
-  settings: Partial<SearchSettings>,
+  changes: Partial<SearchSettings>,
 ): Promise<StepRunner> {
+  // A search that ends early would leave steps out.
+  const settings = { patience: 0, targetLoss: 0, ...changes };
   let ranking = NO_TIME;
   const timed: Pick<Executor, "execute"> = {
     async execute(operations, signal) {
