@@ -49,6 +49,7 @@ export async function startTorch(
     said = `${said}${text}`.slice(-4_000);
   });
   const spawned = once(child, "spawn");
+  const closed = new Promise((resolve) => child.once("close", resolve));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   await spawned.catch((cause: Error) => {
     throw new Error(`--torch '${python}': ${cause.message}`, { cause });
@@ -58,7 +59,10 @@ export async function startTorch(
   const ask = async <T>(command: object): Promise<T> => {
     child.stdin.write(`${JSON.stringify(command)}\n`);
     const line = await lines.next();
-    if (line.done === true) throw new Error(`--torch '${python}' ended:\n${said.trim()}`);
+    if (line.done === true) {
+      await closed; // all that it said has come then
+      throw new Error(`--torch '${python}' ended:\n${said.trim()}`);
+    }
     const answer = JSON.parse(line.value) as { readonly ok: T } | { readonly error: string };
     if ("error" in answer) throw new Error(`published_loop.py: ${answer.error}`);
     return answer.ok;
