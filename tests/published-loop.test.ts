@@ -128,13 +128,13 @@ describe("the published loop of the bench, in PyTorch", () => {
     "finds elibad's winners, losses and ranks on the golden models, in each of its forms; without PyTorch the bench says what is missing",
     async ({ skip, annotate }) => {
       skip(python === undefined, NO_PYTHON);
-      const starting = startTorch(python!, { threads: 1, folder: tempFolder() });
+      const start = () => startTorch(python!, { threads: 1, folder: tempFolder() });
       if (!hasTorch()) {
         await annotate("without PyTorch");
-        await expect(starting).rejects.toThrow(/--torch '.*' ended:[\s\S]*No module named 'torch'/);
+        await expect(start()).rejects.toThrow(/--torch '.*' ended:[\s\S]*No module named 'torch'/);
         return;
       }
-      const torch = await starting;
+      const torch = await start();
       await annotate(torch.about);
       try {
         for (const cell of cells) expect(await compareSteps(torch, cell), cell).toBe(STEPS * FORMS.length);
