@@ -20,6 +20,7 @@ export interface Hello {
   readonly memoryBytes: number;
   readonly cachedCheckpoints: readonly Digest[];
   readonly threads: number;
+  readonly operatorsElsewhere: readonly string[];
 }
 
 export interface Heartbeat {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { packageRoot } from "../proto/package-root.ts";
 import { SUBJECT_TOKEN } from "../proto/subjects.ts";
+import { DEVICES } from "./device-names.ts";
 import { LOG_LEVELS } from "./logging.ts";
 
 /** What a worker is told. Everything but the coordinators has a default. */
@@ -12,7 +13,7 @@ export const WorkerOptionsSchema = z.strictObject({
   coordinators: z.array(z.string().regex(/^\S+:\S+$/, "host:port")).min(1),
   /** Unique among the workers that live; a token of a NATS subject. */
   id: z.string().regex(SUBJECT_TOKEN, "1 to 64 letters, digits, _ and -").default(newWorkerId),
-  device: z.string().default("cpu"),
+  device: z.enum(DEVICES).default("cpu"),
   /** Intra-op threads of the inference child. */
   threads: z.number().int().min(1).max(1024).default(availableParallelism),
   /** Folder of artifacts; workers of one machine may share it. */

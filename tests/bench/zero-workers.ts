@@ -61,6 +61,7 @@ function startZeroWorker(id: string): () => void {
       memoryBytes: 0,
       cachedCheckpoints: [],
       threads: 1,
+      operatorsElsewhere: [],
     },
   });
   stream.write({ message: "credit", credit: { leases: window } });

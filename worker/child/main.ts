@@ -1,19 +1,21 @@
 /** The inference child of a worker: onnxruntime in a process of its own. Started by the supervisor only. */
 import { join } from "node:path";
-import { OperationFailed } from "../../proto/operation-failed.ts";
 import { Engine } from "../runtime/engine.ts";
+import { openDevice } from "../runtime/open-device.ts";
 import { serveChild } from "./serve.ts";
 
-await serveChild(async ({ artifactFolder, device, resultFolder, threads }) => {
-  if (device !== "cpu") {
-    throw new OperationFailed(`device '${device}' is not supported; this version computes on: cpu`);
-  }
-  return new Engine({
+await serveChild(async ({ artifactFolder, device: name, resultFolder, threads }) => {
+  const log = (message: string) => process.stderr.write(`${message}\n`);
+  const device = await openDevice(name, { folder: join(resultFolder, "checks"), threads, log });
+  const engine = new Engine({
     // The supervisor sends an operation when its artifacts are there.
     resolveArtifact: async (digest) => join(artifactFolder, digest),
     programFolder: join(resultFolder, "programs"),
     resultFolder,
     threads,
-    log: (message) => process.stderr.write(`${message}\n`),
+    device,
+    log,
   });
+  const { deviceClass, elsewhere } = device;
+  return { deviceClass, elsewhere, run: (operation, partDone) => engine.run(operation, partDone) };
 });

@@ -1,5 +1,6 @@
 import type { DeviceClass } from "../../proto/messages.ts";
 import type { Digest, Operation, TensorMap } from "../../proto/operations.ts";
+import type { DeviceName } from "../device-names.ts";
 
 /** What the supervisor tells an inference child at its start, as JSON in its first argument. */
 export interface ChildOptions {
@@ -9,7 +10,7 @@ export interface ChildOptions {
   readonly resultFolder: string;
   /** Results above this go into a file. */
   readonly maxInlineBytes: number;
-  readonly device: string;
+  readonly device: DeviceName;
   /** Intra-op threads. */
   readonly threads: number;
   /** For the engines of tests. */
@@ -55,9 +56,16 @@ export interface Answer {
   readonly seconds: number;
 }
 
+/** The device as it is really used, not as it was asked for. */
+export interface ReadyDevice {
+  readonly deviceClass: DeviceClass;
+  /** Operators of its programs that another provider computes: "Add on CPUExecutionProvider". */
+  readonly elsewhere: readonly string[];
+}
+
 /** Child → supervisor. */
 export type FromChild =
-  | { readonly kind: "ready"; readonly deviceClass: DeviceClass }
+  | { readonly kind: "ready"; readonly device: ReadyDevice }
   /** The device cannot be used; the child exits. */
   | { readonly kind: "unusable"; readonly message: string }
   /** A part of a long operation is done: the child is not silent. */

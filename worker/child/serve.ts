@@ -7,8 +7,9 @@ import { dieWithParent } from "./parent-watch.ts";
 
 /** What an inference child computes with. A run may block the process: nothing else happens in it. */
 export interface ChildEngine {
-  /** The device as it is really used, not as it was asked for. */
   readonly deviceClass: DeviceClass;
+  /** See `ReadyDevice`; absent: none. */
+  readonly elsewhere?: readonly string[];
   /** @throws OperationFailed, or any error; see `isRetryable`. */
   run(operation: Operation, partDone: () => Promise<void>): Promise<EngineResult>;
 }
@@ -41,7 +42,8 @@ export async function serveChild(
     await send({ kind: "unusable", message: (error as Error).message });
     process.exit(1);
   }
-  await send({ kind: "ready", deviceClass: engine.deviceClass });
+  const { deviceClass, elsewhere = [] } = engine;
+  await send({ kind: "ready", device: { deviceClass, elsewhere } });
 
   const answerTo = ({ ticket, operation }: Run) =>
     engine

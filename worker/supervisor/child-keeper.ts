@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DeviceClass } from "../../proto/messages.ts";
-import type { Answer, ChildOptions, FromChild, ToChild } from "../child/messages.ts";
+import type { Answer, ChildOptions, FromChild, ReadyDevice, ToChild } from "../child/messages.ts";
+import type { Provider } from "../device-names.ts";
 import { InferenceChild } from "./inference-child.ts";
 
 export interface KeeperEvents {
   /** A child takes operations. */
-  ready(deviceClass: DeviceClass): void;
+  ready(device: ReadyDevice): void;
   finished(answers: readonly Answer[]): void;
   /** The child did a part of a long operation. */
   partDone(): void;
@@ -23,7 +23,7 @@ const backOffMs = (failures: number): number => Math.min(10_000, 100 * 2 ** fail
 /** Keeps one inference child alive: the next one is started when one dies, after a pause that grows with each death. */
 export class ChildKeeper {
   readonly #entry: string;
-  readonly #options: ChildOptions;
+  #options: ChildOptions;
   readonly #events: KeeperEvents;
   readonly #stopped = new AbortController();
   #child: InferenceChild | undefined;
@@ -86,7 +86,10 @@ export class ChildKeeper {
         this.#ready = true;
         this.#everReady = true;
         this.#failedStarts = 0;
-        this.#events.ready(message.deviceClass);
+        // What `auto` found once holds for the worker's life: the coordinator knows it by this device.
+        if (this.#options.device === "auto")
+          this.#options = { ...this.#options, device: message.device.deviceClass.provider as Provider };
+        this.#events.ready(message.device);
         break;
       case "unusable":
         this.#unusable = message.message;

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CoordinatorMessage, DeviceClass, Hello } from "../../proto/messages.ts";
+import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
+import type { ReadyDevice } from "../child/messages.ts";
 import { type FinalState, isFinal, mayBecome, type WorkerState } from "../life.ts";
 import type { Logger } from "../logging.ts";
 import { WorkerMetrics } from "../metrics/worker-metrics.ts";
@@ -48,7 +49,7 @@ export class Supervisor {
   readonly #over = new AbortController();
   #state: WorkerState = { kind: "starting" };
   #finish: (state: FinalState) => void = () => {};
-  #deviceClass: DeviceClass | undefined;
+  #device: ReadyDevice | undefined;
   #stream: CoordinatorStream | undefined;
   #publisher: NatsPublisher | undefined;
   #outstandingCredit = 0;
@@ -80,6 +81,7 @@ export class Supervisor {
       outbox: () => ({ results: this.#outbox.results, bytes: this.#outbox.bytes }),
       cache: () => cache.counts(),
       childRssBytes: () => this.#workbench.childRssBytes(),
+      provider: () => this.#device?.deviceClass.provider,
     });
     this.done = new Promise((resolve) => {
       this.#finish = resolve;
@@ -98,7 +100,7 @@ export class Supervisor {
         engineOptions: options.engineOptions,
       },
       events: {
-        ready: (deviceClass) => this.#onReady(deviceClass),
+        ready: (device) => this.#onReady(device),
         changed: () => this.#onChanged(),
         childDied: (leaseId, reason) =>
           this.#stream?.send({ message: "childDied", childDied: { leaseId, reason } }),
@@ -123,16 +125,18 @@ export class Supervisor {
     else void this.#end({ kind: "stopped", reason });
   }
 
-  #onReady(deviceClass: DeviceClass): void {
-    if (this.#deviceClass === undefined) {
-      const { provider, runtimeVersion, hardware, programForm } = deviceClass;
+  #onReady(device: ReadyDevice): void {
+    if (this.#device === undefined) {
+      const { provider, runtimeVersion, hardware, programForm } = device.deviceClass;
       const { threads, id } = this.#parts.options;
       this.#parts.log.info(
         { id, provider, onnxruntime: runtimeVersion, hardware, programForm, threads },
         "the inference child is ready",
       );
+      if (device.elsewhere.length > 0)
+        this.#parts.log.info(`${provider} leaves to another provider: ${device.elsewhere.join(", ")}`);
     }
-    this.#deviceClass = deviceClass;
+    this.#device = device;
     if (this.#state.kind === "starting") void this.#connect();
   }
 
@@ -164,10 +168,11 @@ export class Supervisor {
     return {
       workerId: options.id,
       programVersion: programVersion(),
-      deviceClass: this.#deviceClass ?? null,
+      deviceClass: this.#device?.deviceClass ?? null,
       memoryBytes: options.memoryBytes,
       cachedCheckpoints: await cache.cachedCheckpoints(),
       threads: options.threads,
+      operatorsElsewhere: this.#device?.elsewhere ?? [],
     };
   }
 

@@ -1,9 +1,9 @@
 import { type CompiledWorkerOptions, WorkerOptionsError } from "../../../worker/options.ts";
 import { startWorker } from "../../../worker/run.ts";
 import { defineCommand, onAbort } from "../command.ts";
-import { serviceOptions } from "../common-options.ts";
+import { deviceOption, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
+import { grouped, hostPorts, option, optionalPath, wholeNumber } from "../options.ts";
 
 export const worker = defineCommand({
   name: "worker",
@@ -22,7 +22,7 @@ or give back what it holds, within ten seconds.
         "addresses of the coordinator, tried in turn",
         hostPorts,
       ),
-      device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
+      device: deviceOption,
       threads: option(
         "--threads <n>",
         "CPU threads of the inference process",
