@@ -85,6 +85,7 @@ interface ScoreMessage {
   readonly sample: number;
   /** Null where the peer left it out. */
   readonly triggers: TriggersMessage | null;
+  readonly half: boolean;
 }
 
 interface GradientMessage extends RowsMessage {

@@ -18,7 +18,16 @@ export function operationToMessage(operation: Operation): OperationMessage {
   const { checkpoint } = operation;
   switch (operation.kind) {
     case "score":
-      return { checkpoint, kind: "score", score: { ...operation, triggers: toTriggers(operation.triggers) } };
+      return {
+        checkpoint,
+        kind: "score",
+        score: {
+          samples: operation.samples,
+          sample: operation.sample,
+          triggers: toTriggers(operation.triggers),
+          half: operation.precision === "fp16",
+        },
+      };
     case "gradient": {
       const { samples, rows, trigger, objective, reads } = operation;
       const gradient = {
@@ -69,8 +78,13 @@ export function operationFromMessage(message: OperationMessage): Operation {
   const { checkpoint } = message;
   switch (message.kind) {
     case "score": {
-      const { samples, sample, triggers } = message.score;
-      return { kind: "score", checkpoint, samples, sample, triggers: fromTriggers(triggers) };
+      const { samples, sample, triggers, half } = message.score;
+      return {
+        kind: "score",
+        ...{ checkpoint, samples, sample },
+        triggers: fromTriggers(triggers),
+        ...(half ? { precision: "fp16" } : {}),
+      };
     }
     case "gradient": {
       const { samples, rows, trigger, label, slopes, encoderOnly } = message.gradient;

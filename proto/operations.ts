@@ -45,6 +45,8 @@ export interface ScoreOperation {
   readonly sample: number;
   /** Candidate triggers, all of one length; length 0 scores the clean row. */
   readonly triggers: readonly (readonly number[])[];
+  /** "fp16": products of matrices are computed in float16. Absent: everything in float32. */
+  readonly precision?: "fp16";
 }
 
 /** What a trigger's gradient is of: each row's own loss toward a label, or, in code search, each row's vector times a given one. */

@@ -122,13 +122,17 @@ const vectorGradient = fc.integer({ min: 1, max: 4 }).chain((rows) =>
 );
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.record({
-    kind: fc.constant("score" as const),
-    checkpoint: digest,
-    samples: digest,
-    sample: id,
-    triggers: triggersFrom(0),
-  }),
+  fc.record(
+    {
+      kind: fc.constant("score" as const),
+      checkpoint: digest,
+      samples: digest,
+      sample: id,
+      triggers: triggersFrom(0),
+      precision: fc.constant("fp16" as const),
+    },
+    { requiredKeys: ["kind", "checkpoint", "samples", "sample", "triggers"] },
+  ),
   fc.record({
     kind: fc.constant("gradient" as const),
     checkpoint: digest,
