@@ -157,6 +157,15 @@ export const searchOptions = {
       "off scores every candidate on every sample; the winners are the same",
       oneOf("on", "off").default("on"),
     ),
+    precision: onlyFor(
+      classifiers,
+      setting(
+        "--precision <type>",
+        "fp16: score candidates with float16 products first, and near ties in float32",
+        "precision",
+        oneOf("fp32", "fp16"),
+      ),
+    ),
     pruneBlock: onlyFor(
       classifiers,
       setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
@@ -244,10 +253,14 @@ export function scanSettingsOf(
     codeMaxLen: options.codeMaxLen,
     position: options.position,
     loss: options.loss,
+    precision: options.precision,
     pruneBlock: options.pruneBlock,
   };
   const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...withoutAbsent(given) });
   checkTrigger(settings);
+  if (settings.precision === "fp16" && settings.loss === "published") {
+    throw new InputError("--precision fp16: near ties need --loss float64, and the published loss rounds");
+  }
   return settings;
 }
 

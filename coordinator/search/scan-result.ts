@@ -4,7 +4,7 @@ import type { Rate } from "../evaluate/rate.ts";
 import type { Trigger } from "./candidates.ts";
 import type { PairStepRecord } from "./pair-search.ts";
 import type { Position, PositionHalf } from "./position.ts";
-import type { SearchProgress, StepRecord } from "./search.ts";
+import type { HalfCounts, SearchProgress, StepRecord } from "./search.ts";
 import type { SearchEnd } from "./search-end.ts";
 
 /** Tasks whose models answer with a label. */
@@ -120,6 +120,8 @@ export interface SearchResult {
   readonly held_out: readonly PlacedRow[];
   readonly digests: SearchDigests;
   readonly forwards: { readonly done: number; readonly pruned: number };
+  /** With `precision fp16`: what it did. The winners are those of float32. */
+  readonly half_precision?: HalfCounts;
   readonly seconds: number;
 }
 

@@ -175,6 +175,7 @@ async function runPlanned(
       search: prepared.digest,
     },
     forwards: state.forwards,
+    ...(state.half && { half_precision: state.half }),
     seconds: now() - started,
   };
   report("done", { best });

@@ -35,6 +35,11 @@ export const SearchSettings = z.strictObject({
   beta: z.number().nonnegative().default(0.15),
   /** Exact pruning: the same winners from fewer forwards. */
   pruning: z.boolean().default(true),
+  /**
+   * `fp16`: candidates are first scored with products in float16, and those that this does not exclude again in float32. Gradients,
+   * positions and anchoring are float32 in either.
+   */
+  precision: z.enum(["fp32", "fp16"]).default("fp32"),
   /** Tokens that one tile should have, about. */
   tileTokens: count(1_500),
   /** Samples per round once the first candidates are complete. */
@@ -51,6 +56,7 @@ export type SearchSettings = z.infer<typeof SearchSettings>;
 /** Settings of one search for a trigger and a target together (code search); loss and tiles are fixed there. */
 export const PairSearchSettings = SearchSettings.omit({
   loss: true,
+  precision: true,
   pruneBlock: true,
   diveSamples: true,
   diveCandidates: true,

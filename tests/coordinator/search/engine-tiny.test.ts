@@ -131,7 +131,11 @@ describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
     const expected = rest.candidates.at_constant_index;
     expect(expected.insert_index).toBe(10);
     const losses = golden.inputs.labels.map(() => 1);
-    const scored = await scoreCandidates(golden.candidates.triggers, losses, { executor, prepared });
+    const scored = await scoreCandidates(
+      golden.candidates.triggers,
+      { trigger: golden.trigger.ids, sampleLosses: losses },
+      { executor, prepared },
+    );
     const means = scored.scores.map((score) => (score.kind === "complete" ? score.mean : Number.NaN));
     expect(relativeDifference(means, expected.loss_mean_published)).toBeLessThan(5e-5);
     expect(scored.winner).toBe(expected.winner);
