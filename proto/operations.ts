@@ -260,6 +260,8 @@ export interface OperationResult {
 /** Runs operations somewhere: in this process (tests), or on the cluster's workers. Results come in the order of `operations`. */
 export interface Executor {
   execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]>;
+  /** The one device class that results come from, beginning with its provider; undefined before the first one, or where nobody says. */
+  readonly deviceClass?: string | undefined;
   /** Makes bytes available to operations and returns their digest. Idempotent. */
   putArtifact(bytes: Uint8Array): Promise<Digest>;
   /** Makes a file available to operations without loading it, and returns its digest. */

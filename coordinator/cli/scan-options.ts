@@ -170,11 +170,12 @@ export const searchOptions = {
       classifiers,
       setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
     ),
-    tileTokens: setting(
-      "--tile-tokens <n>",
-      "tokens of one tile, about",
-      "tileTokens",
+    tile: setting(
+      "--tile <tokens>",
+      "tokens of one tile, about; a GPU's is in the result, as tile, for the same plan again",
+      "tile",
       wholeNumber(1, 1_000_000),
+      "1500 on CPUs, measured on a GPU",
     ),
     gradientRows: setting(
       "--gradient-rows <n>",
@@ -237,7 +238,7 @@ const commonSettings = (options: Parsed<typeof searchOptions> & { readonly seed:
   scoreIndex: options.scoreIndex,
   gradient: options.gradient,
   anchoring: options.anchoring,
-  tileTokens: options.tileTokens,
+  tile: options.tile,
   gradientRows: options.gradientRows,
   searchesInFlight: options.searchesInFlight,
 });

@@ -6,6 +6,7 @@ import type { PairStepRecord } from "./pair-search.ts";
 import type { Position, PositionHalf } from "./position.ts";
 import type { HalfCounts, SearchProgress, StepRecord } from "./search.ts";
 import type { SearchEnd } from "./search-end.ts";
+import type { TimedTile } from "./tile.ts";
 
 /** Tasks whose models answer with a label. */
 export type ClassifierTask = Exclude<Task, "code_search">;
@@ -188,8 +189,12 @@ export interface PairSearchDigests {
 interface ScanOf<T extends Task, S> {
   readonly task: T;
   readonly checkpoint: Digest;
+  /** Device class of every result that it was made from: provider, onnxruntime's version, hardware, program form and version; null where nobody says. */
+  readonly device: string | null;
   /** Keys as in YAML. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Where `tile` was measured: tokens of each tile that was tried, and seconds. */
+  readonly timed_tiles?: readonly TimedTile[];
   readonly searches: readonly S[];
   readonly seconds: number;
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { CPU_TILE } from "./tile.ts";
 
 const count = (fallback: number) => z.int().min(1).default(fallback);
 
@@ -41,7 +42,7 @@ export const SearchSettings = z.strictObject({
    */
   precision: z.enum(["fp32", "fp16"]).default("fp32"),
   /** Tokens that one tile should have, about. */
-  tileTokens: count(1_500),
+  tile: count(CPU_TILE),
   /** Samples per round once the first candidates are complete. */
   pruneBlock: count(2),
   /** Samples that all candidates are scored on first. */
@@ -87,6 +88,8 @@ const scanShape = {
   samples: count(30),
   /** Longest row after stamping, in tokens. */
   codeMaxLen: z.int().min(8).default(400),
+  /** Tokens that one tile should have, about; absent: 1,500 on CPUs, and what is fastest on a GPU (`tile.ts`). */
+  tile: z.int().min(1).optional(),
   /** Searches that run at a time. Their traces do not depend on it. */
   searchesInFlight: count(2),
 };
@@ -139,13 +142,19 @@ export const withYamlKeys = (settings: object): Record<string, unknown> =>
   Object.fromEntries(Object.entries(settings).map(([key, value]) => [yamlKeyOf(key), value]));
 
 /** The settings of one search out of a scan's, with the search's own seed. */
-export const searchSettings = (scan: ScanSettings, seed: number): SearchSettings => ({
+export const searchSettings = (
+  scan: ScanSettings & { readonly tile: number },
+  seed: number,
+): SearchSettings => ({
   ...picked<SearchSettings>(Object.keys(SearchSettings.shape), scan),
   seed,
 });
 
 /** The same of code search. */
-export const pairSearchSettings = (scan: PairScanSettings, seed: number): PairSearchSettings => ({
+export const pairSearchSettings = (
+  scan: PairScanSettings & { readonly tile: number },
+  seed: number,
+): PairSearchSettings => ({
   ...picked<PairSearchSettings>(Object.keys(PairSearchSettings.shape), scan),
   seed,
 });

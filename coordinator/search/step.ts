@@ -101,7 +101,7 @@ export async function scoreCandidates(
   const start = startScoring(candidates.length, {
     plan: { ...settings, pruning: settings.pruning && form === "float64" },
     form,
-    tileSizes: tileSizesOf(stampedLengths, settings.tileTokens),
+    tileSizes: tileSizesOf(stampedLengths, settings.tile),
     sampleLosses: current.sampleLosses,
     costs: stampedLengths,
   });
