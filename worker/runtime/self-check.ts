@@ -51,7 +51,7 @@ export class SelfCheckError extends Error {
  * @throws OperationFailed where the provider cannot be used, or lacks an operator that nobody else has
  */
 export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckReport> {
-  const { provider, programForm, tolerance, models = CHECK_MODELS } = options;
+  const { models = CHECK_MODELS } = options;
   await mkdir(options.folder, { recursive: true });
   const folder = await mkdtemp(join(options.folder, "self-check-"));
   try {
@@ -63,18 +63,29 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRep
       for (const operator of found.elsewhere) elsewhere.add(operator);
     }
     differences.sort((a, b) => b.relative - a.relative);
-    const wrong = differences.filter(({ relative }) => !(relative <= tolerance));
-    if (wrong.length > 0) {
-      const numbers = wrong.slice(0, 4).map(({ what, relative }) => `${what} by ${relative.toPrecision(2)}`);
-      throw new SelfCheckError(
-        `${provider} in the ${programForm} form is off from the CPU by more than ${tolerance}, relative to the largest value: ${numbers.join(", ")}${wrong.length > 4 ? ` and ${wrong.length - 4} more` : ""}`,
-      );
-    }
+    requireNear(differences, options);
     return { differences, elsewhere: [...elsewhere].sort() };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
+
+/** @throws SelfCheckError that names the largest differences, where there are some beyond the tolerance; a NaN is beyond any. */
+export function requireNear(
+  differences: readonly Difference[],
+  { provider, programForm, tolerance }: Pick<SelfCheckOptions, "provider" | "programForm" | "tolerance">,
+): void {
+  const wrong = differences.filter(({ relative }) => !(relative <= tolerance));
+  if (wrong.length === 0) return;
+  const named = wrong.slice(0, SHOWN).map(({ what, relative }) => `${what} by ${relative.toPrecision(2)}`);
+  const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : "";
+  throw new SelfCheckError(
+    `its results in the ${programForm} form are off from the CPU's by more than ${tolerance} of the largest value on ${provider}: ${named.join(", ")}${more}`,
+  );
+}
+
+/** Differences that an error names. */
+const SHOWN = 4;
 
 async function checkModel(
   model: ModelType,

@@ -1,7 +1,9 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { PROGRAM_FORM } from "../../../worker/programs/version.ts";
-import { selfCheck } from "../../../worker/runtime/self-check.ts";
+import { operatorsElsewhere } from "../../../worker/runtime/placements.ts";
+import { requireNear, selfCheck } from "../../../worker/runtime/self-check.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 const onCpu = { provider: "cpu", programForm: PROGRAM_FORM, threads: 1 } as const;
@@ -20,4 +22,36 @@ test("the CPU gives what the CPU gives: every architecture, every tensor of ever
   expect(differences.every(({ relative }) => relative === 0)).toBe(true);
   expect(elsewhere).toEqual([]);
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test("a device that is off is refused with the numbers, and so is one that gives no number", () => {
+  const differences = [
+    { what: "roberta score: logits", relative: 0.0123 },
+    { what: "t5 gradient: gradient", relative: Number.NaN },
+    { what: "t5 rank: values", relative: 1e-6 },
+  ];
+  const device = { provider: "webgpu", programForm: "primitive", tolerance: 5e-5 } as const;
+
+  expect(() => requireNear(differences, device)).toThrow(
+    "its results in the primitive form are off from the CPU's by more than 0.00005 of the largest value on webgpu: roberta score: logits by 0.012, t5 gradient: gradient by NaN",
+  );
+  expect(() => requireNear(differences.slice(2), device)).not.toThrow();
+});
+
+test("operators that went elsewhere are named once each, with where they went", async () => {
+  const profile = join(tempFolder(), "profile.json");
+  const node = (provider: string, op_name: string) => ({ cat: "Node", args: { provider, op_name } });
+  const events = [
+    node("WebGpuExecutionProvider", "MatMul"),
+    node("CPUExecutionProvider", "Range"),
+    node("CPUExecutionProvider", "Add"),
+    node("CPUExecutionProvider", "Add"),
+    { cat: "Session", args: {} },
+  ];
+  writeFileSync(profile, JSON.stringify(events));
+
+  expect(await operatorsElsewhere(profile, "webgpu")).toEqual([
+    "Add on CPUExecutionProvider",
+    "Range on CPUExecutionProvider",
+  ]);
 });
