@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { startTestChild } from "../../support/child-scenes.ts";
-import { relativeDifference } from "../../support/golden.ts";
+import { loadArrays, relativeDifference } from "../../support/golden.ts";
 import { openCell } from "../../support/golden-cell.ts";
 import { hasShared } from "../../support/shared.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
@@ -11,7 +11,8 @@ const hidden = { ...noVulkan, CUDA_VISIBLE_DEVICES: "" };
 /** A software adapter compiles programs slowly. */
 const MINUTES = 60_000;
 
-describe("a device that is not there", () => {
+// Elsewhere the system has an adapter that no variable hides.
+describe.runIf(process.platform === "linux")("a device that is not there", () => {
   test("cuda: the error says how the libraries are installed", async () => {
     const { started } = await startTestChild("cuda", tempFolder(), hidden);
 
@@ -58,7 +59,7 @@ if (vulkanDriver !== undefined && hasShared) {
         expect(elsewhere).toContain("Concat on CPUExecutionProvider");
         expect(elsewhere.join()).not.toMatch(/MatMul|Gemm|Softmax|LayerNormalization|Erf|Gelu/);
 
-        // Rows of several lengths, one of them with its trigger cut.
+        // Rows of two lengths.
         const rows = [0, 3];
         const [predicted, slopes] = await child.run([
           { kind: "predict", checkpoint, samples, rows },
@@ -79,17 +80,11 @@ if (vulkanDriver !== undefined && hasShared) {
         expect(
           relativeDifference(slopes!.logits!.data, of(golden.trigger.forward.logits).flat()),
         ).toBeLessThan(2e-5);
-        const [onCpu] = await executor.execute([
-          {
-            kind: "gradient",
-            checkpoint,
-            samples,
-            rows,
-            trigger: golden.trigger.ids,
-            objective: { kind: "label", label: golden.inputs.target_label },
-          },
-        ]);
-        expect(relativeDifference(slopes!.gradient!.data, onCpu!.tensors.gradient!.data)).toBeLessThan(2e-5);
+        const arrays = await loadArrays("golden", "tiny", "defect_detection-codebert", "arrays.safetensors");
+        const { shape, data } = arrays.get("gradient.per_sample")!;
+        const size = shape[1]! * shape[2]!;
+        const gradients = rows.flatMap((row) => [...data.subarray(row * size, (row + 1) * size)]);
+        expect(relativeDifference(slopes!.gradient!.data, gradients)).toBeLessThan(2e-5);
         await executor.close();
       },
       30 * MINUTES,
