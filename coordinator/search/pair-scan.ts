@@ -3,6 +3,7 @@ import type { Digest, Executor } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { OrderedSink } from "./in-flight.ts";
+import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
 import { findPairPositions, type PairContext, type PairRow } from "./pair-positions.ts";
 import { type PreparedPairSearch, preparePairSearch, type StampedRows } from "./pair-problem.ts";
 import { type PairSearchProgress, runPairSearch } from "./pair-search.ts";
@@ -22,7 +23,6 @@ import {
 } from "./scan-result.ts";
 import { type PairScanSettings, pairSearchSettings, withYamlKeys } from "./settings.ts";
 import { splicedRank } from "./spliced-rank.ts";
-import { type ChosenTile, chooseTile, once, type TileQuestion } from "./tile.ts";
 
 /** Where the target goes into a query: behind its first token. */
 const TARGET_INDEX = 1;

@@ -2,11 +2,11 @@
 import type { Digest, Task } from "../../proto/operations.ts";
 import type { Rate } from "../evaluate/rate.ts";
 import type { Trigger } from "./candidates.ts";
+import type { TimedTile } from "./measured-tile.ts";
 import type { PairStepRecord } from "./pair-search.ts";
 import type { Position, PositionHalf } from "./position.ts";
 import type { HalfCounts, SearchProgress, StepRecord } from "./search.ts";
 import type { SearchEnd } from "./search-end.ts";
-import type { TimedTile } from "./tile.ts";
 
 /** Tasks whose models answer with a label. */
 export type ClassifierTask = Exclude<Task, "code_search">;

@@ -5,6 +5,7 @@ import { type Rate, rateOf } from "../evaluate/rate.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
 import type { OrderedSink } from "./in-flight.ts";
+import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
 import { runSearches } from "./planned-searches.ts";
 import type { Position } from "./position.ts";
 import {
@@ -32,7 +33,6 @@ import { runSearch, type SearchProgress } from "./search.ts";
 import { type ScanSettings, searchSettings, withYamlKeys } from "./settings.ts";
 import { meanLosses } from "./step.ts";
 import { countTarget } from "./success-rate.ts";
-import { type ChosenTile, chooseTile, once, type TileQuestion } from "./tile.ts";
 
 export interface ScanInput extends ScanRows {
   readonly task: ClassifierTask;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { CPU_TILE } from "./tile.ts";
+import { CPU_TILE } from "./measured-tile.ts";
 
 const count = (fallback: number) => z.int().min(1).default(fallback);
 
@@ -88,7 +88,7 @@ const scanShape = {
   samples: count(30),
   /** Longest row after stamping, in tokens. */
   codeMaxLen: z.int().min(8).default(400),
-  /** Tokens that one tile should have, about; absent: 1,500 on CPUs, and what is fastest on a GPU (`tile.ts`). */
+  /** Tokens that one tile should have, about; absent: 1,500 on CPUs, and what is fastest on a GPU (`measured-tile.ts`). */
   tile: z.int().min(1).optional(),
   /** Searches that run at a time. Their traces do not depend on it. */
   searchesInFlight: count(2),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { CPU_TILE, chooseTile, tileOfTimes } from "../../../coordinator/search/measured-tile.ts";
 import { runScan } from "../../../coordinator/search/scan.ts";
 import { ScanSettings } from "../../../coordinator/search/settings.ts";
-import { CPU_TILE, chooseTile, tileOfTimes } from "../../../coordinator/search/tile.ts";
 import type { Operation } from "../../../proto/operations.ts";
 import { recordScan, rowWithVariables, smallVocabulary } from "../../support/small-search.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
