@@ -11,10 +11,11 @@ export const worker = defineCommand({
   summary: "compute for a coordinator: dials it, takes leases, gives results, until told to stop",
   help: `
 A worker dials its coordinator and needs no open port. It may come and go: what it had begun goes to others. SIGTERM (or Ctrl-C) lets it finish
-or give back what it holds, within ten seconds.
+or give back what it holds, within ten seconds. On a GPU it first compares its results with the CPU's, and ends where they are off (docs/devices.md).
 
   elibad worker --coordinator 10.0.0.5:7070
-  elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465`,
+  elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465
+  CUDA_VISIBLE_DEVICES=1 elibad worker --coordinator 10.0.0.5:7070 --device cuda`,
   options: {
     ...grouped("Worker", {
       coordinator: option(
