@@ -162,13 +162,16 @@ async function checkOperations(
 
 /** Tensors of floats; which ids rank first follows from their products, and ties may fall either way. */
 function compared(what: string, ours: TensorMap, theirs: TensorMap): Difference[] {
-  return Object.entries(theirs).flatMap(([name, { data }]) => {
-    if (!(data instanceof Float32Array)) return [];
-    // Some gradients are 0 but for rounding, as by a bias that a softmax cancels: those of one operation are measured together.
-    const isWeight = name.startsWith("gradient ") || name.includes(".");
-    const scale = isWeight ? largestOf(Object.values(theirs)) : largestOf([theirs[name]!]);
-    return [{ what: `${what}: ${name}`, relative: apart(ours[name]?.data ?? [], data) / scale }];
-  });
+  const floats = Object.entries(theirs).flatMap(([name, { data }]) =>
+    data instanceof Float32Array ? [{ name, data }] : [],
+  );
+  // Some gradients are 0 but for rounding, as by a bias that a softmax cancels: those by weights are measured together.
+  const isWeight = (name: string): boolean => name.includes(".");
+  const largestSlope = largestOf(floats.filter(({ name }) => isWeight(name)));
+  return floats.map(({ name, data }) => ({
+    what: `${what}: ${name}`,
+    relative: apart(ours[name]?.data ?? [], data) / (isWeight(name) ? largestSlope : largestOf([{ data }])),
+  }));
 }
 
 function apart(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
