@@ -22,7 +22,7 @@ test("the CPU gives what the CPU gives: every architecture, every tensor of ever
   expect(differences.every(({ relative }) => relative === 0)).toBe(true);
   expect(elsewhere).toEqual([]);
   expect(readdirSync(folder)).toEqual([]);
-});
+}, 180_000);
 
 test("a device that is off is refused with the numbers, and so is one that gives no number", () => {
   const differences = [
