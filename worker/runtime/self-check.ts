@@ -15,7 +15,7 @@ export interface SelfCheckOptions {
   readonly provider: Provider;
   /** The form that programs are built in; its results are compared with the primitive form's on the CPU. */
   readonly programForm: string;
-  /** Largest max|a − b| ÷ max|b| of any tensor that is accepted. */
+  /** Largest difference that is accepted, relative to the largest value of its kind. */
   readonly tolerance: number;
   /** A folder in which the check may write; it leaves nothing there. */
   readonly folder: string;
@@ -116,8 +116,10 @@ async function checkModel(
   const elsewhere: string[] = [];
   for (const file of await readdir(profiles))
     elsewhere.push(...(await operatorsElsewhere(join(profiles, file), provider)));
+  // A logit of a single row may lie near 0, where any difference is large beside it.
+  const largestLogit = largestOf(theirs.flatMap(({ logits }) => (logits ? [logits] : [])));
   return {
-    differences: KINDS.flatMap((kind, k) => compared(`${model} ${kind}`, ours[k]!, theirs[k]!)),
+    differences: KINDS.flatMap((kind, k) => compared(`${model} ${kind}`, ours[k]!, theirs[k]!, largestLogit)),
     elsewhere,
   };
 }
@@ -161,16 +163,20 @@ async function checkOperations(
 }
 
 /** Tensors of floats; which ids rank first follows from their products, and ties may fall either way. */
-function compared(what: string, ours: TensorMap, theirs: TensorMap): Difference[] {
+function compared(what: string, ours: TensorMap, theirs: TensorMap, largestLogit: number): Difference[] {
   const floats = Object.entries(theirs).flatMap(([name, { data }]) =>
     data instanceof Float32Array ? [{ name, data }] : [],
   );
   // Some gradients are 0 but for rounding, as by a bias that a softmax cancels: those by weights are measured together.
   const isWeight = (name: string): boolean => name.includes(".");
   const largestSlope = largestOf(floats.filter(({ name }) => isWeight(name)));
-  return floats.map(({ name, data }) => ({
-    what: `${what}: ${name}`,
-    relative: apart(ours[name]?.data ?? [], data) / (isWeight(name) ? largestSlope : largestOf([{ data }])),
+  const scaleOf = ({ name, data }: (typeof floats)[number]): number => {
+    if (name === "logits") return largestLogit;
+    return isWeight(name) ? largestSlope : largestOf([{ data }]);
+  };
+  return floats.map((tensor) => ({
+    what: `${what}: ${tensor.name}`,
+    relative: apart(ours[tensor.name]?.data ?? [], tensor.data) / scaleOf(tensor),
   }));
 }
 
