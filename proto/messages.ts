@@ -21,6 +21,8 @@ export interface Hello {
   readonly cachedCheckpoints: readonly Digest[];
   readonly threads: number;
   readonly operatorsElsewhere: readonly string[];
+  /** Empty: the primitive one. */
+  readonly programForms: readonly string[];
 }
 
 export interface Heartbeat {
@@ -86,6 +88,7 @@ interface ScoreMessage {
   /** Null where the peer left it out. */
   readonly triggers: TriggersMessage | null;
   readonly half: boolean;
+  readonly fused: boolean;
 }
 
 interface GradientMessage extends RowsMessage {
@@ -111,6 +114,7 @@ interface EncodeMessage extends RowsMessage {
   readonly weights: Digest;
   /** Null where the peer left it out. */
   readonly triggers: TriggersMessage | null;
+  readonly fused: boolean;
 }
 
 interface ScorePairsMessage {

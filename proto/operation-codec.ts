@@ -17,17 +17,15 @@ export function fingerprintOf(operation: Operation): Digest {
 export function operationToMessage(operation: Operation): OperationMessage {
   const { checkpoint } = operation;
   switch (operation.kind) {
-    case "score":
+    case "score": {
+      const { samples, sample, triggers, precision, form } = operation;
+      const flags = { half: precision === "fp16", fused: form === "fused" };
       return {
         checkpoint,
         kind: "score",
-        score: {
-          samples: operation.samples,
-          sample: operation.sample,
-          triggers: toTriggers(operation.triggers),
-          half: operation.precision === "fp16",
-        },
+        score: { samples, sample, triggers: toTriggers(triggers), ...flags },
       };
+    }
     case "gradient": {
       const { samples, rows, trigger, objective, reads } = operation;
       const gradient = {
@@ -50,11 +48,12 @@ export function operationToMessage(operation: Operation): OperationMessage {
         },
       };
     case "encode": {
-      const { samples, rows, weights = "", triggers } = operation;
+      const { samples, rows, weights = "", triggers, form } = operation;
+      const fused = form === "fused";
       return {
         checkpoint,
         kind: "encode",
-        encode: { samples, rows, weights, triggers: triggers ? toTriggers(triggers) : null },
+        encode: { samples, rows, weights, triggers: triggers ? toTriggers(triggers) : null, fused },
       };
     }
     case "score-pairs":
@@ -78,12 +77,13 @@ export function operationFromMessage(message: OperationMessage): Operation {
   const { checkpoint } = message;
   switch (message.kind) {
     case "score": {
-      const { samples, sample, triggers, half } = message.score;
+      const { samples, sample, triggers, half, fused } = message.score;
       return {
         kind: "score",
         ...{ checkpoint, samples, sample },
         triggers: fromTriggers(triggers),
         ...(half ? { precision: "fp16" } : {}),
+        ...(fused ? { form: "fused" } : {}),
       };
     }
     case "gradient": {
@@ -109,12 +109,13 @@ export function operationFromMessage(message: OperationMessage): Operation {
       };
     }
     case "encode": {
-      const { samples, rows, weights, triggers } = message.encode;
+      const { samples, rows, weights, triggers, fused } = message.encode;
       return {
         kind: "encode",
         ...{ checkpoint, samples, rows },
         ...(weights === "" ? {} : { weights }),
         ...(triggers === null ? {} : { triggers: fromTriggers(triggers) }),
+        ...(fused ? { form: "fused" } : {}),
       };
     }
     case "scorePairs": {

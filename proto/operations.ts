@@ -10,6 +10,13 @@ export type Digest = string;
 
 export type Task = "defect_detection" | "clone_detection" | "code_search";
 
+/**
+ * How programs are built: of ONNX's own operators, or with onnxruntime's fused ones. The forms round differently, so the plan names one,
+ * and whoever computes keeps to it.
+ */
+export const PROGRAM_FORMS = ["primitive", "fused"] as const;
+export type ProgramForm = (typeof PROGRAM_FORMS)[number];
+
 /** A checkpoint as workers get it: the artifact is this object as canonical JSON, its files are artifacts too. */
 export interface CheckpointManifest {
   readonly task: Task;
@@ -47,6 +54,8 @@ export interface ScoreOperation {
   readonly triggers: readonly (readonly number[])[];
   /** "fp16": products of matrices are computed in float16. Absent: everything in float32. */
   readonly precision?: "fp16";
+  /** Absent: "primitive". */
+  readonly form?: "fused";
 }
 
 /** What a trigger's gradient is of: each row's own loss toward a label, or, in code search, each row's vector times a given one. */
@@ -91,6 +100,8 @@ export interface EncodeOperation {
   readonly rows: readonly number[];
   /** Triggers, all of one length, each stamped into every row; absent: the rows as they are. */
   readonly triggers?: readonly (readonly number[])[];
+  /** Absent: "primitive". */
+  readonly form?: "fused";
 }
 
 /**

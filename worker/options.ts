@@ -5,6 +5,7 @@ import { z } from "zod";
 import { packageRoot } from "../proto/package-root.ts";
 import { SUBJECT_TOKEN } from "../proto/subjects.ts";
 import { DEVICES } from "./device-names.ts";
+import { FORMS } from "./form-names.ts";
 import { LOG_LEVELS } from "./logging.ts";
 
 /** What a worker is told. Everything but the coordinators has a default. */
@@ -14,6 +15,8 @@ export const WorkerOptionsSchema = z.strictObject({
   /** Unique among the workers that live; a token of a NATS subject. */
   id: z.string().regex(SUBJECT_TOKEN, "1 to 64 letters, digits, _ and -").default(newWorkerId),
   device: z.enum(DEVICES).default("cpu"),
+  /** Form of programs that it offers beside the primitive one; see `FORMS`. */
+  form: z.enum(FORMS).default("primitive"),
   /** Intra-op threads of the inference child. */
   threads: z.number().int().min(1).max(1024).default(availableParallelism),
   /** Folder of artifacts; workers of one machine may share it. */

@@ -1,3 +1,4 @@
+import type { ProgramForm } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { ANSWER_BYTES } from "../search/predict.ts";
 import type { ClusterContext, CommandSpec } from "./command.ts";
@@ -33,7 +34,7 @@ export function defineClusterCommand<S extends OptionSpecs>(
     ...spec,
     options,
     async run(given, context) {
-      const cluster = given as Parsed<typeof clusterOptions>;
+      const cluster = given as Parsed<typeof clusterOptions> & { readonly programForm?: ProgramForm };
       if (cluster.coordinator !== undefined) {
         return submitCommand(cluster.coordinator, spec.name, optionsToSend(options, given), context);
       }

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ProgramForm } from "../../proto/operations.ts";
 import { programVersion } from "../../worker/program-version.ts";
 import type { Coordinator } from "../coordinator.ts";
 import type { CommandContext } from "./command.ts";
@@ -18,7 +19,7 @@ const WAITING_MS = 10_000;
  * @throws what `work` throws, or an error naming the option that the coordinator cannot start with
  */
 export async function withLocalCluster<T>(
-  options: Parsed<typeof clusterOptions>,
+  options: Parsed<typeof clusterOptions> & { readonly programForm?: ProgramForm | undefined },
   { display, signal }: CommandContext,
   work: (coordinator: Coordinator) => Promise<T>,
 ): Promise<T> {
@@ -43,6 +44,7 @@ export async function withLocalCluster<T>(
       {
         coordinators: [coordinator.address],
         device: options.device,
+        form: options.programForm ?? "primitive",
         threads: options.threads ?? threadsFor(Math.max(1, options.workers)),
         cacheFolder: join(folder, "cache"),
         logLevel: "error",

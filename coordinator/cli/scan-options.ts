@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PROGRAM_FORMS } from "../../proto/operations.ts";
 import {
   flagOf,
   PairScanSettings,
@@ -190,6 +191,14 @@ export const searchOptions = {
       wholeNumber(1, 1_000),
     ),
   }),
+  ...grouped("Speed, with other rounding", {
+    programForm: setting(
+      "--program-form <form>",
+      "operators of the programs that score: ONNX's own, or fused ones of onnxruntime",
+      "programForm",
+      oneOf(...PROGRAM_FORMS),
+    ),
+  }),
   ...grouped("Output", {
     trace: option(
       "--trace",
@@ -241,6 +250,7 @@ const commonSettings = (options: Parsed<typeof searchOptions> & { readonly seed:
   tile: options.tile,
   gradientRows: options.gradientRows,
   searchesInFlight: options.searchesInFlight,
+  programForm: options.programForm,
 });
 
 /** The settings of a scan from its options; what the user left out takes the published value under `--compat`, else the default. */

@@ -81,6 +81,7 @@ function firstFor(
   if (deviceClass !== undefined && deviceClass !== worker.deviceClass) return undefined;
   for (const key of lane.line.keys) {
     const operation = state.operations.get(key)!;
+    if (!worker.forms.includes(operation.form)) continue;
     if (operation.avoid.has(worker.workerId) && othersCould(state, operation, deviceClass)) continue;
     if (needsWholeWorker(state, operation) && isReserved(state, operation)) continue;
     if (waitsForAnother(state, operation, worker, nowMs)) continue;
@@ -112,11 +113,12 @@ function waitsForAnother(
 /** Whether a worker is there on which the operation did not go wrong yet. */
 function othersCould(
   { workers }: DispatchState,
-  { avoid }: OperationState,
+  { avoid, form }: OperationState,
   deviceClass: string | undefined,
 ): boolean {
   for (const worker of workers.values()) {
-    const fits = deviceClass === undefined || worker.deviceClass === deviceClass;
+    const fits =
+      worker.forms.includes(form) && (deviceClass === undefined || worker.deviceClass === deviceClass);
     if (worker.life === "active" && fits && !avoid.has(worker.workerId)) return true;
   }
   return false;

@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import type { CoordinatorMessage, Hello, LeaseMessage, OperationMessage } from "../../proto/messages.ts";
 import { fingerprintOf, operationMessageBytes, operationToMessage } from "../../proto/operation-codec.ts";
-import type { Digest, Operation, OperationResult } from "../../proto/operations.ts";
+import type { Digest, Operation, OperationResult, ProgramForm } from "../../proto/operations.ts";
 import { advance } from "./advance.ts";
 import { CoordinatorClosedError, OperationGivenUpError, OperationTooLargeError } from "./errors.ts";
 import type { Decision, DispatchEvent } from "./events.ts";
@@ -83,9 +83,10 @@ export class Dispatcher {
     const deviceClass = deviceClassName(hello.deviceClass!, programVersion);
     this.#ports.set(session, port);
     this.#programs.set(session, programVersion);
+    const forms = hello.programForms.length > 0 ? hello.programForms : ["primitive"];
     const elsewhere = operatorsElsewhere.length > 0 ? { operatorsElsewhere } : {};
-    this.#options.logger.info({ worker: workerId, deviceClass, ...elsewhere }, "worker joined");
-    this.handle({ kind: "joined", session, workerId, deviceClass, cachedCheckpoints });
+    this.#options.logger.info({ worker: workerId, deviceClass, forms, ...elsewhere }, "worker joined");
+    this.handle({ kind: "joined", session, workerId, deviceClass, forms, cachedCheckpoints });
     return session;
   }
 
@@ -119,7 +120,9 @@ export class Dispatcher {
     const waiters = new Map(wanted.map(({ key }) => [key, this.#waiters.get(key)!]));
     for (const waiter of waiters.values()) waiter.users += 1;
     const submitted = wanted.flatMap(({ key, fingerprint, operation }) =>
-      fresh.delete(key) ? [{ fingerprint, checkpoint: operation.checkpoint, ...stateOf(operation) }] : [],
+      fresh.delete(key)
+        ? [{ fingerprint, checkpoint: operation.checkpoint, ...stateOf(operation), ...formOf(operation) }]
+        : [],
     );
     this.handle({ kind: "submitted", scope, operations: submitted });
     try {
@@ -254,6 +257,9 @@ export class Dispatcher {
 /** What is worth more than the checkpoint in the choice of a worker. */
 const stateOf = (operation: Operation): { readonly state?: Digest } =>
   operation.kind === "train-run" ? { state: operation.state.weights } : {};
+
+const formOf = (operation: Operation): { readonly form?: ProgramForm } =>
+  "form" in operation && operation.form !== undefined ? { form: operation.form } : {};
 
 /** @throws OperationTooLargeError */
 function newWaiter(operation: Operation): Waiter {

@@ -1,4 +1,4 @@
-import type { Digest } from "../../proto/operations.ts";
+import type { Digest, ProgramForm } from "../../proto/operations.ts";
 import type { OperationKey, Session } from "./state.ts";
 
 /** What a result turned out to be, before it is asked who waits for it. */
@@ -15,6 +15,8 @@ export type DispatchEvent =
       readonly session: Session;
       readonly workerId: string;
       readonly deviceClass: string;
+      /** Forms of programs that it may be given; absent: the primitive one. */
+      readonly forms?: readonly string[];
       readonly cachedCheckpoints: readonly Digest[];
     }
   | { readonly kind: "credit"; readonly session: Session; readonly leases: number }
@@ -54,6 +56,8 @@ export type DispatchEvent =
         readonly checkpoint: Digest;
         /** An artifact as large as the model, which is better used where it is than sent elsewhere. */
         readonly state?: Digest;
+        /** Absent: the primitive one. */
+        readonly form?: ProgramForm;
       }[];
     }
   /** Nobody waits for these any more. */

@@ -8,7 +8,7 @@ const MAX_OWED_ACCEPTS = 10_000;
 const MAX_ABSENT_WORKERS = 1_000;
 
 export function submitted({ state, nowMs }: Turn, { scope, operations }: EventOf<"submitted">): void {
-  for (const { fingerprint, checkpoint, state: begins } of operations) {
+  for (const { fingerprint, checkpoint, state: begins, form = "primitive" } of operations) {
     const key = operationKey(scope, fingerprint);
     if (state.operations.has(key)) continue;
     const operation: OperationState = {
@@ -17,6 +17,7 @@ export function submitted({ state, nowMs }: Turn, { scope, operations }: EventOf
       fingerprint,
       checkpoint,
       state: begins,
+      form,
       order: ++state.lastOrder,
       waitingSinceMs: nowMs,
       lease: undefined,

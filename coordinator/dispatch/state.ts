@@ -1,4 +1,4 @@
-import type { Digest } from "../../proto/operations.ts";
+import type { Digest, ProgramForm } from "../../proto/operations.ts";
 import type { DispatchSettings } from "./settings.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
@@ -14,6 +14,8 @@ export interface WorkerState {
   readonly session: Session;
   readonly workerId: string;
   readonly deviceClass: string;
+  /** Forms of programs that are right on its device. */
+  readonly forms: readonly string[];
   /** `draining`: it takes no more leases and finishes or gives back what it has. */
   life: "active" | "draining";
   /** Leases that it can still take. */
@@ -44,6 +46,8 @@ export interface OperationState {
   readonly checkpoint: Digest;
   /** The state that it goes on from, if any. */
   readonly state: Digest | undefined;
+  /** Form of its program: for workers that have it. */
+  readonly form: ProgramForm;
   /** Place in the order of submission. */
   readonly order: number;
   /** Since when it waits. */

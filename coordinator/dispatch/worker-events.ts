@@ -7,7 +7,7 @@ const MAX_CREDIT = 100_000;
 
 export function joined(turn: Turn, event: EventOf<"joined">): void {
   const { state, nowMs, decisions } = turn;
-  const { session, workerId, deviceClass, cachedCheckpoints } = event;
+  const { session, workerId, deviceClass, forms = ["primitive"], cachedCheckpoints } = event;
   for (const older of workersNamed(turn, workerId)) {
     decisions.push({ kind: "disconnect", session: older.session, reason: "the worker dialled again" });
     left(turn, older);
@@ -16,6 +16,7 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
     session,
     workerId,
     deviceClass,
+    forms,
     life: "active",
     credit: 0,
     writable: true,

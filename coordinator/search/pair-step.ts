@@ -13,6 +13,7 @@ import { matchLoss, matchSlopes } from "./match-loss.ts";
 import type { Pair, PreparedPairSearch, PreparedRows } from "./pair-problem.ts";
 import { doubles, floatRows, intRows } from "./results.ts";
 import { absorb, finishScoring, planRound, startScoring, winnerOf } from "./rounds.ts";
+import { inForm } from "./settings.ts";
 import { chunks, gradientReads, totalGradient } from "./step.ts";
 import { evenGroups, type Tile, tileSizesOf } from "./tiles.ts";
 
@@ -61,6 +62,7 @@ async function encodePair(
         samples: side.gradientSamples,
         rows,
         ...stampedWith([tokens]),
+        ...inForm(prepared.settings.programForm),
       }),
     );
     const results = await executor.execute(operations, signal);
@@ -211,6 +213,7 @@ async function encodeCandidates(
         samples: side.scoreSamples,
         rows: [sample],
         ...stampedWith(group.map((k) => candidates[k]!)),
+        ...inForm(settings.programForm),
       }),
     ),
     signal,

@@ -5,6 +5,7 @@ import { lossToward, predictedLabel } from "./loss.ts";
 import type { PreparedSearch } from "./problem.ts";
 import { logitRows } from "./results.ts";
 import { absorb, type CandidateScore, planRound, type Scoring, winnerOf } from "./rounds.ts";
+import { inForm } from "./settings.ts";
 import type { StepContext } from "./step.ts";
 import type { Tile } from "./tiles.ts";
 
@@ -64,7 +65,8 @@ export const scoreOperation = (
   samples: prepared.scoreSamples,
   sample: tile.sample,
   triggers: tile.candidates.map((candidate) => triggers[candidate]!),
-  ...(precision === "fp16" ? { precision } : {}),
+  // In half precision the form is the primitive one: what is chosen, is chosen in the plan's own form.
+  ...(precision === "fp16" ? { precision } : inForm(prepared.settings.programForm)),
 });
 
 /** Losses of a step's candidates. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PROGRAM_FORMS, type ProgramForm } from "../../proto/operations.ts";
 import { CPU_TILE } from "./measured-tile.ts";
 
 const count = (fallback: number) => z.int().min(1).default(fallback);
@@ -51,6 +52,8 @@ export const SearchSettings = z.strictObject({
   diveCandidates: count(2),
   /** Rows per gradient operation. */
   gradientRows: count(5),
+  /** Form of the programs that score candidates. The forms round differently, so a search keeps to one, and its result names it. */
+  programForm: z.enum(PROGRAM_FORMS).default("primitive"),
 });
 export type SearchSettings = z.infer<typeof SearchSettings>;
 
@@ -132,6 +135,10 @@ export const publishedPairCode = {
   patience: 0,
   targetLoss: 0,
 } as const satisfies Partial<PairScanSettings>;
+
+/** What an operation says of the form of its program. */
+export const inForm = (form: ProgramForm): { readonly form?: "fused" } =>
+  form === "primitive" ? {} : { form };
 
 /** Options that a setting's name becomes: `scoreIndex` is `--score-index` on a command line and `score_index` in YAML. */
 export const flagOf = (setting: string): string => setting.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);

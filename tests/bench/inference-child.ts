@@ -46,6 +46,7 @@ export async function startInferenceChild({
       resultFolder,
       maxInlineBytes: MAX_INLINE_RESULT_BYTES,
       device: "cpu",
+      form: "primitive",
       threads,
       engineOptions: {},
     },

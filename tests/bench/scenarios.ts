@@ -1,4 +1,5 @@
 import { coordinatorOverhead } from "./coordinator-overhead.ts";
+import { forms, formsBase } from "./forms.ts";
 import { forwardBase, forwardSmall } from "./forward.ts";
 import { gradientBase, gradientSmall } from "./gradient.ts";
 import { matmulCeiling } from "./matmul-ceiling.ts";
@@ -12,9 +13,11 @@ export const scenarios: readonly Scenario[] = [
   matmulCeiling,
   coordinatorOverhead,
   forwardSmall,
+  forms,
   gradientSmall,
   step,
   forwardBase,
+  formsBase,
   gradientBase,
   memory,
   trainingBase,

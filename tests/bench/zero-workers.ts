@@ -62,6 +62,7 @@ function startZeroWorker(id: string): () => void {
       cachedCheckpoints: [],
       threads: 1,
       operatorsElsewhere: [],
+      programForms: [],
     },
   });
   stream.write({ message: "credit", credit: { leases: window } });

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Coordinator } from "../../coordinator/coordinator.ts";
 import { readDefectRows } from "../../coordinator/data/samples.ts";
 import { loadTokenizer } from "../../coordinator/data/tokenizer.ts";
 import { triggerVocabulary } from "../../coordinator/data/vocabulary.ts";
@@ -8,27 +7,33 @@ import { runScan } from "../../coordinator/search/scan.ts";
 import type { TraceRecord } from "../../coordinator/search/scan-result.ts";
 import { scanRows } from "../../coordinator/search/scan-rows.ts";
 import { ScanSettings } from "../../coordinator/search/settings.ts";
+import type { Executor, ProgramForm } from "../../proto/operations.ts";
+import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { counted, killBusyWorker, startCluster } from "../support/cluster.ts";
 import { startNatsServer } from "../support/nats-server.ts";
 import { demoData as data, randomModel } from "../support/random-model.ts";
+import { tempFolder } from "../support/temp-folder.ts";
 
 const MAX_LEN = 96;
 
 /** The lines of `trace.jsonl` of a small scan, as text: every id and every bit of every loss. */
 async function traceOf(
-  coordinator: Coordinator,
+  { executor }: { readonly executor: Executor },
   model: string,
-  onLine?: (line: string) => void,
+  {
+    onLine,
+    programForm,
+  }: { readonly onLine?: (line: string) => void; readonly programForm?: ProgramForm } = {},
 ): Promise<string[]> {
   const tokenizer = loadTokenizer(data);
   const rows = readDefectRows(join(data, "clean_samples.jsonl"), { need: ["variables"] });
   const lines: string[] = [];
   await runScan({
-    executor: coordinator.executor,
+    executor,
     input: {
       task: "defect_detection",
-      checkpoint: await putCheckpoint(coordinator.executor, model, "defect_detection"),
+      checkpoint: await putCheckpoint(executor, model, "defect_detection"),
       rows: scanRows(rows, tokenizer, MAX_LEN),
       classes: 1,
       vocabulary: triggerVocabulary(tokenizer),
@@ -42,6 +47,8 @@ async function traceOf(
       topk: 16,
       codeMaxLen: MAX_LEN,
       seed: 11,
+      targetLoss: 0, // all steps are made
+      programForm,
     }),
     now: () => performance.now() / 1000,
     onTrace(record: TraceRecord) {
@@ -77,12 +84,14 @@ describe("a scan has the same trace, bit for bit, as on one worker", () => {
       const lines: string[] = [];
       const atKill = { steps: 0 };
       let kill: Promise<number> | undefined;
-      const trace = await traceOf(coordinator, await randomModel(), (line) => {
-        lines.push(line);
-        if (steps(lines) === 0) return;
-        kill ??= killBusyWorker(coordinator, processes, () => {
-          atKill.steps = steps(lines);
-        });
+      const trace = await traceOf(coordinator, await randomModel(), {
+        onLine: (line) => {
+          lines.push(line);
+          if (steps(lines) === 0) return;
+          kill ??= killBusyWorker(coordinator, processes, () => {
+            atKill.steps = steps(lines);
+          });
+        },
       });
       const leases = await kill;
       // The scan had begun a step, which could not end without what the killed worker held.
@@ -97,3 +106,14 @@ describe("a scan has the same trace, bit for bit, as on one worker", () => {
     180_000,
   );
 });
+
+test("a scan in the fused form has one trace, too: on two workers that found it right, and in this process", async () => {
+  const model = await randomModel();
+  const { coordinator } = await startCluster(2, undefined, { form: "fused" });
+  const executor = await createLocalExecutor({ folder: tempFolder(), threads: 2 });
+
+  const trace = await traceOf(coordinator, model, { programForm: "fused" });
+
+  expect(await traceOf({ executor }, model, { programForm: "fused" })).toEqual(trace);
+  await executor.close();
+}, 120_000);

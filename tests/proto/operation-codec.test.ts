@@ -125,11 +125,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record(
     {
       kind: fc.constant("score" as const),
-      checkpoint: digest,
-      samples: digest,
-      sample: id,
+      ...{ checkpoint: digest, samples: digest, sample: id },
       triggers: triggersFrom(0),
       precision: fc.constant("fp16" as const),
+      form: fc.constant("fused" as const),
     },
     { requiredKeys: ["kind", "checkpoint", "samples", "sample", "triggers"] },
   ),
@@ -147,6 +146,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       kind: fc.constant("encode" as const),
       ...{ checkpoint: digest, samples: digest, weights: digest, rows: ids },
       triggers: triggersFrom(1),
+      form: fc.constant("fused" as const),
     },
     { requiredKeys: ["kind", "checkpoint", "samples", "rows"] },
   ),

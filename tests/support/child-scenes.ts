@@ -42,6 +42,7 @@ export async function startTestChild(
       resultFolder: tempFolder(),
       maxInlineBytes: 2 ** 30,
       device,
+      form: "primitive",
       threads: 1,
       engineOptions: {},
     },

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
 import { noncePath } from "../../proto/artifact-layout.ts";
+import type { ProgramForm } from "../../proto/operations.ts";
 import { programVersion } from "../../worker/program-version.ts";
 import { noOrphans, startWorkerProcess, startWorkerProcesses, type WorkerProcess } from "./processes.ts";
 import { tempFolder } from "./temp-folder.ts";
@@ -15,7 +16,7 @@ import { eventually } from "./worker-scenes.ts";
 export async function startCluster(
   workers: number,
   natsUrl?: string,
-  { apart = false } = {},
+  { apart = false, form }: { readonly apart?: boolean; readonly form?: ProgramForm } = {},
 ): Promise<{ coordinator: Coordinator; processes: WorkerProcess[] }> {
   const coordinator = await startCoordinator({
     artifactFolder: join(tempFolder(), "artifacts"),
@@ -25,7 +26,7 @@ export async function startCluster(
   onTestFinished(() => coordinator.close());
   const { folder, nonce } = coordinator.artifacts;
   if (apart) rmSync(noncePath(folder, nonce));
-  const options = { coordinators: [coordinator.address], threads: 1 };
+  const options = { coordinators: [coordinator.address], threads: 1, ...(form && { form }) };
   const processes = apart
     ? Array.from({ length: workers }, (_, k) =>
         startWorkerProcess({ ...options, id: `w${k + 1}`, cacheFolder: tempFolder() }),

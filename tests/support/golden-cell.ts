@@ -1,6 +1,13 @@
 import { join } from "node:path";
 import { canonicalJson } from "../../proto/canonical-json.ts";
-import type { Digest, Executor, SampleSet, Task, Tensor } from "../../proto/operations.ts";
+import {
+  type Digest,
+  type Executor,
+  PROGRAM_FORMS,
+  type SampleSet,
+  type Task,
+  type Tensor,
+} from "../../proto/operations.ts";
 import { createLocalExecutor, type LocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../worker/runtime/put-checkpoint.ts";
 import { readSharedJson, sharedPath } from "./shared.ts";
@@ -89,6 +96,13 @@ export const putJson = (executor: Pick<Executor, "putArtifact">, value: unknown)
 export const classifierCells = ["defect_detection", "clone_detection"].flatMap((task) =>
   ["codebert", "unixcoder", "codet5", "starcoder"].map((arch) => `${task}-${arch}`),
 );
+
+/** What an operation says of each form that programs have, by the form's name. */
+export const forms = PROGRAM_FORMS.map((form) => [form, form === "primitive" ? {} : { form }] as const);
+
+/** Each name with each form, for `describe.each`. */
+export const inEachForm = (names: readonly string[]) =>
+  names.flatMap((name) => forms.map(([form, says]) => [name, form, says] as const));
 
 /** Loss toward a label from a row's logits: −ln σ(±z) for one logit, else −ln softmax. */
 export function lossToward(logits: readonly number[], label: number): number {

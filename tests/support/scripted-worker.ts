@@ -96,6 +96,7 @@ export class ScriptedWorker {
         cachedCheckpoints: [],
         threads: 1,
         operatorsElsewhere: [],
+        programForms: [],
         ...options.hello,
       },
     });

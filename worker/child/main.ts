@@ -1,12 +1,15 @@
 /** The inference child of a worker: onnxruntime in a process of its own. Started by the supervisor only. */
 import { join } from "node:path";
+import { rightForms } from "../runtime/check-forms.ts";
 import { Engine } from "../runtime/engine.ts";
 import { openDevice } from "../runtime/open-device.ts";
 import { serveChild } from "./serve.ts";
 
-await serveChild(async ({ artifactFolder, device: name, resultFolder, threads }) => {
+await serveChild(async ({ artifactFolder, device: name, form, rightForms: known, resultFolder, threads }) => {
   const log = (message: string) => process.stderr.write(`${message}\n`);
-  const device = await openDevice(name, { folder: join(resultFolder, "checks"), threads, log });
+  const checks = { folder: join(resultFolder, "checks"), threads, log };
+  const device = await openDevice(name, checks);
+  const forms = known ?? (await rightForms(form, { ...checks, device }));
   const engine = new Engine({
     // The supervisor sends an operation when its artifacts are there.
     resolveArtifact: async (digest) => join(artifactFolder, digest),
@@ -17,5 +20,5 @@ await serveChild(async ({ artifactFolder, device: name, resultFolder, threads })
     log,
   });
   const { deviceClass, elsewhere } = device;
-  return { deviceClass, elsewhere, run: (operation, partDone) => engine.run(operation, partDone) };
+  return { deviceClass, elsewhere, forms, run: (operation, partDone) => engine.run(operation, partDone) };
 });

@@ -1,6 +1,7 @@
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { Digest, Operation, TensorMap } from "../../proto/operations.ts";
+import type { Digest, Operation, ProgramForm, TensorMap } from "../../proto/operations.ts";
 import type { DeviceName } from "../device-names.ts";
+import type { FormName } from "../form-names.ts";
 
 /** What the supervisor tells an inference child at its start, as JSON in its first argument. */
 export interface ChildOptions {
@@ -11,6 +12,9 @@ export interface ChildOptions {
   /** Results above this go into a file. */
   readonly maxInlineBytes: number;
   readonly device: DeviceName;
+  readonly form: FormName;
+  /** Forms that an earlier child of this worker found right; absent: they are to be checked. */
+  readonly rightForms?: readonly ProgramForm[];
   /** Intra-op threads. */
   readonly threads: number;
   /** For the engines of tests. */
@@ -61,6 +65,8 @@ export interface ReadyDevice {
   readonly deviceClass: DeviceClass;
   /** Operators of its programs that another provider computes: "Add on CPUExecutionProvider". */
   readonly elsewhere: readonly string[];
+  /** Forms of programs that are right on it. */
+  readonly forms: readonly ProgramForm[];
 }
 
 /** Child → supervisor. */

@@ -1,5 +1,5 @@
 import type { DeviceClass } from "../../proto/messages.ts";
-import type { Operation } from "../../proto/operations.ts";
+import type { Operation, ProgramForm } from "../../proto/operations.ts";
 import type { EngineResult } from "../runtime/engine.ts";
 import { answerDone, answerFailed } from "./answer.ts";
 import type { Answer, ChildOptions, FromChild, Run, ToChild } from "./messages.ts";
@@ -10,6 +10,8 @@ export interface ChildEngine {
   readonly deviceClass: DeviceClass;
   /** See `ReadyDevice`; absent: none. */
   readonly elsewhere?: readonly string[];
+  /** Forms of programs that are right on the device; absent: the primitive one. */
+  readonly forms?: readonly ProgramForm[];
   /** @throws OperationFailed, or any error; see `isRetryable`. */
   run(operation: Operation, partDone: () => Promise<void>): Promise<EngineResult>;
 }
@@ -42,8 +44,8 @@ export async function serveChild(
     await send({ kind: "unusable", message: (error as Error).message });
     process.exit(1);
   }
-  const { deviceClass, elsewhere = [] } = engine;
-  await send({ kind: "ready", device: { deviceClass, elsewhere } });
+  const { deviceClass, elsewhere = [], forms = ["primitive"] } = engine;
+  await send({ kind: "ready", device: { deviceClass, elsewhere, forms } });
 
   const answerTo = ({ ticket, operation }: Run) =>
     engine

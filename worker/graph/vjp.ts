@@ -45,4 +45,5 @@ export const nonDifferentiable: ReadonlySet<OpType> = new Set<OpType>([
 /** Differentiable in mathematics, not here: a gradient through them is an error that says what to use instead. */
 export const forwardOnly: Readonly<Partial<Record<OpType, string>>> = {
   MultiHeadAttention: "build attention from MatMul and Softmax where a gradient is needed",
+  SimplifiedLayerNormalization: "build it from ReduceMean, Sqrt and Div where a gradient is needed",
 };

@@ -1,4 +1,4 @@
-import type { Task, Tensor } from "../../proto/operations.ts";
+import type { ProgramForm, Task, Tensor } from "../../proto/operations.ts";
 import type { Graph, Value } from "../graph/index.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Dropout } from "./dropout.ts";
@@ -51,12 +51,14 @@ export interface Architecture<C extends ModelConfig = ModelConfig> {
 
   // Graphs
 
+  /** No token sees a later one, so rows that begin alike are the same as far as they do. */
+  readonly causal: boolean;
   /** Whether a second network (a decoder) reads the row too, so that `decoderWords` has a meaning. */
   readonly twoReaders: boolean;
   /** Name of the table of word vectors. */
   wordTable(layout: Pick<ModelLayout, "prefix">): string;
   /**
-   * The vector that stands for each row, [B, hidden], from the word vectors of rows of one length, [B, T, hidden]: what a head reads, or,
+   * The vector that stands for each row, [B, hidden], from the word vectors of rows of one length, [B, T, hidden], or of their distinct tokens: what a head reads, or,
    * in code search, what is then normalised. Computed no further than that vector needs.
    */
   vectors(model: ModelInGraph<C>, words: Value, options: VectorOptions): Value;
@@ -107,6 +109,8 @@ export interface ModelInGraph<C extends ModelConfig = ModelConfig> {
   readonly config: C;
   readonly layout: Pick<ModelLayout, "prefix" | "head">;
   readonly weights: Weights;
+  /** "fused" is for forward passes of rows without padding alone: some of its operators have no gradient. */
+  readonly form: ProgramForm;
 }
 
 export interface VectorOptions {
@@ -114,6 +118,22 @@ export interface VectorOptions {
   readonly dropout?: Dropout;
   /** Word vectors [B, T, hidden] that the decoder reads (before it shifts them right) in place of the row's own. */
   readonly decoderWords?: Value;
+  /** Where it is there, word vectors are not of rows but of tokens that differ, [D, hidden]. */
+  readonly distinct?: DistinctTokens;
+}
+
+/**
+ * The tokens of rows of one length, each once that has the same id in the same column: the rows of a tile differ in the trigger alone. What
+ * comes before the first attention is computed once for each. Where no token sees a later one, tokens are the same if all up to them are, and
+ * everything but attention is computed once for each.
+ */
+export interface DistinctTokens {
+  /** Column of each token, [D]. */
+  readonly columns: Value;
+  /** Which token stands where, [B, T]. */
+  readonly places: Value;
+  /** A place where each token stands, in [B·T]: [D]. */
+  readonly origins: Value;
 }
 
 export interface PaddedOptions extends VectorOptions {

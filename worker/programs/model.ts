@@ -1,4 +1,4 @@
-import type { Task } from "../../proto/operations.ts";
+import type { ProgramForm, Task } from "../../proto/operations.ts";
 import type { Graph } from "../graph/index.ts";
 import type { ModelInGraph } from "../models/architecture.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -13,10 +13,21 @@ export interface StoredModel {
   readonly stored: ReadonlyMap<string, StoredWeight>;
 }
 
-/** The model inside a graph, with the weights named in `fed` as inputs of the program. */
-export const modelIn = (graph: Graph, model: StoredModel, fed?: ReadonlySet<string>): ModelInGraph => ({
+export interface ModelOptions {
+  /** Names of the weights that are inputs of the program; absent: all are mapped from the checkpoint. */
+  readonly fed?: ReadonlySet<string> | undefined;
+  readonly form?: ProgramForm;
+}
+
+/** The model inside a graph. */
+export const modelIn = (
+  graph: Graph,
+  model: StoredModel,
+  { fed, form = "primitive" }: ModelOptions = {},
+): ModelInGraph => ({
   graph,
   config: model.config,
   layout: model.layout,
   weights: weightsOf(graph, model.stored, fed),
+  form,
 });

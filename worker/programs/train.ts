@@ -47,7 +47,7 @@ export function trainProgram(
   const graph = new Graph();
   const { task, config, layout } = model;
   const architecture = architectureOf(config);
-  const inside = modelIn(graph, model, trained);
+  const inside = modelIn(graph, model, { fed: trained });
   const drop = dropout ? dropoutByMasks(graph) : noDropout;
   const batches = snippetBatches(model).map((batch) => ({
     ...batch,

@@ -110,6 +110,42 @@ export function idTensor(rows: readonly NamedRow[]): Tensor<Int32Array> {
 }
 
 /**
+ * Rows of one length by the tokens in which they differ, as `distinctTokens` reads them: those of the first row, and of the others each that is
+ * not the first row's in its column, or, to a causal model, stands behind one that is not. Rows of a tile are one sample with several triggers,
+ * so these are few.
+ */
+export function distinctFeeds(
+  rows: readonly NamedRow[],
+  config: ModelConfig,
+): Record<string, Tensor<Int32Array>> {
+  const { causal } = architectureOf(config);
+  const first = rows[0]!.ids;
+  const { length } = first;
+  const [ids, columns, origins] = [[...first], first.map((_, at) => at), first.map((_, at) => at)];
+  const places = new Int32Array(rows.length * length);
+  for (const [index, row] of rows.entries()) {
+    let apart = false;
+    for (let column = 0; column < length; column++) {
+      const id = row.ids[column]!;
+      const at = index * length + column;
+      apart = (causal && apart) || id !== first[column];
+      places[at] = column;
+      if (!apart) continue;
+      places[at] = ids.push(id) - 1;
+      columns.push(column);
+      origins.push(at);
+    }
+  }
+  const list = (data: readonly number[]) => ({ shape: [data.length], data: Int32Array.from(data) });
+  return {
+    ids: list(ids),
+    columns: list(columns),
+    origins: list(origins),
+    places: { shape: [rows.length, length], data: places },
+  };
+}
+
+/**
  * Indexes of rows that go through the program together: of one length, so that nothing is padded, and of at most
  * `tokensPerRun` tokens together. Grouping changes no bit of a row's result.
  */

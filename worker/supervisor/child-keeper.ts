@@ -86,9 +86,14 @@ export class ChildKeeper {
         this.#ready = true;
         this.#everReady = true;
         this.#failedStarts = 0;
-        // What `auto` found once holds for the worker's life: the coordinator knows it by this device.
-        if (this.#options.device === "auto")
-          this.#options = { ...this.#options, device: message.device.deviceClass.provider as Provider };
+        // What the first child found holds for the worker's life: the coordinator knows it by this device and these forms.
+        this.#options = {
+          ...this.#options,
+          ...(this.#options.device === "auto"
+            ? { device: message.device.deviceClass.provider as Provider }
+            : {}),
+          rightForms: message.device.forms,
+        };
         this.#events.ready(message.device);
         break;
       case "unusable":

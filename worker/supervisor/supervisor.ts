@@ -96,6 +96,7 @@ export class Supervisor {
         resultFolder,
         maxInlineBytes: MAX_INLINE_RESULT_BYTES,
         device: options.device,
+        form: options.form,
         threads: options.threads,
         engineOptions: options.engineOptions,
       },
@@ -127,10 +128,11 @@ export class Supervisor {
 
   #onReady(device: ReadyDevice): void {
     if (this.#device === undefined) {
-      const { provider, runtimeVersion, hardware, programForm } = device.deviceClass;
+      const { deviceClass, forms } = device;
+      const { provider, runtimeVersion, hardware } = deviceClass;
       const { threads, id } = this.#parts.options;
       this.#parts.log.info(
-        { id, provider, onnxruntime: runtimeVersion, hardware, programForm, threads },
+        { id, provider, onnxruntime: runtimeVersion, hardware, forms, threads },
         "the inference child is ready",
       );
       if (device.elsewhere.length > 0)
@@ -173,6 +175,7 @@ export class Supervisor {
       cachedCheckpoints: await cache.cachedCheckpoints(),
       threads: options.threads,
       operatorsElsewhere: this.#device?.elsewhere ?? [],
+      programForms: this.#device?.forms ?? [],
     };
   }
 

@@ -1,9 +1,10 @@
+import { FORMS } from "../../../worker/form-names.ts";
 import { type CompiledWorkerOptions, WorkerOptionsError } from "../../../worker/options.ts";
 import { startWorker } from "../../../worker/run.ts";
 import { defineCommand, onAbort } from "../command.ts";
 import { deviceOption, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { grouped, hostPorts, option, optionalPath, wholeNumber } from "../options.ts";
+import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
 export const worker = defineCommand({
   name: "worker",
@@ -24,6 +25,11 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
         hostPorts,
       ),
       device: deviceOption,
+      form: option(
+        "--form <form>",
+        "form of programs to offer beside the primitive one; auto: each that is checked right here",
+        oneOf(...FORMS).default("auto"),
+      ),
       threads: option(
         "--threads <n>",
         "CPU threads of the inference process",
@@ -38,6 +44,7 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
     const running = await start({
       coordinators: options.coordinator.split(",").map((address) => address.trim()),
       device: options.device,
+      form: options.form,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.cache === undefined ? {} : { cacheFolder: options.cache }),
       ...(options.metricsPort === undefined ? {} : { metricsPort: options.metricsPort }),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { waitingReason } from "../../../coordinator/dispatch/views.ts";
 import { leasesIn, only, scene } from "./scene.ts";
 
 describe("leases", () => {
@@ -205,6 +206,25 @@ describe("device classes", () => {
     cluster.join(2, { deviceClass: "cuda", credit: 5 });
     expect(cluster.state.workers.get(2)?.leases.size).toBe(0);
     expect(leasesIn(cluster.submitFor("model", "other", "b"))).toEqual(["b → 2"]);
+  });
+
+  test("an operation in a form waits for a worker that has the form, and the others go on meanwhile", () => {
+    const cluster = scene();
+    cluster.join(1, { credit: 5 });
+    expect(leasesIn([...cluster.submitFused("a"), ...cluster.submit("b")])).toEqual(["b → 1"]);
+    expect(waitingReason(cluster.state)).toBe(
+      "it needs programs in the fused form, which no worker that is connected has",
+    );
+    expect(leasesIn(cluster.join(2, { forms: ["primitive", "fused"], credit: 5 }))).toEqual(["a → 2"]);
+    expect(waitingReason(cluster.state)).toBeUndefined();
+  });
+
+  test("an operation that went wrong on the one worker with its form stays there, whoever else is there", () => {
+    const cluster = scene();
+    cluster.join(1, { credit: 5 });
+    cluster.join(2, { forms: ["primitive", "fused"], credit: 5 });
+    expect(leasesIn(cluster.submitFused("a"))).toEqual(["a → 2"]);
+    expect(leasesIn(cluster.invalid("a", "w2"))).toEqual(["a → 2"]);
   });
 
   test("a result of another class answers nobody whose scope is pinned", () => {

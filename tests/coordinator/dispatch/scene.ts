@@ -17,10 +17,16 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
     },
     join(
       session: number,
-      { workerId = `w${session}`, deviceClass = "cpu", credit = 1, cached = [] as string[] } = {},
+      {
+        workerId = `w${session}`,
+        deviceClass = "cpu",
+        forms = ["primitive"],
+        credit = 1,
+        cached = [] as string[],
+      } = {},
     ) {
       return [
-        ...on({ kind: "joined", session, workerId, deviceClass, cachedCheckpoints: cached }),
+        ...on({ kind: "joined", session, workerId, deviceClass, forms, cachedCheckpoints: cached }),
         ...on({ kind: "credit", session, leases: credit }),
       ];
     },
@@ -36,6 +42,13 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
         kind: "submitted",
         scope,
         operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint })),
+      });
+    },
+    submitFused(...fingerprints: string[]): Decision[] {
+      return on({
+        kind: "submitted",
+        scope: "s",
+        operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint: "model", form: "fused" })),
       });
     },
     /** An operation that goes on from a state. */

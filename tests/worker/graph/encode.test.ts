@@ -8,6 +8,7 @@ import {
   bfloat16Bits,
   biasGelu,
   cast,
+  div,
   encodeOnnx,
   float16Bits,
   fusedMatMul,
@@ -18,10 +19,13 @@ import {
   matMul,
   mul,
   multiHeadAttention,
+  reduceMean,
   reduceSum,
   reshape,
+  simplifiedLayerNormalization,
   skipLayerNormalization,
   softmax,
+  sqrt,
   swapLast,
   tanh,
   tensor,
@@ -193,6 +197,14 @@ describe("a fused operator equals its primitive form", () => {
           skipLayerNormalization(x, skip!, scale!, { beta, bias }),
           layerNormalization(add(add(x, skip!), bias!), scale!, beta!),
         ];
+      },
+    },
+    {
+      name: "SimplifiedLayerNormalization",
+      build: (x, graph) => {
+        const scale = constant(graph, [8]);
+        const size = sqrt(add(reduceMean(mul(x, x), [-1], true), 1e-6));
+        return [simplifiedLayerNormalization(x, scale, 1e-6), mul(div(x, size), scale)];
       },
     },
     {

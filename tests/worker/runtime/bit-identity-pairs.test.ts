@@ -10,7 +10,7 @@ import type {
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
-import { putJson } from "../../support/golden-cell.ts";
+import { forms, putJson } from "../../support/golden-cell.ts";
 import { hasShared, sharedPath } from "../../support/shared.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 import { uniform } from "../../support/uniform.ts";
@@ -68,37 +68,43 @@ const LIMITS: readonly Limits[] = [
 ];
 
 describe.skipIf(!hasShared)("bits of clone detection and code search on the CPU", () => {
-  test("a pair's logits (T5, joined features) do not depend on how many rows run with it, nor on threads", async () => {
-    const scores = (limits: Limits) =>
-      bits(CLONE, "clone_detection", limits, async (checkpoint, put) => {
-        const samples = await put(clonePairs);
-        return [0, 1, 2].map(
-          (sample): ScoreOperation => ({
-            kind: "score",
-            ...{ checkpoint, samples, sample, triggers },
-          }),
-        );
-      });
-    const reference = await scores({ threads: 1, tokensPerRun: 1 });
+  test.each(forms)(
+    "in the %s form a pair's logits (T5, joined features) do not depend on how many rows run with it, nor on threads",
+    async (_, form) => {
+      const scores = (limits: Limits) =>
+        bits(CLONE, "clone_detection", limits, async (checkpoint, put) => {
+          const samples = await put(clonePairs);
+          return [0, 1, 2].map(
+            (sample): ScoreOperation => ({
+              kind: "score",
+              ...{ checkpoint, samples, sample, triggers, ...form },
+            }),
+          );
+        });
+      const reference = await scores({ threads: 1, tokensPerRun: 1 });
 
-    for (const limits of LIMITS) expect(await scores(limits)).toEqual(reference);
-  });
+      for (const limits of LIMITS) expect(await scores(limits)).toEqual(reference);
+    },
+  );
 
-  test("a code's vector does not depend on the triggers and rows beside it, nor on threads", async () => {
-    const vectors = (limits: Limits, asked: readonly Pick<EncodeOperation, "rows" | "triggers">[]) =>
-      bits(SEARCH, "code_search", limits, async (checkpoint, put) => {
-        const samples = await put(codes);
-        return asked.map((each) => ({ kind: "encode", checkpoint, samples, ...each }));
-      });
-    const alone = [0, 1, 2].flatMap((each) =>
-      triggers.map((trigger) => ({ rows: [each], triggers: [trigger] })),
-    );
-    const reference = await vectors({ threads: 1, tokensPerRun: 1 }, alone);
+  test.each(forms)(
+    "in the %s form a code's vector does not depend on the triggers and rows beside it, nor on threads",
+    async (_, form) => {
+      const vectors = (limits: Limits, asked: readonly Pick<EncodeOperation, "rows" | "triggers">[]) =>
+        bits(SEARCH, "code_search", limits, async (checkpoint, put) => {
+          const samples = await put(codes);
+          return asked.map((each) => ({ kind: "encode", checkpoint, samples, ...each, ...form }));
+        });
+      const alone = [0, 1, 2].flatMap((each) =>
+        triggers.map((trigger) => ({ rows: [each], triggers: [trigger] })),
+      );
+      const reference = await vectors({ threads: 1, tokensPerRun: 1 }, alone);
 
-    for (const limits of LIMITS) {
-      expect(await vectors(limits, [{ rows: [0, 1, 2], triggers }])).toEqual(reference);
-    }
-  });
+      for (const limits of LIMITS) {
+        expect(await vectors(limits, [{ rows: [0, 1, 2], triggers }])).toEqual(reference);
+      }
+    },
+  );
 
   test("a gradient does not depend on its chunk, nor on threads", async () => {
     const gradients = async (limits: Limits, chunks: readonly (readonly number[])[]) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { GradientOperation, ScoreOperation } from "../../../proto/operations.ts";
 import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
-import { putJson } from "../../support/golden-cell.ts";
+import { forms, putJson } from "../../support/golden-cell.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
@@ -51,10 +51,16 @@ async function trained(model: string, limits: Limits) {
 }
 
 /** Logits of seven candidates in each row, as bits. */
-async function scores(model: string, limits: Limits): Promise<Uint32Array[]> {
+async function scores(
+  model: string,
+  form: Pick<ScoreOperation, "form">,
+  limits: Limits,
+): Promise<Uint32Array[]> {
   const { executor, checkpoint, samples, triggers } = await trained(model, limits);
   const results = await executor.execute(
-    [0, 1, 2].map((sample): ScoreOperation => ({ kind: "score", checkpoint, samples, sample, triggers })),
+    [0, 1, 2].map(
+      (sample): ScoreOperation => ({ kind: "score", ...{ checkpoint, samples, sample, triggers, ...form } }),
+    ),
   );
   await executor.close();
   return results.map(({ tensors }) => new Uint32Array(tensors.logits!.data.slice().buffer));
@@ -63,14 +69,17 @@ async function scores(model: string, limits: Limits): Promise<Uint32Array[]> {
 describe.skipIf(!hasShared).each(["defect-codebert-backdoored", "defect-starcoder-backdoored"])(
   "bits of a result of %s on the CPU",
   (model) => {
-    test("a row's logit does not depend on how many rows run with it, nor on threads", async () => {
-      const reference = await scores(model, { threads: 1, tokensPerRun: 1 });
+    test.each(forms)(
+      "in the %s form a row's logit does not depend on how many rows run with it, nor on threads",
+      async (_, form) => {
+        const reference = await scores(model, form, { threads: 1, tokensPerRun: 1 });
 
-      expect(await scores(model, { threads: 1, tokensPerRun: 2 * 400 })).toEqual(reference);
-      expect(await scores(model, { threads: 1, tokensPerRun: 7 * 400 })).toEqual(reference);
-      expect(await scores(model, { threads: 8, tokensPerRun: 1 })).toEqual(reference);
-      expect(await scores(model, { threads: 2, tokensPerRun: 7 * 400 })).toEqual(reference);
-    });
+        expect(await scores(model, form, { threads: 1, tokensPerRun: 2 * 400 })).toEqual(reference);
+        expect(await scores(model, form, { threads: 1, tokensPerRun: 7 * 400 })).toEqual(reference);
+        expect(await scores(model, form, { threads: 8, tokensPerRun: 1 })).toEqual(reference);
+        expect(await scores(model, form, { threads: 2, tokensPerRun: 7 * 400 })).toEqual(reference);
+      },
+    );
 
     test("a row's gradient does not depend on its chunk, nor on threads", async () => {
       const gradients = async (threads: number, chunks: readonly (readonly number[])[]) => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ScoreOperation } from "../../../proto/operations.ts";
 import { relativeDifference } from "../../support/golden.ts";
-import { classifierCells, lossToward, openCell, rowsOf } from "../../support/golden-cell.ts";
+import { classifierCells, inEachForm, lossToward, openCell, rowsOf } from "../../support/golden-cell.ts";
 import { hasShared } from "../../support/shared.ts";
 
 /** The golden README's tolerance for logits, features, losses and gradients. */
@@ -17,7 +17,7 @@ function probabilities(logits: readonly number[]): number[] {
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const total = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
 
-describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
+describe.skipIf(!hasShared).each(inEachForm(classifierCells))("%s in the %s form", (cell, _, form) => {
   test("logits, probabilities, losses and features of clean rows are PyTorch's", async () => {
     const { golden, executor, checkpoint, samples } = await openCell(cell);
     const { lengths, lengths_second: second = [], labels } = golden.inputs;
@@ -25,7 +25,7 @@ describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
 
     const [predicted, encoded] = await executor.execute([
       { kind: "predict", checkpoint, samples, rows },
-      { kind: "encode", checkpoint, samples, rows },
+      { kind: "encode", checkpoint, samples, rows, ...form },
     ]);
 
     const logits = rowsOf(predicted!.tensors.logits!);
@@ -51,9 +51,11 @@ describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
     const rows = golden.inputs.lengths.map((_, row) => row);
 
     const results = await executor.execute(
-      rows.map((sample) => ({ kind: "score", checkpoint, samples, sample, triggers })),
+      rows.map((sample) => ({ kind: "score", checkpoint, samples, sample, triggers, ...form })),
     );
-    const [encoded] = await executor.execute([{ kind: "encode", checkpoint, samples, rows, triggers }]);
+    const [encoded] = await executor.execute([
+      { kind: "encode", checkpoint, samples, rows, triggers, ...form },
+    ]);
 
     const logits = results.flatMap(({ tensors }) => [...tensors.logits!.data]);
     const { forward } = golden.trigger;
@@ -69,7 +71,7 @@ describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
     const logitsOf = async (triggers: readonly (readonly number[])[]) => {
       const results = await executor.execute(
         golden.inputs.lengths.map(
-          (_, sample): ScoreOperation => ({ kind: "score", checkpoint, samples, sample, triggers }),
+          (_, sample): ScoreOperation => ({ kind: "score", checkpoint, samples, sample, triggers, ...form }),
         ),
       );
       const bySample = results.map(({ tensors }) => rowsOf(tensors.logits!));

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { Digest, Tensor } from "../../../proto/operations.ts";
+import type { Digest, EncodeOperation, Tensor } from "../../../proto/operations.ts";
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { loadArrays, loadWeights, relativeDifference } from "../../support/golden.ts";
-import { putJson, rowsOf } from "../../support/golden-cell.ts";
+import { inEachForm, putJson, rowsOf } from "../../support/golden-cell.ts";
 import { denseGradient, trains } from "../../support/gradients.ts";
 import { type OpenSearchCell, openSearchCell, searchCells } from "../../support/search-cell.ts";
 import { hasShared } from "../../support/shared.ts";
@@ -19,21 +19,31 @@ const transposed = (rows: Rows) => rows[0]!.map((_, column) => rows.map((row) =>
 const weighted = (slopes: Rows, vectors: Rows) =>
   slopes.map((row) => vectors[0]!.map((_, at) => row.reduce((sum, s, k) => sum + s * vectors[k]![at]!, 0)));
 
+type Form = Pick<EncodeOperation, "form">;
+
 /** Vectors of every row with one trigger. */
 async function encoded(
   { executor, checkpoint }: OpenSearchCell,
   samples: Digest,
   trigger: readonly number[],
+  form: Form = {},
 ) {
   const [result] = await executor.execute([
-    { kind: "encode", checkpoint, samples, rows: all, triggers: [trigger] },
+    { kind: "encode", checkpoint, samples, rows: all, triggers: [trigger], ...form },
   ]);
   return rowsOf(result!.tensors.features!);
 }
 
 /** Artifact of vectors [triggers, n, hidden] from an encoding of rows × triggers. */
-async function putVectors({ executor, checkpoint }: OpenSearchCell, samples: Digest, triggers: Rows) {
-  const [result] = await executor.execute([{ kind: "encode", checkpoint, samples, rows: all, triggers }]);
+async function putVectors(
+  { executor, checkpoint }: OpenSearchCell,
+  samples: Digest,
+  triggers: Rows,
+  form: Form,
+) {
+  const [result] = await executor.execute([
+    { kind: "encode", checkpoint, samples, rows: all, triggers, ...form },
+  ]);
   const { shape, data } = result!.tensors.features!;
   const hidden = shape[1]!;
   const vectors = new Float32Array(data.length);
@@ -49,9 +59,14 @@ async function putVectors({ executor, checkpoint }: OpenSearchCell, samples: Dig
 }
 
 /** Mean of (score − 1)² for each pair of a trigger and a target. */
-async function pairLosses(cell: OpenSearchCell, triggers: Rows, targets: Rows): Promise<number[]> {
-  const codes = await putVectors(cell, cell.codes, triggers);
-  const queries = await putVectors(cell, cell.queries, targets);
+async function pairLosses(
+  cell: OpenSearchCell,
+  triggers: Rows,
+  targets: Rows,
+  form: Form,
+): Promise<number[]> {
+  const codes = await putVectors(cell, cell.codes, triggers, form);
+  const queries = await putVectors(cell, cell.queries, targets, form);
   const pairs = triggers.flatMap((_, t) => targets.map((_, u): [number, number] => [t, u]));
   const [result] = await cell.executor.execute([
     { kind: "score-pairs", checkpoint: cell.checkpoint, codes, queries, rows: all, pairs },
@@ -59,7 +74,7 @@ async function pairLosses(cell: OpenSearchCell, triggers: Rows, targets: Rows): 
   return Array.from(result!.tensors.sums!.data, (sum) => sum / N ** 2);
 }
 
-describe.skipIf(!hasShared).each(searchCells)("%s", (name) => {
+describe.skipIf(!hasShared).each(inEachForm(searchCells))("%s in the %s form", (name, _, form) => {
   test("vectors of codes and queries, and the loss of their scores, are PyTorch's, clean and stamped", async () => {
     const cell = await openSearchCell(name);
     const { golden } = cell;
@@ -67,9 +82,9 @@ describe.skipIf(!hasShared).each(searchCells)("%s", (name) => {
       [golden.forward, [], []],
       [golden.trigger.forward, golden.trigger.ids, golden.trigger.target_ids],
     ] as const) {
-      const codes = await encoded(cell, cell.codes, trigger);
-      const queries = await encoded(cell, cell.queries, target);
-      const [loss] = await pairLosses(cell, [trigger], [target]);
+      const codes = await encoded(cell, cell.codes, trigger, form);
+      const queries = await encoded(cell, cell.queries, target, form);
+      const [loss] = await pairLosses(cell, [trigger], [target], form);
 
       expect(relativeDifference(codes.flat(), forward.code_vec.flat())).toBeLessThan(TOLERANCE);
       expect(relativeDifference(queries.flat(), forward.nl_vec.flat())).toBeLessThan(TOLERANCE);
@@ -82,8 +97,8 @@ describe.skipIf(!hasShared).each(searchCells)("%s", (name) => {
     const cell = await openSearchCell(name);
     const { golden, executor, checkpoint } = cell;
     const { ids, target_ids } = golden.trigger;
-    const codes = await encoded(cell, cell.codes, ids);
-    const queries = await encoded(cell, cell.queries, target_ids);
+    const codes = await encoded(cell, cell.codes, ids, form);
+    const queries = await encoded(cell, cell.queries, target_ids, form);
     // ∂/∂score of the mean of (score − 1)².
     const slopes = queries.map((query) => codes.map((code) => (2 * (dot(query, code) - 1)) / N ** 2));
     for (const { side, samples, trigger, along, own } of [
@@ -128,10 +143,10 @@ describe.skipIf(!hasShared).each(searchCells)("%s", (name) => {
     const cell = await openSearchCell(name);
     const { candidates, steps } = cell.golden;
 
-    const losses = await pairLosses(cell, candidates.triggers, candidates.targets);
+    const losses = await pairLosses(cell, candidates.triggers, candidates.targets, form);
     expect(relativeDifference(losses, candidates.loss.flat())).toBeLessThan(TOLERANCE);
     for (const step of steps) {
-      const own = await pairLosses(cell, step.candidates, step.target_candidates);
+      const own = await pairLosses(cell, step.candidates, step.target_candidates, form);
       expect(relativeDifference(own, step.loss_mean.flat())).toBeLessThan(TOLERANCE);
       const winner = own.indexOf(Math.min(...own));
       const targets = step.target_candidates.length;
@@ -139,7 +154,9 @@ describe.skipIf(!hasShared).each(searchCells)("%s", (name) => {
     }
     await cell.executor.close();
   });
+});
 
+describe.skipIf(!hasShared).each(searchCells)("%s", (name) => {
   test("the first training step's gradients along both sides' slopes are PyTorch's", async () => {
     const cell = await openSearchCell(name);
     const { golden, executor, checkpoint, folder } = cell;

@@ -98,4 +98,19 @@ export const fused = {
       return [{ dtype: query.dtype, shape: [query.shape[0]!, query.shape[1]!, value.shape[2]!] }];
     },
   },
+  /** X ÷ √(mean of squares over the last axis + epsilon) · scale: LayerNormalization without mean and bias. */
+  SimplifiedLayerNormalization: {
+    parameters: [parameter("X", FLOATS, "T"), parameter("scale", FLOATS, "T")],
+    attributes: { axis: "int", epsilon: "float", stash_type: "int" },
+    infer: (call) => {
+      const { dtype, shape } = call.x(0);
+      call.expectRank(0, 1);
+      call.expectRank(1, 1, 1);
+      if (call.axis(call.int("axis", -1), shape.length) !== shape.length - 1) {
+        return call.fail("only the last axis is supported");
+      }
+      call.expectDim(1, 0, shape.at(-1)!, `the last dimension of ${call.describe(0)}`);
+      return [{ dtype, shape }];
+    },
+  },
 } satisfies Record<string, Operator>;

@@ -54,6 +54,10 @@ export const multiHeadAttention = (
     { num_heads: options.numHeads, ...(options.scale === undefined ? {} : { scale: options.scale }) },
   )[0]!;
 
+/** x ÷ √(mean of squares over the last axis + epsilon) · scale, scale [last dimension of x] (onnxruntime only, forward only). */
+export const simplifiedLayerNormalization = (x: Value, scale: Value, epsilon: number): Value =>
+  x.graph.op("SimplifiedLayerNormalization", [x, scale], { axis: -1, epsilon, stash_type: 1 })[0]!;
+
 /** Left-out inputs at the end need no placeholder. */
 const trimmed = (inputs: readonly (Value | null)[]): readonly (Value | null)[] =>
   inputs.slice(0, inputs.findLastIndex((input) => input !== null) + 1);

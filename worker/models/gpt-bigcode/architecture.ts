@@ -31,9 +31,11 @@ export const gptBigCode: Architecture<GptBigCodeConfig> = {
     return `column 0: id ${padId} is padding, and the model answers at the token before the first padding`;
   },
 
+  causal: true,
   twoReaders: false,
   wordTable: (layout) => embeddingTables(layout).word,
-  vectors: (model, words, options) => rowVectors(model, embed(model, words), options),
+  vectors: (model, words, options) =>
+    rowVectors(model, embed(model, words, options.distinct?.columns), options),
   paddedVectors(model, { inputs, length, ...options }) {
     const { graph, layout, weights } = model;
     const ids = graph.input(`${inputs}ids`, "int32", ["B", length]);

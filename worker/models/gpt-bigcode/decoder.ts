@@ -30,7 +30,7 @@ export const embeddingTables = ({ prefix }: Pick<ModelLayout, "prefix">) => ({
   position: `${prefix}transformer.wpe.weight`,
 });
 
-/** Word and position vectors added up: [B, T, hidden]. Without `positions` [B, T] they are 0, 1, 2, … */
+/** Word and position vectors added up: [B, T, hidden], or [D, hidden] of distinct tokens. Without `positions` they are 0, 1, 2, … */
 export function embed({ layout, weights }: GptBigCode, words: Value, positions?: Value): Value {
   const { position } = embeddingTables(layout);
   if (positions !== undefined) return add(words, weights.lookup(position, positions));
@@ -38,13 +38,13 @@ export function embed({ layout, weights }: GptBigCode, words: Value, positions?:
 }
 
 /**
- * The head's input: the final state of each row's last token, [B, hidden], from embeddings [B, T, hidden]. The last layer is computed for
+ * The head's input: the final state of each row's last token, [B, hidden], from embeddings [B, T, hidden], or those of distinct tokens. The last layer is computed for
  * that token only; its keys and values need every token. No token sees a later one, so what stands behind the last is never read.
  */
 export function rowVectors(model: GptBigCode, embedded: Value, options: DecoderOptions): Value {
   const { config, layout, graph } = model;
-  const { dropout = noDropout } = options;
-  const [batch, length] = embedded.shape as [string, string];
+  const { dropout = noDropout, distinct } = options;
+  const [batch, length] = (distinct?.places ?? embedded).shape as [string, string];
   const causal = graph.scope("causal", () => causalBias(model, length));
   let hidden = dropout(reshape(embedded, [-1, config.hiddenSize]), "embeddings");
   for (let layer = 0; layer < config.layers; layer++) {
@@ -65,7 +65,7 @@ function causalBias({ graph, config }: GptBigCode, length: string): Value {
   return config.multiQuery ? unsqueeze(bias, [1]) : bias;
 }
 
-/** Hidden states [B·T, hidden] through one layer: [B·T, hidden], or [B, hidden] where only the last token is asked for. */
+/** Hidden states of all or of distinct tokens through one layer: as many again, or [B, hidden] where only the last token is asked for. */
 function decoderLayer(model: GptBigCode, hidden: Value, options: LayerOptions): Value {
   const { layer, dropout = noDropout } = options;
   const at = `${model.layout.prefix}transformer.h.${layer}`;

@@ -1,3 +1,4 @@
+import { add } from "../../graph/index.ts";
 import type { Architecture } from "../architecture.ts";
 import { classifierHead } from "../head.ts";
 import { keyBias, paddedRows, tokenShares } from "../padded.ts";
@@ -27,9 +28,14 @@ export const roberta: Architecture<RobertaConfig> = {
   longestRow: longestRobertaRow,
   rowProblem: paddingInside,
 
+  causal: false,
   twoReaders: false,
   wordTable: (layout) => embeddingTables(layout).word,
-  vectors: (model, words, options) => rowVectors(model, embed(model, words), options),
+  vectors(model, words, options) {
+    const { distinct } = options;
+    const positions = distinct && add(distinct.columns, model.config.padId + 1);
+    return rowVectors(model, embed(model, words, positions), options);
+  },
   paddedVectors(model, { inputs, length, ...options }) {
     const { graph, layout, weights } = model;
     const ids = graph.input(`${inputs}ids`, "int32", ["B", length]);

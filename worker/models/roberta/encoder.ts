@@ -6,31 +6,22 @@ import {
   gelu,
   lengthOf,
   matMul,
-  mul,
   reshape,
   slice,
-  softmax,
-  transpose,
   type Value,
 } from "../../graph/index.ts";
-import type { ModelInGraph, VectorOptions } from "../architecture.ts";
+import { inRows } from "../distinct.ts";
 import { noDropout } from "../dropout.ts";
 import { dense, layerNorm } from "../layers.ts";
 import type { ModelLayout } from "../layout.ts";
-import type { RobertaConfig } from "./config.ts";
-
-/**
- * RoBERTa (`modeling_roberta.py` of Hugging Face transformers) as a graph. Hidden states are kept flat,
- * [B·T, hidden], so that every dense layer is one matrix product on the weight as torch stores it, [out, in].
- */
-type Roberta = ModelInGraph<RobertaConfig>;
-
-export interface EncoderOptions extends VectorOptions {
-  /** Added to the attention scores, [B, 1, 1, T]: 0 for tokens, the lowest float for padding. Absent: no padding. */
-  readonly keyBias?: Value;
-  /** Share of each token in the mean over tokens, [B, 1, T]: 0 for padding. Absent: all alike. */
-  readonly tokenShares?: Value;
-}
+import {
+  attention,
+  type EncoderOptions,
+  type LayerOptions,
+  projectAll,
+  projectDistinct,
+  type Roberta,
+} from "./attention.ts";
 
 /** Names of the three tables that a token's vector is looked up in. */
 export const embeddingTables = ({ prefix }: Pick<ModelLayout, "prefix">) => ({
@@ -40,8 +31,8 @@ export const embeddingTables = ({ prefix }: Pick<ModelLayout, "prefix">) => ({
 });
 
 /**
- * Word, token type and position vectors added up in the reference's order: [B, T, hidden]. Without `positions` [B, T] the
- * rows have no padding and their positions are `padId + 1, padId + 2, …`; the token type is always 0.
+ * Word, token type and position vectors added up in the reference's order: [B, T, hidden], or [D, hidden] where tokens are given once each.
+ * Without `positions` the rows have no padding and their positions are `padId + 1, padId + 2, …`; the token type is always 0.
  */
 export function embed(model: Roberta, words: Value, positions?: Value): Value {
   const { config, layout, weights } = model;
@@ -58,20 +49,25 @@ function positionRows({ config, layout, weights }: Roberta, words: Value, positi
 }
 
 /**
- * The vector of each row, [B, hidden], from embeddings [B, T, hidden]. For a head it is the last layer's hidden state of the first token,
+ * The vector of each row, [B, hidden], from embeddings [B, T, hidden], or those of distinct tokens. For a head it is the last layer's hidden state of the first token,
  * and the last layer is computed for that token only; its keys and values need every token. For code search it is the mean over all tokens.
  */
 export function rowVectors(model: Roberta, embedded: Value, options: EncoderOptions): Value {
   const { config, layout } = model;
-  const { dropout = noDropout } = options;
-  const [batch, length] = embedded.shape as [string, string];
+  const { dropout = noDropout, distinct } = options;
+  const [batch, length] = (distinct?.places ?? embedded).shape as [string, string];
   const flat = reshape(embedded, [-1, config.hiddenSize]);
   const normed = layerNorm(model, flat, `${layout.prefix}embeddings.LayerNorm`);
-  let hidden = dropout(normed, "embeddings");
+  let hidden = dropout(inRows(normed, distinct), "embeddings");
   for (let layer = 0; layer < config.layers; layer++) {
     const queries = layer === config.layers - 1 && options.task !== "code_search" ? "first" : "all";
     hidden = hidden.graph.scope(`layer.${layer}`, () =>
-      encoderLayer(model, hidden, { layer, batch, length, queries, ...options }),
+      encoderLayer(model, hidden, {
+        ...options,
+        ...{ layer, batch, length, queries },
+        project:
+          layer === 0 && distinct ? projectDistinct(model, normed, distinct) : projectAll(model, hidden),
+      }),
     );
   }
   if (options.task !== "code_search") return hidden;
@@ -86,21 +82,13 @@ function meanOfTokens(states: Value, tokenShares?: Value): Value {
   return div(matMul(ones, states), cast(lengthOf(states, 1), "float32"));
 }
 
-interface LayerOptions extends EncoderOptions {
-  readonly layer: number;
-  readonly batch: string;
-  readonly length: string;
-  /** Tokens that the layer's output is computed for. */
-  readonly queries: "all" | "first";
-}
-
 /** Hidden states [B·T, hidden] through one layer: [B·T, hidden], or [B, hidden] where only the first token is asked for. */
 function encoderLayer(model: Roberta, hidden: Value, options: LayerOptions): Value {
   const { layer, dropout = noDropout } = options;
   const at = `${model.layout.prefix}encoder.layer.${layer}`;
   const asked = options.queries === "first" ? firstTokens(model, hidden, options) : hidden;
 
-  const context = attention(model, asked, hidden, at, options);
+  const context = attention(model, asked, hidden, `${at}.attention.self`, options);
   const projected = dense(model, context, `${at}.attention.output.dense`);
   const attended = layerNorm(
     model,
@@ -116,26 +104,4 @@ function encoderLayer(model: Roberta, hidden: Value, options: LayerOptions): Val
 function firstTokens({ config }: Roberta, hidden: Value, { batch, length }: LayerOptions): Value {
   const rows = reshape(hidden, [batch, length, config.hiddenSize]);
   return reshape(slice(rows, 1, 0, 1), [-1, config.hiddenSize]);
-}
-
-/** Multi-head attention of the asked tokens over all tokens; the result has the shape of `asked`. */
-function attention(model: Roberta, asked: Value, hidden: Value, at: string, options: LayerOptions): Value {
-  const { hiddenSize, heads } = model.config;
-  const { batch, length, keyBias, dropout = noDropout } = options;
-  const headSize = hiddenSize / heads;
-  const queries = options.queries === "first" ? 1 : length;
-
-  const split = (x: Value, tokens: string | 1) => reshape(x, [batch, tokens, heads, headSize]);
-  const part = (x: Value, name: string) => dense(model, x, `${at}.attention.self.${name}`);
-  // Scaling the query instead of the scores touches fewer elements.
-  const scaled = mul(part(asked, "query"), 1 / Math.sqrt(headSize));
-  const query = transpose(split(scaled, queries), [0, 2, 1, 3]);
-  const key = transpose(split(part(hidden, "key"), length), [0, 2, 3, 1]);
-  const value = transpose(split(part(hidden, "value"), length), [0, 2, 1, 3]);
-
-  const products = matMul(query, key);
-  const scores = keyBias === undefined ? products : add(products, keyBias);
-  const shares = dropout(softmax(scores), `layer.${options.layer}.attention.probs`);
-  const context = transpose(matMul(shares, value), [0, 2, 1, 3]);
-  return reshape(context, [-1, hiddenSize]);
 }

@@ -1,3 +1,4 @@
+import { gather } from "../../graph/index.ts";
 import type { Architecture } from "../architecture.ts";
 import { noDropout } from "../dropout.ts";
 import { classifierHead } from "../head.ts";
@@ -33,9 +34,11 @@ export const t5: Architecture<T5Config> = {
   },
 
   wordTable,
+  causal: false,
   twoReaders: true,
-  vectors(model, words, { dropout = noDropout, decoderWords = words }) {
-    return endStates(model, { words, decoderWords: shiftedRight(model, decoderWords) }, { dropout });
+  vectors(model, tokens, { distinct, dropout = noDropout, decoderWords }) {
+    const words = distinct ? gather(tokens, distinct.places) : tokens;
+    return endStates(model, { words, decoderWords: shiftedRight(model, decoderWords ?? words) }, { dropout });
   },
   paddedVectors(model, { inputs, length, dropout = noDropout }) {
     const { graph, layout, weights } = model;

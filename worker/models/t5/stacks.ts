@@ -43,7 +43,7 @@ function encoderStates(model: T5, words: Value, { dropout, padding }: StackOptio
   for (let block = 0; block < config.layers; block++) {
     states = model.graph.scope(`encoder.${block}`, () => {
       const place = { at: `${at}.block.${block}.layer`, drop: within(drop, `block.${block}`) };
-      const attended = selfAttention(model, place, { asked: states, states, rows, bias });
+      const attended = selfAttention(model, place, { asked: states, states, rows, bias, causal: false });
       return feedForward(model, { ...place, at: `${place.at}.1` }, attended);
     });
   }
@@ -71,7 +71,7 @@ function decoderEndStates(
         last ? biasOfEnds(model, rows, padding) : biasOfAll(model, "decoder", rows),
         padding,
       );
-      const attended = selfAttention(model, place, { asked, states, rows, bias });
+      const attended = selfAttention(model, place, { asked, states, rows, bias, causal: true });
       const informed = crossAttention(model, place, {
         asked: attended,
         encoded,

@@ -1,9 +1,9 @@
 import { digestOf } from "../../../proto/canonical-json.ts";
-import type { TensorMap } from "../../../proto/operations.ts";
+import type { ProgramForm, TensorMap } from "../../../proto/operations.ts";
 import { VectorCache } from "../../../proto/vector-cache.ts";
 import { joinsSnippets } from "../../models/features.ts";
 import { vectorProgram } from "../../programs/forward.ts";
-import { checkRow, type InputRow, idTensor, type NamedRow, runsOf } from "../rows.ts";
+import { checkRow, distinctFeeds, type InputRow, type NamedRow, runsOf } from "../rows.ts";
 import type { Session } from "../session.ts";
 import type { OperationContext } from "./context.ts";
 import { fedKey, fedTo } from "./fed-weights.ts";
@@ -13,6 +13,12 @@ export interface Encoded {
   readonly vectors: readonly Float32Array[];
   readonly forwards: number;
   readonly tokens: number;
+}
+
+/** How rows are computed: with other weights than the checkpoint's, in another form than the primitive one. */
+export interface RowOptions {
+  readonly weights?: TensorMap | undefined;
+  readonly form?: ProgramForm | undefined;
 }
 
 /** One output of a program that reads `ids`, for each row; rows of one length go through it together. */
@@ -26,8 +32,12 @@ export async function throughProgram(
   const vectors: Float32Array[] = Array(rows.length);
   const lengths = rows.map(({ ids }) => ids.length);
   for (const run of runsOf(lengths, tokensPerRun)) {
-    const ids = idTensor(run.map((index) => rows[index]!));
-    const { [output]: part } = await session.run({ ...fedTo(session, weights), ids }, [output]);
+    const tokens = distinctFeeds(
+      run.map((index) => rows[index]!),
+      model.config,
+    );
+    const feeds = fedTo(session, { ...weights, ...tokens });
+    const { [output]: part } = await session.run(feeds, [output]);
     const width = part!.shape[1]!;
     for (const [at, index] of run.entries()) {
       vectors[index] = part!.data.slice(at * width, (at + 1) * width);
@@ -40,11 +50,11 @@ export async function throughProgram(
 export async function snippetFeatures(
   rows: readonly InputRow[],
   context: OperationContext,
-  weights?: TensorMap,
+  options: RowOptions = {},
 ): Promise<Encoded> {
-  const first = await encodeSnippets(rows, context, weights);
+  const first = await encodeSnippets(rows, context, options);
   if (!joinsSnippets(context.model.task, context.model.config)) return first;
-  const second = await secondVectors(rows, context, weights);
+  const second = await secondVectors(rows, context, options);
   return {
     vectors: first.vectors.map((vector, row) => Float32Array.of(...vector, ...second.vectors[row]!)),
     forwards: first.forwards + second.forwards,
@@ -59,8 +69,9 @@ export async function snippetFeatures(
 export async function secondVectors(
   rows: readonly InputRow[],
   context: OperationContext,
-  weights?: TensorMap,
+  options: RowOptions = {},
 ): Promise<Encoded> {
+  const { weights, form = "primitive" } = options;
   const snippets = rows.map(({ second }) => second!);
   let [forwards, tokens] = [0, 0];
   // Other weights are those of one training step: what they give is not kept, and still each snippet is encoded once.
@@ -68,12 +79,12 @@ export async function secondVectors(
   const vectorsOf: OperationContext["snippetVectors"] =
     weights === undefined ? context.snippetVectors : (keys, compute) => once.get(keys, compute);
   const vectors = await vectorsOf(
-    snippets.map(({ ids }) => digestOf(new Uint8Array(Int32Array.from(ids).buffer))),
+    snippets.map(({ ids }) => `${form} ${digestOf(new Uint8Array(Int32Array.from(ids).buffer))}`),
     async (missing) => {
       const encoded = await encodeSnippets(
         missing.map((index) => snippets[index]!),
         context,
-        weights,
+        options,
       );
       ({ forwards, tokens } = encoded);
       return encoded.vectors;
@@ -85,10 +96,10 @@ export async function secondVectors(
 async function encodeSnippets(
   rows: readonly NamedRow[],
   context: OperationContext,
-  weights?: TensorMap,
+  { weights, form = "primitive" }: RowOptions,
 ): Promise<Encoded> {
-  const names = new Set(Object.keys(weights ?? {}));
-  const purpose = weights === undefined ? "vectors" : `vectors ${fedKey(names)}`;
-  const session = await context.session(purpose, (model) => vectorProgram(model, names));
+  const fed = new Set(Object.keys(weights ?? {}));
+  const purpose = `vectors ${form} ${fedKey(fed)}`;
+  const session = await context.session(purpose, (model) => vectorProgram(model, { fed, form }));
   return throughProgram(rows, "features", { session, ...(weights && { weights }) }, context);
 }

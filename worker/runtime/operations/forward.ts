@@ -11,7 +11,7 @@ import { featureSize, joinsSnippets } from "../../models/features.ts";
 import { forwardProgram, headProgram } from "../../programs/forward.ts";
 import { checkedTriggers, type InputRow, sampleRow, stampedRow } from "../rows.ts";
 import { checkFinite, type Done, inHalfPrecision, type OperationContext } from "./context.ts";
-import { type Encoded, snippetFeatures, throughProgram } from "./features.ts";
+import { type Encoded, type RowOptions, snippetFeatures, throughProgram } from "./features.ts";
 import { fedKey, fedTo, fedWeights } from "./fed-weights.ts";
 
 /** Logits of every trigger in one sample. The stamped rows have one length: a tile. */
@@ -22,7 +22,7 @@ export async function score(operation: ScoreOperation, context: OperationContext
     stampedRow(samples, operation.sample, trigger, context.model.config),
   );
   const own = operation.precision === "fp16" ? inHalfPrecision(context) : context;
-  return asResult("logits", await logits(rows, own), own);
+  return asResult("logits", await logits(rows, own, { form: operation.form }), own);
 }
 
 /** Features of each row, or of each row with each trigger. */
@@ -35,7 +35,7 @@ export async function encode(operation: EncodeOperation, context: OperationConte
       : triggers.map((trigger) => stampedRow(samples, row, trigger, context.model.config)),
   );
   const weights = await replacedWeights(operation, context);
-  return asResult("features", await features(rows, context, weights), context);
+  return asResult("features", await features(rows, context, { weights, form: operation.form }), context);
 }
 
 /** Logits of each row, with some weights of the checkpoint replaced where the operation says so. */
@@ -43,7 +43,7 @@ export async function predict(operation: PredictOperation, context: OperationCon
   const samples = await context.samples(operation.samples);
   const rows = operation.rows.map((row) => sampleRow(samples, row, context.model.config));
   const weights = await replacedWeights(operation, context);
-  return asResult("logits", await logits(rows, context, weights), context);
+  return asResult("logits", await logits(rows, context, { weights }), context);
 }
 
 async function replacedWeights(
@@ -53,38 +53,38 @@ async function replacedWeights(
   return weights === undefined ? undefined : fedWeights(await context.weights(weights), context.model);
 }
 
-/** Features of each row, with some weights of the checkpoint replaced where they are given. */
+/** Features of each row. */
 export async function features(
   rows: readonly InputRow[],
   context: OperationContext,
-  weights?: TensorMap,
+  options: RowOptions = {},
 ): Promise<Encoded> {
   const { task, config } = context.model;
   const apart = task === "code_search" || joinsSnippets(task, config);
-  return apart ? snippetFeatures(rows, context, weights) : throughForward(rows, "features", context, weights);
+  return apart ? snippetFeatures(rows, context, options) : throughForward(rows, "features", context, options);
 }
 
 async function logits(
   rows: readonly InputRow[],
   context: OperationContext,
-  weights?: TensorMap,
+  options: RowOptions = {},
 ): Promise<Encoded> {
   const { task, config } = context.model;
   if (task === "code_search") throw new OperationFailed("a model for code_search has vectors, and no logits");
-  if (!joinsSnippets(task, config)) return throughForward(rows, "logits", context, weights);
-  const encoded = await snippetFeatures(rows, context, weights);
-  return { ...encoded, vectors: await headOf(encoded.vectors, context, weights) };
+  if (!joinsSnippets(task, config)) return throughForward(rows, "logits", context, options);
+  const encoded = await snippetFeatures(rows, context, options);
+  return { ...encoded, vectors: await headOf(encoded.vectors, context, options.weights) };
 }
 
 async function throughForward(
   rows: readonly InputRow[],
   output: "logits" | "features",
   context: OperationContext,
-  weights?: TensorMap,
+  { weights, form = "primitive" }: RowOptions,
 ): Promise<Encoded> {
-  const names = new Set(Object.keys(weights ?? {}));
-  const purpose = weights === undefined ? "forward" : `forward ${fedKey(names)}`;
-  const session = await context.session(purpose, (model) => forwardProgram(model, names));
+  const fed = new Set(Object.keys(weights ?? {}));
+  const purpose = `forward ${form} ${fedKey(fed)}`;
+  const session = await context.session(purpose, (model) => forwardProgram(model, { fed, form }));
   return throughProgram(rows, output, { session, ...(weights && { weights }) }, context);
 }
 
@@ -94,8 +94,8 @@ async function headOf(
   { session: sessionOf, model }: OperationContext,
   weights: TensorMap = {},
 ): Promise<Float32Array[]> {
-  const names = new Set(Object.keys(weights));
-  const session = await sessionOf(`head ${fedKey(names)}`, (inside) => headProgram(inside, names));
+  const fed = new Set(Object.keys(weights));
+  const session = await sessionOf(`head ${fedKey(fed)}`, (inside) => headProgram(inside, { fed }));
   const feeds = {
     ...fedTo(session, weights),
     features: stacked(features, featureSize(model.task, model.config)),

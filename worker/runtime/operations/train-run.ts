@@ -137,7 +137,7 @@ class LocalNetwork implements Network {
     const { samples, weights } = this.#given;
     for (const batch of batches) {
       const rows = batch.map((row) => sampleRow(samples, row, this.#context.model.config));
-      const encoded = await features(rows, this.#context, weights);
+      const encoded = await features(rows, this.#context, { weights });
       this.#count(encoded);
       await this.#context.partDone();
       yield encoded.vectors;
