@@ -25,6 +25,8 @@ export interface SearchMeter {
   searchStarted(): void;
   searchEnded(): void;
   stepDone(seconds: number): void;
+  /** Candidates × samples of steps: scored, or not needed. */
+  forwardsSettled(forwards: { readonly done: number; readonly pruned: number }): void;
 }
 
 /** What a command that computes may use: also the cluster's workers. */

@@ -14,12 +14,12 @@ import {
   type Arch,
   checkTokenizerFits,
   familyOfModel,
-  loadTokenizer,
   type Tokenizer,
   tokenizerOptionsOf,
 } from "../data/tokenizer.ts";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
+import { sharedTokenizer } from "./shared-tokenizers.ts";
 
 /** A checkpoint folder whose files fit together: what commands work with. */
 export interface OpenedModel extends OpenedWeights {
@@ -182,7 +182,7 @@ export function openTokenizer(
   if (asked.family !== undefined && asked.family !== family) {
     throw new InputError(`--arch ${options.arch}: the model's config.json has model_type "${modelType}"`);
   }
-  const tokenizer = loadTokenizer(folder, { ...(family && { family }), ...asked });
+  const tokenizer = sharedTokenizer(folder, { ...(family && { family }), ...asked });
   checkTokenizerFits(tokenizer, vocabSize, opened.checkpoint.files[0] ?? options.model);
   checkPadding(tokenizer, opened.config);
   return tokenizer;

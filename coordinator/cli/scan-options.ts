@@ -171,6 +171,15 @@ export const searchOptions = {
       classifiers,
       setting("--prune-block <samples>", "samples of a round", "pruneBlock", wholeNumber(1, 10_000)),
     ),
+    roundTiles: onlyFor(
+      classifiers,
+      setting(
+        "--round-tiles <n>",
+        "tiles of a round at least: about the workers per search in flight",
+        "roundTiles",
+        wholeNumber(1, 10_000),
+      ),
+    ),
     tile: setting(
       "--tile <tokens>",
       "tokens of one tile, about; a GPU's is in the result, as tile, for the same plan again",
@@ -266,6 +275,7 @@ export function scanSettingsOf(
     loss: options.loss,
     precision: options.precision,
     pruneBlock: options.pruneBlock,
+    roundTiles: options.roundTiles,
   };
   const settings = ScanSettings.parse({ ...(options.compat ? publishedCode : {}), ...withoutAbsent(given) });
   checkTrigger(settings);

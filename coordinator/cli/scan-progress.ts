@@ -8,23 +8,24 @@ export interface ScanListener {
   close(): void;
 }
 
-/** Counts searches that run, and the seconds of their steps, for the coordinator's metrics. */
-function countSearches(meter: SearchMeter): ScanListener {
-  const running = new Map<number, { step: number; since: number }>();
+/** Counts searches that run, the seconds of their steps, and the forwards that these did and pruned, for the coordinator's metrics. */
+export function countSearches(meter: SearchMeter): ScanListener {
+  const running = new Map<number, { step: number; since: number; done: number; pruned: number }>();
   return {
-    observe({ search, phase, step = 0 }) {
+    observe({ search, phase, step = 0, forwardsDone: done = 0, forwardsPruned: pruned = 0 }) {
       const now = performance.now();
       const known = running.get(search);
       if (known === undefined) {
         if (phase !== "search") return;
         meter.searchStarted();
-        running.set(search, { step, since: now });
+        running.set(search, { step, since: now, done, pruned });
       } else if (phase === "done") {
         meter.searchEnded();
         running.delete(search);
       } else if (step > known.step) {
         meter.stepDone((now - known.since) / 1000 / (step - known.step));
-        running.set(search, { step, since: now });
+        meter.forwardsSettled({ done: done - known.done, pruned: pruned - known.pruned });
+        running.set(search, { step, since: now, done, pruned });
       }
     },
     // Searches that an error or an interruption ended.

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { CommandEvent } from "../../proto/messages.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
+import { Permits } from "../../worker/cache/permits.ts";
 import type { Coordinator } from "../coordinator.ts";
 import type { SubmitHandler } from "../dispatch/submit-service.ts";
 import { ANSWER_BYTES } from "../search/predict.ts";
@@ -17,7 +18,9 @@ export interface CommandService {
   close(): Promise<void>;
 }
 
-export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandService {
+/** @param atOnce how many run at a time; the others wait in the order in which they came, as no more than their options */
+export function serveCommands(logger: Pick<Logger, "info" | "warn">, atOnce: number): CommandService {
+  const permits = new Permits(atOnce);
   const closing = new AbortController();
   const running = new Set<Promise<void>>();
   let coordinator: Pick<Coordinator, "newExecutor" | "metrics"> | undefined;
@@ -36,25 +39,27 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">): CommandSer
       line: (line: string) => emit({ event: "line", line }),
       close: () => undefined,
     };
-    logger.info(`${command} begins`);
-    const executor = coordinator.newExecutor();
+    const { newExecutor, metrics: meter } = coordinator;
+    const either = AbortSignal.any([signal, closing.signal]);
+    const compute = async (): Promise<unknown> => {
+      logger.info(`${command} begins`);
+      const executor = newExecutor();
+      try {
+        const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
+        await spec.check?.(options);
+        const answers = new VectorCache(ANSWER_BYTES / atOnce);
+        return await spec.compute(options, { executor, meter, answers, display, signal: either });
+      } finally {
+        await executor.close();
+      }
+    };
     try {
-      const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
-      await spec.check?.(options);
-      const result = await spec.compute(options, {
-        executor,
-        meter: coordinator.metrics,
-        answers: new VectorCache(ANSWER_BYTES),
-        display,
-        signal: AbortSignal.any([signal, closing.signal]),
-      });
+      const result = await permits.with(either, compute);
       emit({ event: "resultJson", resultJson: JSON.stringify(result ?? null) } satisfies CommandEvent);
       logger.info(`${command} is done`);
     } catch (error) {
       logger.warn(`${command} failed: ${messageOf(error)}`);
       fail(messageOf(error), exitCodeOf(error));
-    } finally {
-      executor.close();
     }
   };
 

@@ -5,6 +5,7 @@ import {
   link,
   lstat,
   mkdir,
+  readdir,
   readFile,
   realpath,
   rename,
@@ -26,7 +27,11 @@ const PLACED_NAME = /^[0-9a-f-]{36}\.placed$/;
 export interface UploadLimits {
   /** Largest artifact that a worker may send, in bytes: the gradients of all weights of a large model. */
   readonly maxUploadBytes: number;
+  /** An upload that no result named for so long is one of a worker that is gone. */
+  readonly keepUploadsMs: number;
 }
+
+const DEFAULT_LIMITS: UploadLimits = { maxUploadBytes: 8 * 1024 ** 3, keepUploadsMs: 30 * 60_000 };
 
 /**
  * Artifacts as files named by their digest: what operations name, in the folder itself, and what workers sent as results,
@@ -40,6 +45,10 @@ export class ArtifactStore {
   readonly #uploadFolder: string;
   /** Files that were put: digest by path, with what tells that the file is still the same. */
   readonly #known = new Map<string, { readonly sameness: string; readonly digest: Digest }>();
+  /** Who needs an artifact that was put as bytes: it goes with the last of them. */
+  readonly #holders = new Map<Digest, Set<string>>();
+  /** By digest, the end of what is being done to its file: writing and removing take turns. */
+  readonly #turns = new Map<Digest, Promise<unknown>>();
   /** How many results still name an upload. */
   readonly #uploads = new Map<Digest, number>();
 
@@ -49,24 +58,25 @@ export class ArtifactStore {
     this.#uploadFolder = uploadFolder(folder, this.nonce);
   }
 
-  static async open(
-    folder: string,
-    limits: UploadLimits = { maxUploadBytes: 8 * 1024 ** 3 },
-  ): Promise<ArtifactStore> {
-    const store = new ArtifactStore(folder, limits);
+  static async open(folder: string, limits: Partial<UploadLimits> = {}): Promise<ArtifactStore> {
+    const store = new ArtifactStore(folder, { ...DEFAULT_LIMITS, ...limits });
     await mkdir(store.#uploadFolder, { recursive: true });
     await writeFile(noncePath(folder, store.nonce), "");
     return store;
   }
 
-  async put(bytes: Uint8Array): Promise<Digest> {
+  /** @param holder who needs it until `release` or `releaseAllOf`; absent: it stays until released */
+  put(bytes: Uint8Array, holder?: string): Promise<Digest> {
     const digest = digestOf(bytes);
-    const path = artifactPath(this.folder, digest);
-    if (await exists(path)) return digest;
-    const aside = this.#aside();
-    await writeFile(aside, bytes);
-    await rename(aside, path);
-    return digest;
+    if (holder !== undefined) this.#holders.set(digest, (this.#holders.get(digest) ?? new Set()).add(holder));
+    return this.#inTurn(digest, async () => {
+      const path = artifactPath(this.folder, digest);
+      if (await exists(path)) return digest;
+      const aside = this.#aside();
+      await writeFile(aside, bytes);
+      await rename(aside, path);
+      return digest;
+    });
   }
 
   /**
@@ -83,7 +93,7 @@ export class ArtifactStore {
     }
     const aside = this.#aside();
     try {
-      await link(source, aside).catch(() => copyFile(source, aside, constants.COPYFILE_FICLONE));
+      await linkOrCopy(source, aside);
       const digest = await digestOfFile(aside);
       await rename(aside, artifactPath(this.folder, digest));
       this.#known.set(source, { sameness, digest });
@@ -94,9 +104,33 @@ export class ArtifactStore {
     }
   }
 
-  /** Forgets an artifact. Unknown digests are ignored. */
-  async release(digest: Digest): Promise<void> {
-    if (isDigest(digest)) await rm(artifactPath(this.folder, digest), { force: true });
+  /** Forgets an artifact, unless somebody else holds it. Unknown digests are ignored. */
+  async release(digest: Digest, holder?: string): Promise<void> {
+    if (!isDigest(digest)) return;
+    const holders = this.#holders.get(digest);
+    if (holder !== undefined) holders?.delete(holder);
+    if (holders !== undefined && holders.size > 0) return;
+    this.#holders.delete(digest);
+    await this.#inTurn(digest, async () => {
+      if (!this.#holders.has(digest)) await rm(artifactPath(this.folder, digest), { force: true });
+    });
+  }
+
+  /** Forgets what nobody else holds of all that this holder put. */
+  async releaseAllOf(holder: string): Promise<void> {
+    const held = [...this.#holders].filter(([, holders]) => holders.has(holder));
+    for (const [digest] of held) await this.release(digest, holder);
+  }
+
+  #inTurn<T>(digest: Digest, action: () => Promise<T>): Promise<T> {
+    const done = (this.#turns.get(digest) ?? Promise.resolve()).then(action);
+    const settled = done
+      .catch(() => {})
+      .finally(() => {
+        if (this.#turns.get(digest) === settled) this.#turns.delete(digest);
+      });
+    this.#turns.set(digest, settled);
+    return done;
   }
 
   /** The file and size of an artifact, or undefined. */
@@ -161,14 +195,35 @@ export class ArtifactStore {
     if (actual !== digest) throw new ArtifactError(`the bytes sent as ${digest} are those of ${actual}`);
     await rename(path, join(this.#uploadFolder, digest));
     this.#uploads.set(digest, (this.#uploads.get(digest) ?? 0) + 1);
+    await this.#removeAbandoned();
   }
 
-  /** Makes an upload an artifact that operations may name. @throws ArtifactError where it is not there. */
-  async keepUpload(digest: Digest): Promise<void> {
+  /** Removes what workers sent or placed and never named in a result. */
+  async #removeAbandoned(): Promise<void> {
+    const since = Date.now() - this.#limits.keepUploadsMs;
+    for (const name of await readdir(this.#uploadFolder)) {
+      // This process's own, which goes away by itself.
+      if (name.endsWith(".tmp")) continue;
+      const path = join(this.#uploadFolder, name);
+      const known = await stat(path).catch(() => undefined);
+      if (!known || known.ctimeMs > since) continue;
+      this.#uploads.delete(name);
+      await rm(path, { force: true });
+    }
+  }
+
+  /**
+   * Makes an upload an artifact that operations may name; false where it is one already.
+   * @throws ArtifactError where it is not there.
+   */
+  async keepUpload(digest: Digest): Promise<boolean> {
+    const path = artifactPath(this.folder, digest);
+    const isNew = !(await exists(path));
     const aside = this.#aside();
     try {
-      await link(join(this.#uploadFolder, digest), aside);
-      await rename(aside, artifactPath(this.folder, digest));
+      await linkOrCopy(join(this.#uploadFolder, digest), aside);
+      await rename(aside, path);
+      return isNew;
     } catch (cause) {
       throw new ArtifactError(`artifact ${digest} was not uploaded`, { cause });
     } finally {
@@ -218,6 +273,10 @@ export class ArtifactStore {
     return join(this.#uploadFolder, `${randomUUID()}.tmp`);
   }
 }
+
+/** A hard link where the file system permits, else a reflink, else a copy. */
+const linkOrCopy = (source: string, target: string): Promise<void> =>
+  link(source, target).catch(() => copyFile(source, target, constants.COPYFILE_FICLONE));
 
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;

@@ -13,14 +13,14 @@ export function assign(state: DispatchState, nowMs: number): Decision[] {
   while (free.length > 0 && state.lanes.size > 0) {
     const worker = free.reduce((a, b) => (b.leases.size < a.leases.size ? b : a));
     const operation = choose(state, worker, nowMs);
-    if (operation) decisions.push(grant(state, worker, operation, nowMs));
+    if (operation) decisions.push(assignTo(state, worker, operation, nowMs));
     if (!operation || worker.credit === 0) free.splice(free.indexOf(worker), 1);
   }
   return decisions;
 }
 
 /** A worker that was not heard for a lease's length is spared: what it got would expire. */
-function canTakeLease({ settings }: DispatchState, worker: WorkerState, nowMs: number): boolean {
+export function canTakeLease({ settings }: DispatchState, worker: WorkerState, nowMs: number): boolean {
   return (
     worker.life === "active" &&
     worker.credit > 0 &&
@@ -81,8 +81,7 @@ function firstFor(
   if (deviceClass !== undefined && deviceClass !== worker.deviceClass) return undefined;
   for (const key of lane.line.keys) {
     const operation = state.operations.get(key)!;
-    if (!worker.forms.includes(operation.form)) continue;
-    if (operation.avoid.has(worker.workerId) && othersCould(state, operation, deviceClass)) continue;
+    if (!couldDo(state, operation, worker)) continue;
     if (needsWholeWorker(state, operation) && isReserved(state, operation)) continue;
     if (waitsForAnother(state, operation, worker, nowMs)) continue;
     return operation;
@@ -95,19 +94,28 @@ function firstFor(
  * gets it changes no bit.
  */
 function waitsForAnother(
-  { workers, settings }: DispatchState,
+  { workers, holders, settings }: DispatchState,
   { state, avoid, waitingSinceMs }: OperationState,
   worker: WorkerState,
   nowMs: number,
 ): boolean {
-  if (state === undefined || worker.states.has(state)) return false;
+  const having = state === undefined ? undefined : holders.get(state);
+  if (having === undefined || having.has(worker.workerId)) return false;
   if (nowMs - waitingSinceMs > settings.affinityMs) return false;
-  for (const { life, states, heardMs, deviceClass, workerId } of workers.values()) {
+  for (const { life, heardMs, deviceClass, workerId } of workers.values()) {
     const isThere = life === "active" && nowMs - heardMs <= settings.leaseMs;
-    if (isThere && states.has(state) && deviceClass === worker.deviceClass && !avoid.has(workerId))
+    if (isThere && having.has(workerId) && deviceClass === worker.deviceClass && !avoid.has(workerId))
       return true;
   }
   return false;
+}
+
+/** Whether a worker may have the operation: its class fits, it has the form, and the operation did not go wrong there, or went wrong on all. */
+export function couldDo(state: DispatchState, operation: OperationState, worker: WorkerState): boolean {
+  const { deviceClass } = state.scopes.get(operation.scope)!;
+  if (deviceClass !== undefined && deviceClass !== worker.deviceClass) return false;
+  if (!worker.forms.includes(operation.form)) return false;
+  return !operation.avoid.has(worker.workerId) || !othersCould(state, operation, deviceClass);
 }
 
 /** Whether a worker is there on which the operation did not go wrong yet. */
@@ -125,7 +133,7 @@ function othersCould(
 }
 
 /** One more death of a child gives the operation up, so nothing else may have been the cause. */
-function needsWholeWorker({ settings }: DispatchState, { childDeaths }: OperationState): boolean {
+export function needsWholeWorker({ settings }: DispatchState, { childDeaths }: OperationState): boolean {
   return childDeaths > 0 && childDeaths === settings.maxChildDeaths - 1;
 }
 
@@ -134,7 +142,8 @@ function isReserved({ workers }: DispatchState, { key }: OperationState): boolea
   return false;
 }
 
-function grant(
+/** The lease of an operation that has none. */
+export function assignTo(
   state: DispatchState,
   worker: WorkerState,
   operation: OperationState,
@@ -147,6 +156,7 @@ function grant(
     id: leaseId,
     key,
     session: worker.session,
+    grantedMs: nowMs,
     progressMs: nowMs,
     deadlineMs: nowMs + leaseMs,
   });

@@ -47,6 +47,8 @@ export interface DispatcherOptions {
   readonly programVersion?: string;
   /** Milliseconds that never jump. */
   readonly now?: () => number;
+  /** Calls back after some of them. */
+  readonly after?: (ms: number, action: () => void) => void;
 }
 
 /** Carries out what `advance` decides: messages to workers, results to those who wait. */
@@ -61,6 +63,7 @@ export class Dispatcher {
   readonly #ticking: NodeJS.Timeout;
   #isBusy = false;
   #isClosed = false;
+  #willLook = false;
   #lastSession = 0;
 
   constructor(options: DispatcherOptions) {
@@ -139,20 +142,23 @@ export class Dispatcher {
     return key === undefined ? undefined : this.#waiters.get(key)?.operation;
   }
 
-  /** Handles an event; `result` is what a valid result event is about. */
-  handle(event: DispatchEvent, result?: OperationResult): void {
+  /** Handles an event; `result` is what a valid result event is about. Answers whether anybody was given it. */
+  handle(event: DispatchEvent, result?: OperationResult): boolean {
     this.#events.push({ event, result });
-    // A full stream, for one, is an event that comes up while decisions are carried out.
-    if (this.#isBusy) return;
+    // A full stream, for one, is an event that comes up while decisions are carried out. No result comes then.
+    if (this.#isBusy) return false;
+    let isUsed = false;
     this.#isBusy = true;
     try {
       for (let next = this.#events.shift(); next; next = this.#events.shift()) {
         const decisions = advance(this.state, next.event, this.#now());
         for (const decision of decisions) this.#carryOut(decision, next.result);
+        isUsed ||= decisions.some(({ kind }) => kind === "resolve");
       }
     } finally {
       this.#isBusy = false;
     }
+    return isUsed;
   }
 
   /** Nobody will wait in this scope any more; who still does gets an error. */
@@ -226,12 +232,26 @@ export class Dispatcher {
         waiter.reject(new OperationGivenUpError(kind, fingerprintOf(waiter.operation), decision.reason));
         return;
       }
+      case "look-again":
+        this.#lookAgain(decision.afterMs);
+        return;
       case "disconnect":
         this.#ports.get(decision.session)?.end();
         this.#ports.delete(decision.session);
         this.#programs.delete(decision.session);
         return;
     }
+  }
+
+  /** One look for all that was asked for until then. */
+  #lookAgain(afterMs: number): void {
+    if (this.#willLook) return;
+    this.#willLook = true;
+    const after = this.#options.after ?? ((ms, action) => setTimeout(action, ms).unref());
+    after(Math.ceil(afterMs), () => {
+      this.#willLook = false;
+      if (!this.#isClosed) this.handle({ kind: "looked-again" });
+    });
   }
 
   #take(key: OperationKey): Waiter {

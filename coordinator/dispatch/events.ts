@@ -42,8 +42,8 @@ export type DispatchEvent =
       readonly fingerprint: Digest;
       readonly workerId: string;
       readonly deviceClass: string;
-      /** What its sender has beside the coordinator now. */
-      readonly artifacts?: readonly Digest[];
+      /** A state that its sender has now, and that operations may go on from. */
+      readonly state?: Digest;
       readonly verdict: Verdict;
     }
   /** Bytes that no result could be read from. Which lease they were for is unknown, so all of the worker's are taken back. */
@@ -62,9 +62,13 @@ export type DispatchEvent =
     }
   /** Nobody waits for these any more. */
   | { readonly kind: "withdrawn"; readonly keys: readonly OperationKey[]; readonly reason: string }
+  /** An artifact is not to be had any more. */
+  | { readonly kind: "released"; readonly digest: Digest }
   | { readonly kind: "scope-closed"; readonly scope: string }
   /** Time passed. */
   | { readonly kind: "tick" }
+  /** The time that a `look-again` named has come. */
+  | { readonly kind: "looked-again" }
   /** No more leases are given from here on. */
   | { readonly kind: "drain" };
 
@@ -77,7 +81,9 @@ export type LeaseEnd =
   | "returned"
   | "withdrawn"
   | "child-died"
-  | "overtaken";
+  | "overtaken"
+  /** It waited behind another one, and an idle worker got the operation. */
+  | "moved";
 
 export type Decision =
   | {
@@ -101,6 +107,8 @@ export type Decision =
   /** The result at hand answers this operation. */
   | { readonly kind: "resolve"; readonly key: OperationKey }
   | { readonly kind: "fail"; readonly key: OperationKey; readonly reason: string }
+  /** Nothing may happen until then that would make anyone look, and there is something to be seen. */
+  | { readonly kind: "look-again"; readonly afterMs: number }
   | { readonly kind: "disconnect"; readonly session: Session; readonly reason: string };
 
 export type EventOf<K extends DispatchEvent["kind"]> = Extract<DispatchEvent, { readonly kind: K }>;

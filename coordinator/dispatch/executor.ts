@@ -27,7 +27,7 @@ export class ClusterExecutor implements Executor {
   }
 
   putArtifact(bytes: Uint8Array): Promise<Digest> {
-    return this.#store.put(bytes);
+    return this.#store.put(bytes, this.#scope);
   }
 
   putFile(path: string): Promise<Digest> {
@@ -38,8 +38,9 @@ export class ClusterExecutor implements Executor {
     return this.#store.read(digest);
   }
 
-  releaseArtifact(digest: Digest): Promise<void> {
-    return this.#store.release(digest);
+  async releaseArtifact(digest: Digest): Promise<void> {
+    this.#dispatcher.handle({ kind: "released", digest });
+    await this.#store.release(digest, this.#scope);
   }
 
   /** Device class and program version that its results come from; undefined before the first lease. */
@@ -47,8 +48,9 @@ export class ClusterExecutor implements Executor {
     return this.#dispatcher.state.scopes.get(this.#scope)?.deviceClass;
   }
 
-  /** Withdraws what it still waits for and forgets its device class. */
-  close(): void {
+  /** Withdraws what it still waits for, forgets its device class, and lets go of what it put as bytes and no other one did. */
+  async close(): Promise<void> {
     this.#dispatcher.closeScope(this.#scope);
+    await this.#store.releaseAllOf(this.#scope);
   }
 }

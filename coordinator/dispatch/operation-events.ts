@@ -49,13 +49,14 @@ export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): voi
  * it, and its sender may forget it in any case.
  */
 export function result(turn: Turn, event: EventOf<"result">): void {
-  for (const key of [...(turn.state.keysOf.get(event.fingerprint) ?? [])]) {
+  const keys = [...(turn.state.keysOf.get(event.fingerprint) ?? [])];
+  for (const key of keys) {
     if (event.verdict.kind === "valid") takeResult(turn, key, event);
     else rejectResult(turn, key, event.workerId, event.verdict);
   }
-  if (event.verdict.kind === "valid") {
-    for (const worker of workersNamed(turn, event.workerId))
-      for (const digest of event.artifacts ?? []) worker.states.add(digest);
+  if (event.state !== undefined && turn.decisions.some(({ kind }) => kind === "resolve")) {
+    const { holders } = turn.state;
+    holders.set(event.state, (holders.get(event.state) ?? new Set()).add(event.workerId));
   }
   accept(turn, event.workerId, event.fingerprint);
 }
@@ -80,7 +81,12 @@ function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass }: Ev
     endLease(turn, lease, "overtaken");
   }
   forget(turn, operation);
+  if (operation.state !== undefined) state.holders.delete(operation.state);
   decisions.push({ kind: "resolve", key });
+}
+
+export function released({ state }: Turn, { digest }: EventOf<"released">): void {
+  state.holders.delete(digest);
 }
 
 /** Only who holds the lease can make an operation go wrong: others were judged before, or never asked. */

@@ -14,6 +14,8 @@ export const DispatchSettings = z.strictObject({
   maxChildDeaths: z.number().int().min(1).default(3),
   /** Invalid results and retryable errors of one operation before it is given up. */
   maxAttempts: z.number().int().min(1).default(3),
+  /** A lease that waits behind another one for longer may move to an idle worker. */
+  moveAfterMs: z.number().int().min(0).default(20),
   /** An operation that waited longer, while no worker has its checkpoint loaded, takes precedence over loaded checkpoints. */
   affinityMs: z.number().int().min(0).default(10_000),
 });

@@ -31,8 +31,6 @@ export interface WorkerState {
   heardMs: number;
   /** Checkpoints that it has in its cache. */
   readonly checkpoints: Set<Digest>;
-  /** Artifacts of its own results: states of training runs that it can go on from. */
-  readonly states: Set<Digest>;
   /** Checkpoint of its last lease: the programs that its child has loaded. */
   loaded: Digest | undefined;
   /** The operation that is to have, or has, this worker for itself. */
@@ -66,6 +64,7 @@ export interface LeaseState {
   readonly id: number;
   readonly key: OperationKey;
   readonly session: Session;
+  readonly grantedMs: number;
   /** When it was granted, or its operation last said that a part of it is done. */
   progressMs: number;
   deadlineMs: number;
@@ -95,6 +94,8 @@ export interface DispatchState {
   readonly leases: Map<number, LeaseState>;
   readonly scopes: Map<string, ScopeState>;
   readonly lanes: Map<string, Lane>;
+  /** Ids of the workers that have a state of a training run, also of those that are away; until an operation went on from it, or it is released. */
+  readonly holders: Map<Digest, Set<string>>;
   /** Fingerprints to accept when the worker with this id comes back. */
   readonly owedAccepts: Map<string, Set<Digest>>;
   /** True: no more leases are given. */
@@ -112,6 +113,7 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     leases: new Map(),
     scopes: new Map(),
     lanes: new Map(),
+    holders: new Map(),
     owedAccepts: new Map(),
     draining: false,
     lastLease: 0,

@@ -25,7 +25,6 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
     partsDone: 0,
     heardMs: nowMs,
     checkpoints: new Set(cachedCheckpoints),
-    states: new Set(),
     loaded: undefined,
     reservedFor: undefined,
   });

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Operation, OperationResult, TensorMap } from "../../proto/operations.ts";
+import type { Digest, Operation, OperationResult, TensorMap } from "../../proto/operations.ts";
 import {
   decodeResultEnvelope,
   MalformedEnvelopeError,
@@ -26,6 +26,8 @@ export class ResultIntake {
   readonly #store: ArtifactStore;
   readonly #observer: DispatchObserver;
   readonly #logger: Logger;
+  /** Results with files that are being read: the next one of the same operation comes after it. */
+  readonly #reading = new Map<Digest, Promise<void>>();
 
   constructor(parts: {
     readonly dispatcher: Dispatcher;
@@ -58,13 +60,25 @@ export class ResultIntake {
       return;
     }
     const { outcome } = envelope;
-    if (outcome.kind === "artifact" || envelope.artifacts) return this.#receiveFiles(envelope, from);
+    if (outcome.kind === "artifact" || envelope.artifacts)
+      return this.#inTurn(envelope.fingerprint, () => this.#receiveFiles(envelope, from));
     const operation = this.#dispatcher.operationOf(envelope.fingerprint);
     const judgement =
       outcome.kind === "error"
         ? ({ verdict: outcome, fate: "error" } as const)
         : judge(operation, envelope, outcome.tensors);
     this.#conclude(envelope, judgement, from);
+  }
+
+  #inTurn(fingerprint: Digest, read: () => Promise<void>): Promise<void> {
+    const reading = (this.#reading.get(fingerprint) ?? Promise.resolve()).then(read);
+    const settled = reading
+      .catch(() => {})
+      .finally(() => {
+        if (this.#reading.get(fingerprint) === settled) this.#reading.delete(fingerprint);
+      });
+    this.#reading.set(fingerprint, settled);
+    return reading;
   }
 
   /** A result that is in files, or names some. */
@@ -74,6 +88,7 @@ export class ResultIntake {
   ): Promise<void> {
     const { outcome, artifacts = {} } = envelope;
     let judgement: Judgement = { verdict: { kind: "valid" }, fate: "unneeded" };
+    const kept: Digest[] = [];
     if (outcome.kind === "error") judgement = { verdict: outcome, fate: "error" };
     else if (this.#dispatcher.operationOf(envelope.fingerprint)) {
       try {
@@ -81,7 +96,7 @@ export class ResultIntake {
           outcome.kind === "tensors"
             ? outcome.tensors
             : decodeTensors(await this.#store.readUpload(outcome.digest));
-        judgement = await this.#judgeFiles(envelope, tensors);
+        judgement = await this.#judgeFiles(envelope, tensors, kept);
       } catch (error) {
         judgement = invalid((error as Error).message);
       }
@@ -89,26 +104,30 @@ export class ResultIntake {
     const given = new Set(Object.values(artifacts));
     if (outcome.kind === "artifact") given.add(outcome.digest);
     for (const digest of given) await this.#store.releaseUpload(digest);
-    this.#conclude(envelope, judgement, from);
+    const isUsed = this.#conclude(envelope, judgement, from);
+    // Whoever waited has gone meanwhile, or a file was missing.
+    if (!isUsed) for (const digest of kept) await this.#store.release(digest);
   }
 
-  /** Artifacts of a valid result become those that operations may name, before anyone hears of them. */
-  async #judgeFiles(envelope: ResultEnvelope, tensors: TensorMap): Promise<Judgement> {
+  /** Artifacts of a valid result become those that operations may name, before anyone hears of them; `kept` gets those that are new. */
+  async #judgeFiles(envelope: ResultEnvelope, tensors: TensorMap, kept: Digest[]): Promise<Judgement> {
     const { fingerprint, artifacts } = envelope;
     const operation = this.#dispatcher.operationOf(fingerprint);
     const judgement = judge(operation, envelope, tensors);
     if (!operation || !artifacts || judgement.fate !== "used") return judgement;
     const fault = await findStateFault(operation, artifacts, this.#store);
     if (fault !== undefined) return invalid(fault);
-    for (const digest of new Set(Object.values(artifacts))) await this.#store.keepUpload(digest);
+    for (const digest of new Set(Object.values(artifacts)))
+      if (await this.#store.keepUpload(digest)) kept.push(digest);
     return judgement;
   }
 
+  /** Whether anybody was given the result. */
   #conclude(
     { fingerprint, deviceClass, programVersion, artifacts = {} }: ResultEnvelope,
     { verdict, fate, result }: Judgement,
     { workerId, path }: { readonly workerId: string; readonly path: ResultPath },
-  ): void {
+  ): boolean {
     this.#observer.resultArrived(path, fate);
     if (verdict.kind !== "valid")
       this.#logger.warn({ worker: workerId, fingerprint, verdict }, "result refused");
@@ -117,10 +136,10 @@ export class ResultIntake {
       fingerprint,
       workerId,
       deviceClass: deviceClassName(deviceClass, programVersion),
-      artifacts: Object.values(artifacts),
+      ...(artifacts.weights === undefined || result === undefined ? {} : { state: artifacts.weights }),
       verdict,
     } as const;
-    this.#dispatcher.handle(event, result);
+    return this.#dispatcher.handle(event, result);
   }
 }
 

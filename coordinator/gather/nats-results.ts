@@ -52,6 +52,8 @@ export class NatsResults {
   readonly #closing = new AbortController();
   #messages: ConsumerMessages | undefined;
   #running: Promise<void> = Promise.resolve();
+  /** Results that are being read. */
+  readonly #reading = new Set<Promise<void>>();
 
   private constructor(options: NatsResultsOptions, connection: NatsConnection) {
     this.#options = options;
@@ -86,6 +88,7 @@ export class NatsResults {
     this.#closing.abort();
     this.#messages?.stop();
     await this.#running;
+    await Promise.all(this.#reading);
     if (!this.#options.isDurable && this.#isConnected) await this.#removeTraces().catch(() => {});
     await this.#connection.close();
   }
@@ -114,18 +117,21 @@ export class NatsResults {
     const messages = await consumer.consume({ max_messages: 512, expires: 5_000 });
     this.#messages = messages;
     void stopWhenGone(messages);
-    for await (const message of messages) await this.#take(message);
+    for await (const message of messages) this.#take(message);
   }
 
-  async #take(message: JsMsg): Promise<void> {
+  /** Results whose files must be read first keep no others back. */
+  #take(message: JsMsg): void {
     this.#options.onLag(Math.max(0, Date.now() - message.info.timestampNanos / 1e6) / 1_000);
     const workerId = message.subject.split(".").at(-1)!;
-    try {
-      await this.#options.receive(message.data, workerId);
-    } finally {
-      // Also what could not be read: it would be no better the next time.
-      message.ack();
-    }
+    const reading = (async () => this.#options.receive(message.data, workerId))()
+      .catch((error: unknown) => this.#options.logger.error({ err: error }, "a result could not be read"))
+      .finally(() => {
+        // Also what could not be read: it would be no better the next time.
+        message.ack();
+        this.#reading.delete(reading);
+      });
+    this.#reading.add(reading);
   }
 
   async #ensure(): Promise<void> {

@@ -89,6 +89,12 @@ export class CoordinatorMetrics implements DispatchObserver {
     buckets: STEP_SECONDS,
     registers: [this.registry],
   });
+  readonly #settled = new Counter({
+    name: "elibad_coordinator_step_forwards_total",
+    help: "Candidates times samples of search steps, by what became of them: done, or pruned since the candidate could not win.",
+    labelNames: ["outcome"],
+    registers: [this.registry],
+  });
 
   constructor(readings: CoordinatorReadings) {
     const registers = [this.registry];
@@ -162,6 +168,10 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   searchEnded(): void {
     this.#searches.dec();
+  }
+
+  forwardsSettled(forwards: { readonly done: number; readonly pruned: number }): void {
+    for (const outcome of ["done", "pruned"] as const) this.#settled.inc({ outcome }, forwards[outcome]);
   }
 
   stepDone(seconds: number): void {

@@ -123,7 +123,7 @@ export const QUERIES_PER_BLOCK = 10;
 const PAIRS_PER_OPERATION = 512;
 
 /** A pair's loss is complete after few products, so all meet the hardest queries first and the best two go to the end. */
-const pairPlan = { diveSamples: 1, diveCandidates: 2, pruneBlock: 1 } as const;
+const pairPlan = { diveSamples: 1, diveCandidates: 2, pruneBlock: 1, roundTiles: 1 } as const;
 
 /**
  * Scores every trigger with every target: encodes triggers × codes and targets × queries once, then multiplies block by block.

@@ -13,6 +13,8 @@ export interface TilePlan {
   readonly pruning: boolean;
   /** Samples per round once the first candidates are complete; larger keeps more workers busy and prunes less. */
   readonly pruneBlock: number;
+  /** Tiles that such a round has at least, as long as there are as many: one for each worker that a search is to keep busy. */
+  readonly roundTiles: number;
   /** Samples that all candidates are scored on first. */
   readonly diveSamples: number;
   /** Candidates that are then scored on all samples. */
@@ -94,7 +96,8 @@ export function planRound(scoring: Scoring): Tile[] {
   if (scoring.round === 1)
     return tilesOf(scoring, order, leastPartialSums(scoring, open, plan.diveCandidates));
   const isOpen = (sample: number): boolean => open.some((candidate) => !isScored(scoring, candidate, sample));
-  const [block, later] = splitAt(order.filter(isOpen), plan.pruneBlock);
+  const rest = order.filter(isOpen);
+  const [block, later] = splitAt(rest, blockOf(scoring, rest, open));
   return [...tilesOf(scoring, block, open), ...tilesOf(scoring, later, likelyBetter(scoring, open))];
 }
 
@@ -110,6 +113,19 @@ function likelyBetter(scoring: Scoring, open: readonly number[]): number[] {
   if (best === undefined || promising === undefined) return [];
   const scored = (sample: number): boolean => isScored(scoring, promising, sample);
   return partialSum(scoring, promising) < partialSum(scoring, best, scored) ? [promising] : [];
+}
+
+/** Samples of a block: `pruneBlock`, or as many as it takes to make `roundTiles` tiles when few candidates are left. */
+function blockOf(scoring: Scoring, rest: readonly number[], open: readonly number[]): number {
+  const { pruneBlock, roundTiles } = scoring.plan;
+  let block = 0;
+  let tiles = 0;
+  for (const sample of rest) {
+    if (block >= pruneBlock && tiles >= roundTiles) break;
+    tiles += tilesOf(scoring, [sample], open).length;
+    block++;
+  }
+  return block;
 }
 
 /** Adds a round's losses (one list per tile, in the tile's candidate order) and drops what can no longer win. */

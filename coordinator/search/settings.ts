@@ -46,6 +46,8 @@ export const SearchSettings = z.strictObject({
   tile: count(CPU_TILE),
   /** Samples per round once the first candidates are complete. */
   pruneBlock: count(2),
+  /** Tiles per such a round at least: about the workers that one search should keep busy. */
+  roundTiles: count(1),
   /** Samples that all candidates are scored on first. */
   diveSamples: count(3),
   /** Candidates that are then scored on all samples. */
@@ -62,6 +64,7 @@ export const PairSearchSettings = SearchSettings.omit({
   loss: true,
   precision: true,
   pruneBlock: true,
+  roundTiles: true,
   diveSamples: true,
   diveCandidates: true,
 }).extend({

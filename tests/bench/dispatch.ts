@@ -1,12 +1,5 @@
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { startCoordinator } from "../../coordinator/coordinator.ts";
 import type { Operation } from "../../proto/operations.ts";
-import { packageRoot } from "../../proto/package-root.ts";
-import type { ZeroWorkers } from "./zero-workers.ts";
+import { withTimedWorkers } from "./start-timed-workers.ts";
 
 export interface DispatchBenchOptions {
   readonly steps?: number;
@@ -32,21 +25,13 @@ export async function benchDispatch({
   candidates = 16,
   window = 16,
 }: DispatchBenchOptions = {}): Promise<number[]> {
-  const folder = mkdtempSync(join(tmpdir(), "elibad-bench-"));
-  const coordinator = await startCoordinator({ artifactFolder: folder, drainMs: 100 });
-  const told: ZeroWorkers = { address: coordinator.address, workers, window, candidates };
-  const child = fork(join(packageRoot, "dist", "tests", "bench", "zero-workers.js"), [JSON.stringify(told)]);
-  const ended = once(child, "exit");
-  try {
-    while (coordinator.workers().length < workers) {
-      if (child.exitCode !== null) throw new Error(`the workers' process ended with ${child.exitCode}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+  const shape = { workers, window, durationMs: { score: 0, gradient: 0, rank: 0 }, hidden: 1 };
+  return withTimedWorkers(shape, async ({ executor }) => {
     const times: number[] = [];
     for (let step = 0; step < warmUpSteps + steps; step++) {
       const operations = Array.from({ length: tiles }, (_, sample) => tileOf(step, sample, candidates));
       const start = performance.now();
-      const results = await coordinator.executor.execute(operations);
+      const results = await executor.execute(operations);
       const took = performance.now() - start;
       if (results.length !== tiles) throw new Error(`${results.length} results for ${tiles} tiles`);
       if (step >= warmUpSteps) times.push(took);
@@ -54,12 +39,7 @@ export async function benchDispatch({
       await new Promise((resolve) => setImmediate(resolve));
     }
     return times;
-  } finally {
-    if (child.connected) child.disconnect();
-    await coordinator.close();
-    await ended;
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 function tileOf(step: number, sample: number, candidates: number): Operation {

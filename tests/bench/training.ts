@@ -67,7 +67,7 @@ async function costOf(
     return { seconds, megabytes, records };
   } finally {
     await trainer.close();
-    executor.close();
+    await executor.close();
   }
 }
 

@@ -68,6 +68,7 @@ async function follow(
     cwd: folder,
     env: {
       ...process.env,
+      TMPDIR: home,
       NODE: process.execPath,
       ELIBAD: join(packageRoot, "coordinator/cli/elibad.mjs"),
       INIT: known === undefined ? "" : `--init ${known.join(",")}`,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { runElibad } from "../../coordinator/cli/program.ts";
 import { packageRoot } from "../../proto/package-root.ts";
+import { tempFolder } from "./temp-folder.ts";
 
 /** What a run of `elibad` answered. */
 export interface CommandRun {
@@ -42,11 +43,11 @@ export interface ElibadProcess {
   ended(): Promise<CommandRun>;
 }
 
-/** Starts the command as users do; it is killed when the test ends. */
+/** Starts the command as users do; it is killed when the test ends, and what it leaves in the system's temporary folder is removed. */
 export function startElibad(words: readonly string[], env: NodeJS.ProcessEnv = {}): ElibadProcess {
   const child = spawn(process.execPath, [join(packageRoot, "coordinator/cli/elibad.mjs"), ...words], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...env },
+    env: { ...process.env, TMPDIR: tempFolder(), ...env },
   });
   const written = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {

@@ -1,6 +1,7 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loadTokenizer, type Tokenizer } from "../../coordinator/data/tokenizer.ts";
 
 /** Vocabulary of a byte-level BPE tokenizer small enough to read: special tokens, single letters and some merges. */
 export const tinyMerges = ["i n", "in t", "Ġ int", "f o", "fo o", "Ġ foo"];
@@ -12,15 +13,30 @@ export function tinyVocabulary(): Record<string, number> {
   return Object.fromEntries(tokens.map((token, id) => [token, id]));
 }
 
-/** A new folder with `vocab.json` and `merges.txt` of the tiny tokenizer, and further files by name and content. */
+/** A new folder with the tiny tokenizer, and further files by name and content. */
 export function tinyTokenizerFolder(further: Readonly<Record<string, unknown>> = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "elibad-tokenizer-"));
-  writeFileSync(join(folder, "vocab.json"), JSON.stringify(tinyVocabulary()));
-  writeFileSync(join(folder, "merges.txt"), ["#version: 0.2", ...tinyMerges, ""].join("\n"));
+  writeTinyTokenizer(folder);
   for (const [name, content] of Object.entries(further)) {
     writeFileSync(join(folder, name), typeof content === "string" ? content : JSON.stringify(content));
   }
   return folder;
+}
+
+/** Puts `vocab.json` and `merges.txt` of the tiny tokenizer into a folder. */
+export function writeTinyTokenizer(folder: string): void {
+  writeFileSync(join(folder, "vocab.json"), JSON.stringify(tinyVocabulary()));
+  writeFileSync(join(folder, "merges.txt"), ["#version: 0.2", ...tinyMerges, ""].join("\n"));
+}
+
+/** The tiny tokenizer itself; its files are gone. */
+export function loadTinyTokenizer(further: Readonly<Record<string, unknown>> = {}): Tokenizer {
+  const folder = tinyTokenizerFolder(further);
+  try {
+    return loadTokenizer(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 /** Puts a tokenizer of StarCoder's kind, with the same letters and merges and `size` tokens in all, into a folder. */

@@ -1,5 +1,7 @@
 // An inference child that computes nothing: it answers tensors of the right shapes at once, or after
 // `engineOptions.delayMs` of blocking its process as a run does. Some sample numbers make it misbehave.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { OperationFailed } from "../../dist/proto/operation-failed.js";
 import { serveChild } from "../../dist/worker/child/serve.js";
 
@@ -15,8 +17,14 @@ const clock = new Int32Array(new SharedArrayBuffer(4));
 const block = (ms) => ms > 0 && Atomics.wait(clock, 0, 0, ms);
 const zeros = (...shape) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
 
+/** @type {string} */
+let resultFolder;
+
 function score({ sample, triggers }, classes) {
-  if (sample === DIES) process.kill(process.pid, "SIGKILL");
+  if (sample === DIES) {
+    writeFileSync(join(resultFolder, "half a result"), "");
+    process.kill(process.pid, "SIGKILL");
+  }
   if (sample === FAILS) throw new OperationFailed("this sample cannot be scored");
   if (sample === HANGS) block(600_000);
   if (sample === SHORT_OF_MEMORY) throw new OperationFailed("out of memory", { retryable: true });
@@ -50,7 +58,8 @@ function tensorsOf(operation, { classes = 1, hidden = 64, features = 64 }) {
   }
 }
 
-await serveChild(async ({ engineOptions, device }) => {
+await serveChild(async ({ engineOptions, device, ...options }) => {
+  resultFolder = options.resultFolder;
   if (engineOptions.unusable) throw new Error(engineOptions.unusable);
   return {
     deviceClass: {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
@@ -63,7 +63,7 @@ const TOUCH_MS = 10_000;
  *
  * ```
  * <folder>/artifacts/<digest>                  whole and checked
- * <folder>/used/<digest>                       its time is that of the last use (the artifact may be someone's hard link)
+ * <folder>/used/<digest>                       its time is that of the last use (the artifact may be someone's hard link), its text who used it
  * <folder>/checkpoints/<digest>                marks a manifest whose files were all here
  * <folder>/partial/<digest>.<host>.<pid>       being fetched by that process; with a further part, taken in by it
  * ```
@@ -76,6 +76,8 @@ export class ArtifactCache {
   readonly #fetches = new Map<Digest, Fetch>();
   readonly #holders = new Map<Digest, number>();
   readonly #permits: Permits;
+  /** Tells this worker from others of the folder. */
+  readonly #name = `${ownerName}.${randomUUID()}`;
   #sharedFolder: SharedFolder | undefined;
   #hits = 0;
   #misses = 0;
@@ -191,10 +193,11 @@ export class ArtifactCache {
     return { ready: settled([...pending, files()]), release };
   }
 
-  /** Removes an artifact that is not asked for any more; one that an operation here holds stays. */
+  /** Removes an artifact that is not asked for any more; one that an operation here holds stays, as does one that another worker of the folder used last. */
   async forget(digest: Digest): Promise<void> {
     if (!this.#entries.has(digest) || this.#holders.has(digest)) return;
-    await this.#remove(digest);
+    const user = await readFile(join(this.#options.folder, "used", digest), "utf8").catch(() => this.#name);
+    if (user === this.#name) await this.#remove(digest);
   }
 
   /** Ends all transfers; what came so far stays for the next process. */
@@ -321,7 +324,7 @@ export class ArtifactCache {
     const now = this.#options.now();
     try {
       const { size } = await stat(this.path(digest));
-      await writeFile(join(this.#options.folder, "used", digest), "1");
+      await writeFile(join(this.#options.folder, "used", digest), this.#name);
       this.#entries.set(digest, { bytes: size, usedAt: now });
       return true;
     } catch {

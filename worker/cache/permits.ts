@@ -1,7 +1,8 @@
 /** A bound on things done at the same time; waiters are served in order. */
 export class Permits {
   #free: number;
-  readonly #waiters: (() => void)[] = [];
+  /** In order of arrival. */
+  readonly #waiters = new Set<() => void>();
 
   constructor(count: number) {
     this.#free = count;
@@ -9,7 +10,7 @@ export class Permits {
 
   /** Runs `work` as soon as a permit is free. Throws the signal's reason where it aborts before. */
   async with<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    await this.#take();
+    await this.#take(signal);
     try {
       signal.throwIfAborted();
       return await work();
@@ -18,14 +19,33 @@ export class Permits {
     }
   }
 
-  async #take(): Promise<void> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  async #take(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#free > 0) {
+      this.#free--;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        this.#waiters.delete(served);
+        reject(signal.reason as Error);
+      };
+      const served = () => {
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      this.#waiters.add(served);
+      signal.addEventListener("abort", leave, { once: true });
+    });
   }
 
   #give(): void {
-    const next = this.#waiters.shift();
-    if (next) next();
-    else this.#free++;
+    const [next] = this.#waiters;
+    if (!next) {
+      this.#free++;
+      return;
+    }
+    this.#waiters.delete(next);
+    next();
   }
 }

@@ -23,7 +23,7 @@ import { trainRun } from "./operations/train-run.ts";
 import { trainStep } from "./operations/train-step.ts";
 import { checkSnippets } from "./rows.ts";
 import { createSession, type Session } from "./session.ts";
-import { type WrittenArtifact, writeTensors } from "./written-artifact.ts";
+import { type WrittenArtifact, withWriter } from "./written-artifact.ts";
 
 export interface EngineOptions {
   readonly resolveArtifact: ResolveArtifact;
@@ -98,7 +98,9 @@ export class Engine {
     return this.#inTurn(async () => {
       const context = await this.#context(operation.checkpoint, partDone);
       const startedAt = performance.now();
-      const done = await execute(operation, context);
+      const done = await withWriter(this.#options.resultFolder, (write) =>
+        execute(operation, { ...context, write }),
+      );
       return { ...done, seconds: (performance.now() - startedAt) / 1000 };
     });
   }
@@ -114,8 +116,11 @@ export class Engine {
     return turn;
   }
 
-  async #context(checkpoint: Digest, partDone: () => Promise<void>): Promise<OperationContext> {
-    const { resolveArtifact, resultFolder, threads, profileFolder } = this.#options;
+  async #context(
+    checkpoint: Digest,
+    partDone: () => Promise<void>,
+  ): Promise<Omit<OperationContext, "write">> {
+    const { resolveArtifact, threads, profileFolder } = this.#options;
     const { provider } = this.#device;
     const { folder, model } = await this.#models.get(checkpoint, () =>
       openModelFolder(checkpoint, this.#options),
@@ -137,7 +142,6 @@ export class Engine {
       vocabulary: (digest) => this.#vocabularies.get(digest, () => readVocabulary(resolveArtifact, digest)),
       weights: (digest) => this.#weights.get(digest, () => readWeights(resolveArtifact, digest)),
       ownTensors: (digest) => readWeights(resolveArtifact, digest),
-      write: (name, tensors) => writeTensors(name, tensors, resultFolder),
       partDone,
       vectors: (digest) => this.#vectors.get(digest, () => readWeights(resolveArtifact, digest)),
       snippetVectors: (keys, compute) =>

@@ -13,6 +13,24 @@ export interface WrittenArtifact {
   readonly bytes: number;
 }
 
+/** Gives `work` what writes artifacts into the folder; where it fails, what it had written is removed. */
+export async function withWriter<T>(
+  folder: string,
+  work: (write: (name: string, tensors: TensorMap) => Promise<WrittenArtifact>) => Promise<T>,
+): Promise<T> {
+  const written: WrittenArtifact[] = [];
+  try {
+    return await work(async (name, tensors) => {
+      const artifact = await writeTensors(name, tensors, folder);
+      written.push(artifact);
+      return artifact;
+    });
+  } catch (error) {
+    for (const { path } of written) await rm(path, { force: true });
+    throw error;
+  }
+}
+
 /** Writes tensors in tensor-container form: the bytes of `encodeTensors`, of which no more than a tensor is held. */
 export async function writeTensors(
   name: string,

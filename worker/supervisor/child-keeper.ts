@@ -73,11 +73,15 @@ export class ChildKeeper {
 
   #start(): void {
     this.#unusable = undefined;
-    this.#child = new InferenceChild(this.#entry, this.#options, {
-      message: (message) => this.#onMessage(message),
+    const child = new InferenceChild(this.#entry, this.#options, {
+      // What comes from one that is gone already may name files that were removed.
+      message: (message) => {
+        if (this.#child === child) this.#onMessage(message);
+      },
       exit: (end) => void this.#onExit(end),
       line: this.#events.line,
     });
+    this.#child = child;
   }
 
   #onMessage(message: FromChild): void {

@@ -9,7 +9,7 @@ import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
 import type { Outbox, OutboxFile } from "../outbox/outbox.ts";
-import { removeResult } from "../outbox/result-folder.ts";
+import { clearResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { ChildKeeper } from "./child-keeper.ts";
 import type { Delivery } from "./delivery.ts";
@@ -259,6 +259,8 @@ export class Workbench {
       log.error(`the inference child ended: ${reason}`);
     }
     this.#book.takeBackSent();
+    const waiting = this.#parts.outbox.all().flatMap(({ files }) => files.map(({ path }) => path));
+    clearResultFolder(this.#parts.childOptions.resultFolder, waiting);
     events.changed();
   }
 

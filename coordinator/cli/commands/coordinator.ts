@@ -5,7 +5,7 @@ import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { defineCommand, onAbort } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
-import { grouped, hostPort, option, optionalPath } from "../options.ts";
+import { grouped, hostPort, option, optionalPath, wholeNumber } from "../options.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
 
@@ -14,7 +14,7 @@ export const coordinator = defineCommand({
   isService: true,
   summary: "run a coordinator: workers dial it, and commands are sent to it with --coordinator",
   help: `
-Waits for workers (elibad worker --coordinator HOST:PORT) and runs the commands that are submitted to it, several at a time. Paths in a submitted command
+Waits for workers (elibad worker --coordinator HOST:PORT) and runs the commands that are submitted to it, several at a time, in the order in which they come. Paths in a submitted command
 are those of this machine.
 
   elibad coordinator --listen 127.0.0.1:7070 --metrics-port 9464
@@ -34,6 +34,11 @@ are those of this machine.
         "folder for artifacts",
         "a temporary one, removed at the end",
       ),
+      commandsInFlight: option(
+        "--commands-in-flight <n>",
+        "commands that run at a time; the others wait",
+        wholeNumber(1, 10_000).default(16),
+      ),
     }),
     ...serviceOptions,
   },
@@ -41,7 +46,7 @@ are those of this machine.
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
     const own =
       options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
-    const commands = serveCommands(logger);
+    const commands = serveCommands(logger, options.commandsInFlight);
     try {
       const running = await startCommandsCoordinator({
         listen: options.listen,

@@ -1,13 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { openLineFile, writeFolderWhole } from "../../../coordinator/cli/output.ts";
 import { lineDisplay } from "../../../coordinator/cli/progress.ts";
+import { tempFolder } from "../../support/temp-folder.ts";
 
 let folder: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "elibad-output-"));
+  folder = tempFolder();
 });
 
 test("a folder appears whole or not at all", async () => {

@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
@@ -12,6 +11,7 @@ import {
   wholeNumber,
 } from "../../../coordinator/cli/options.ts";
 import { parseOptions } from "../../../coordinator/cli/parse-options.ts";
+import { tempFolder } from "../../support/temp-folder.ts";
 
 const specs = {
   config: optionalPath("--config <file>", "options from a file"),
@@ -23,7 +23,7 @@ const specs = {
 };
 
 function configFile(text: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), "elibad-config-")), "scan.yaml");
+  const file = join(tempFolder(), "scan.yaml");
   writeFileSync(file, text);
   return file;
 }

@@ -5,10 +5,9 @@ import { describe, expect, it } from "vitest";
 import { readClonePairs, readFunctions, readPairs } from "../../../coordinator/data/clone-pairs.ts";
 import { readCloneRows, readSnippetPairs } from "../../../coordinator/data/clone-rows.ts";
 import { encodeSnippets } from "../../../coordinator/data/row-ids.ts";
-import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { hasShared, sharedPath } from "../../support/shared.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
-import { tinyTokenizerFolder } from "../../support/tiny-tokenizer.ts";
+import { loadTinyTokenizer } from "../../support/tiny-tokenizer.ts";
 
 function file(name: string, content: string | Uint8Array): string {
   const path = join(tempFolder(), name);
@@ -47,7 +46,7 @@ describe("rows of clone detection", () => {
   });
 
   it("become two rows of ids, each with both end tokens and cut by itself", () => {
-    const tokenizer = loadTokenizer(tinyTokenizerFolder());
+    const tokenizer = loadTinyTokenizer();
     const [read] = readCloneRows(file("ids.jsonl", line({})));
     const [int, foo, blank, g] = ["int", "Ġfoo", "Ġ", "g"].map((token) => tokenizer.idOf(token)!);
     expect(encodeSnippets(read!, tokenizer, 4)).toEqual({

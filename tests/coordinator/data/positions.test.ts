@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { readCloneRows } from "../../../coordinator/data/clone-rows.ts";
 import { maskedVariants } from "../../../coordinator/data/positions.ts";
@@ -6,7 +5,7 @@ import { encodeSnippet } from "../../../coordinator/data/row-ids.ts";
 import { codeText, readDefectRows } from "../../../coordinator/data/samples.ts";
 import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
-import { tinyTokenizerFolder } from "../../support/tiny-tokenizer.ts";
+import { loadTinyTokenizer } from "../../support/tiny-tokenizer.ts";
 
 interface GoldenVariable {
   readonly name: string;
@@ -23,9 +22,7 @@ interface GoldenRow {
 }
 
 describe("masked variants of a row", () => {
-  const folder = tinyTokenizerFolder();
-  const tokenizer = loadTokenizer(folder);
-  rmSync(folder, { recursive: true });
+  const tokenizer = loadTinyTokenizer();
   const codeTokens = ["int", "f", "(", "int", "x", ")", "{", "f", "(", "x", ")", ";", "}"];
 
   it("hide every occurrence of one variable each, in order of first occurrence", () => {

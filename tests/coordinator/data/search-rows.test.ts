@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { encodeSearchRow } from "../../../coordinator/data/row-ids.ts";
 import { readSearchRows } from "../../../coordinator/data/search-rows.ts";
-import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { hasShared, sharedPath } from "../../support/shared.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
-import { tinyTokenizerFolder } from "../../support/tiny-tokenizer.ts";
+import { loadTinyTokenizer } from "../../support/tiny-tokenizer.ts";
 
 function file(name: string, content: string): string {
   const path = join(tempFolder(), name);
@@ -25,7 +24,7 @@ describe("rows of code search", () => {
   });
 
   it("become ids of code and of query, each with its own longest length", () => {
-    const tokenizer = loadTokenizer(tinyTokenizerFolder());
+    const tokenizer = loadTinyTokenizer();
     const [read] = readSearchRows(file("ids.jsonl", line({})));
     const [int, spacedFoo, foo, spacedInt] = ["int", "Ġfoo", "foo", "Ġint"].map(
       (token) => tokenizer.idOf(token)!,

@@ -1,16 +1,13 @@
 import { createHash } from "node:crypto";
-import { rmSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../../coordinator/data/tokenizer.ts";
 import { triggerVocabulary } from "../../../coordinator/data/vocabulary.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
-import { tinyTokenizerFolder } from "../../support/tiny-tokenizer.ts";
+import { loadTinyTokenizer } from "../../support/tiny-tokenizer.ts";
 
 describe("the trigger vocabulary", () => {
   it("holds letters, digits and underscores without a leading blank, ids ascending", () => {
-    const folder = tinyTokenizerFolder({ "added_tokens.json": { zzz9: 100 } });
-    const tokenizer = loadTokenizer(folder);
-    rmSync(folder, { recursive: true });
+    const tokenizer = loadTinyTokenizer({ "added_tokens.json": { zzz9: 100 } });
     const tokens = triggerVocabulary(tokenizer).map((id) => tokenizer.tokenOf(id));
     expect(tokens).toEqual([..."abcdefghijklmnopqrstuvwxyz0123456789_", "in", "int", "fo", "foo", "zzz9"]);
   });

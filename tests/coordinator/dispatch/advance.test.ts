@@ -152,6 +152,24 @@ describe("affinity", () => {
   });
 });
 
+test("jobs that are over leave nothing behind, however they and their workers ended", () => {
+  const cluster = scene();
+  for (let job = 0; job < 5; job++) {
+    const scope = `job ${job}`;
+    cluster.join(2 * job, { workerId: "stays", credit: 2 });
+    cluster.join(2 * job + 1, { workerId: "goes", credit: 2 });
+    cluster.submitFor("model", scope, "a", "b", "c", "d", "e");
+    cluster.valid("a", "stays");
+    cluster.invalid("b", "goes");
+    cluster.on({ kind: "left", session: 2 * job + 1, reason: "killed" });
+    cluster.on({ kind: "scope-closed", scope });
+  }
+  cluster.on({ kind: "left", session: 8, reason: "goodbye" });
+  const { operations, keysOf, leases, scopes, lanes, holders, workers, owedAccepts } = cluster.state;
+  for (const map of [operations, keysOf, leases, scopes, lanes, holders, workers, owedAccepts])
+    expect([...map]).toEqual([]);
+});
+
 describe("states of training runs", () => {
   /** Two workers, of which the second has a state. */
   function owned() {
@@ -195,6 +213,28 @@ describe("states of training runs", () => {
     cluster.on({ kind: "credit", session: 2, leases: 1 });
     expect(leasesIn(cluster.submitFrom("state", "b"))).toEqual(["b → 2"]);
     expect(leasesIn(cluster.invalid("b", "w2"))).toEqual(["b → 1"]);
+  });
+
+  test("a worker that comes back still has its state", () => {
+    const cluster = owned();
+    cluster.on({ kind: "left", session: 2, reason: "cut" });
+    cluster.join(3, { workerId: "w2", credit: 0 });
+    cluster.on({ kind: "credit", session: 1, leases: 1 });
+    expect(leasesIn(cluster.submitFrom("state", "a"))).toEqual([]);
+    expect(leasesIn(cluster.on({ kind: "credit", session: 3, leases: 1 }))).toEqual(["a → 3"]);
+  });
+
+  test("nothing is kept of a state that was gone on from, was released, or that nobody asked for", () => {
+    const goneOnFrom = owned();
+    goneOnFrom.on({ kind: "credit", session: 2, leases: 1 });
+    goneOnFrom.submitFrom("state", "a");
+    expect(goneOnFrom.state.holders).toEqual(new Map([["state", new Set(["w2"])]]));
+    goneOnFrom.leaves("next state", "a", "w2");
+    expect([...goneOnFrom.state.holders.keys()]).toEqual(["next state"]);
+    goneOnFrom.on({ kind: "released", digest: "next state" });
+    expect(goneOnFrom.state.holders.size).toBe(0);
+    goneOnFrom.leaves("late state", "a", "w2");
+    expect(goneOnFrom.state.holders.size).toBe(0);
   });
 });
 

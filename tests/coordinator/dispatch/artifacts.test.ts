@@ -182,3 +182,58 @@ test("a file that a worker placed in the shared folder is taken over as it is, i
   expect(readdirSync(uploads)).toEqual([digest]);
   expect(readFileSync(own)).toEqual(bytes);
 });
+
+test("what a worker uploaded or placed, and never named in a result, does not stay for ever", async () => {
+  const folder = tempFolder();
+  const store = await ArtifactStore.open(folder, { keepUploadsMs: 200 });
+  onTestFinished(() => store.close());
+  const upload = (bytes: Uint8Array) =>
+    store.upload(
+      digestOf(bytes),
+      (async function* () {
+        yield bytes;
+      })(),
+    );
+  const uploads = uploadFolder(folder, store.nonce);
+  writeFileSync(join(uploads, `${randomUUID()}.placed`), "of a worker that was killed");
+  await upload(bytesOf(100));
+  expect(readdirSync(uploads)).toHaveLength(2);
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  await upload(bytesOf(200));
+  expect(readdirSync(uploads)).toEqual([digestOf(bytesOf(200))]);
+});
+
+test("what executors put as bytes goes with the last one that put it; files stay", async () => {
+  const { coordinator } = await serve();
+  const [first, second] = [coordinator.newExecutor(), coordinator.newExecutor()];
+  const both = await first.putArtifact(bytesOf(100));
+  expect(await second.putArtifact(bytesOf(100))).toBe(both);
+  const own = await first.putArtifact(bytesOf(200));
+  const path = join(tempFolder(), "weights");
+  writeFileSync(path, bytesOf(300));
+  const file = await first.putFile(path);
+  const left = async () => {
+    const found = await Promise.all([both, own, file].map((digest) => coordinator.artifacts.find(digest)));
+    return found.map((each) => each !== undefined);
+  };
+  await first.releaseArtifact(both);
+  expect(await left()).toEqual([true, true, true]);
+  await first.close();
+  expect(await left()).toEqual([true, false, true]);
+  await second.close();
+  expect(await left()).toEqual([false, false, true]);
+});
+
+test("an artifact that is put while it is being released is there afterwards", async () => {
+  const { coordinator } = await serve();
+  const [first, second] = [coordinator.newExecutor(), coordinator.newExecutor()];
+  const digest = await first.putArtifact(bytesOf(100));
+  for (let round = 0; round < 20; round++) {
+    const released = first.releaseArtifact(digest);
+    const put = second.putArtifact(bytesOf(100));
+    await Promise.all([released, put]);
+    expect(await coordinator.artifacts.find(digest)).toBeDefined();
+    await first.putArtifact(bytesOf(100));
+    await second.releaseArtifact(digest);
+  }
+});

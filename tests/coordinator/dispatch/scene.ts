@@ -66,7 +66,7 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
         fingerprint,
         workerId,
         deviceClass: "cpu",
-        artifacts: [state],
+        state,
       } as const;
       return on({ ...event, verdict: { kind: "valid" } });
     },

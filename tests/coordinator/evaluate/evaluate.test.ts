@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { codeText, type DefectRow, readDefectRows } from "../../../coordinator/data/samples.ts";
@@ -11,7 +10,7 @@ import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
 import { hasShared, readSharedJson, sharedPath } from "../../support/shared.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
-import { tinyTokenizerFolder } from "../../support/tiny-tokenizer.ts";
+import { loadTinyTokenizer } from "../../support/tiny-tokenizer.ts";
 
 interface Count {
   readonly numerator: number;
@@ -118,9 +117,7 @@ describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test
 });
 
 describe("evaluation", () => {
-  const folder = tinyTokenizerFolder();
-  const tokenizer = loadTokenizer(folder);
-  rmSync(folder, { recursive: true });
+  const tokenizer = loadTinyTokenizer();
 
   /** Answers 1 where the row has the token `x`, whatever else stands in it. */
   const executor: Pick<Executor, "execute" | "putArtifact"> & { readonly sets: Map<string, number[][]> } = {

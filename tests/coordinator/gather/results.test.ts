@@ -1,11 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { connect, type JetStreamClient } from "nats";
+import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
+import { NatsResults } from "../../../coordinator/gather/nats-results.ts";
 import { digestOf } from "../../../proto/canonical-json.ts";
 import type { TensorMap } from "../../../proto/operations.ts";
 import { decodeResultEnvelope } from "../../../proto/result-envelope.ts";
-import { natsConnectionOptions, resultMessageId } from "../../../proto/subjects.ts";
+import { natsConnectionOptions, resultMessageId, resultSubject } from "../../../proto/subjects.ts";
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { startNatsServer, type TestNatsServer } from "../../support/nats-server.ts";
 import {
@@ -97,7 +99,8 @@ describe.each(paths)("results over the $name path", (path) => {
     expect(results.map(({ tensors }) => tensors.logits?.data[1])).toEqual(
       Array.from({ length: 20 }, (_, i) => i + 3),
     );
-    await eventually(() => workers.reduce((sum, { accepted }) => sum + accepted.length, 0) === 20);
+    // On a slow machine one may have moved, and come twice.
+    await eventually(() => new Set(workers.flatMap(({ accepted }) => accepted)).size === 20);
   });
 
   test("duplicates and late ones are accepted, and used once", async () => {
@@ -281,6 +284,33 @@ describe("NATS", () => {
       await coordinator.metrics.registry.getSingleMetricAsString("elibad_coordinator_nats_reconnects_total"),
     ).toMatch(/_total [12]$/m);
     expect(worker.leases).toHaveLength(30);
+  });
+
+  test("a result that takes long to read keeps no other one back", async () => {
+    let read = () => {};
+    const received: string[] = [];
+    const results = await NatsResults.open({
+      url: server.url,
+      coordinatorId: "slow",
+      isDurable: false,
+      receive: (bytes) => {
+        const text = Buffer.from(bytes).toString();
+        received.push(text);
+        if (text === "slow")
+          return new Promise<void>((resolve) => {
+            read = resolve;
+          });
+      },
+      onLag: () => {},
+      onReconnect: () => {},
+      logger: pino({ level: "silent" }),
+    });
+    await publish(resultSubject("slow", "w1"), Buffer.from("slow"));
+    await publish(resultSubject("slow", "w1"), Buffer.from("quick"));
+    await eventually(() => received.length === 2);
+    expect(received).toEqual(["slow", "quick"]);
+    read();
+    await results.close();
   });
 
   test("a coordinator that is started twice under one id finds stream and consumer as they are", async () => {

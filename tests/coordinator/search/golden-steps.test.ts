@@ -32,7 +32,7 @@ interface Case {
   }[];
 }
 
-const base = { diveSamples: 2, diveCandidates: 2 };
+const base = { diveSamples: 2, diveCandidates: 2, roundTiles: 1 };
 const plans: TilePlan[] = [
   { ...base, pruning: false, pruneBlock: 2 },
   { ...base, pruning: true, pruneBlock: 1 },

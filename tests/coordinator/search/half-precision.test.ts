@@ -106,7 +106,7 @@ test("a model whose half precision is exact scores only the best candidate again
 });
 
 describe("near ties", () => {
-  const plan = { pruning: true, pruneBlock: 1, diveSamples: 1, diveCandidates: 1 };
+  const plan = { pruning: true, pruneBlock: 1, roundTiles: 1, diveSamples: 1, diveCandidates: 1 };
   const scoredWith = (losses: readonly (readonly number[])[], slack: number) => {
     let scoring = startScoring(losses.length, {
       ...{ plan, form: "float64" as const, tileSizes: losses[0]!.map(() => 9), slack },

@@ -15,6 +15,7 @@ import { tileSizesOf } from "../../../coordinator/search/tiles.ts";
 const everything: TilePlan = {
   pruning: false,
   pruneBlock: 2,
+  roundTiles: 1,
   diveSamples: 2,
   diveCandidates: 2,
 };
@@ -59,6 +60,7 @@ const table = fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max
 const plan: fc.Arbitrary<TilePlan> = fc.record({
   pruning: fc.boolean(),
   pruneBlock: fc.integer({ min: 1, max: 5 }),
+  roundTiles: fc.integer({ min: 1, max: 20 }),
   diveSamples: fc.integer({ min: 1, max: 4 }),
   diveCandidates: fc.integer({ min: 1, max: 4 }),
 });

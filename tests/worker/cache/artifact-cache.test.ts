@@ -99,6 +99,24 @@ test("an artifact that is not asked for any more is removed, unless an operation
   expect(statSync(cache.path(state)).size).toBe(500);
 });
 
+test("an artifact that another worker of the folder used last is not forgotten by the first", async () => {
+  const source = new ByteSource();
+  const { checkpoint } = putCheckpoint(source, [10]);
+  const state = source.put(randomBytes(500));
+  const folder = tempFolder();
+  const [first, second] = [await open(source, { folder }), await open(source, { folder })];
+  const done = first.hold({ checkpoint, others: [state] });
+  await done.ready;
+  done.release();
+  const goesOn = second.hold({ checkpoint, others: [state] });
+  await goesOn.ready;
+  await first.forget(state);
+  expect(statSync(second.path(state)).size).toBe(500);
+  goesOn.release();
+  await second.forget(state);
+  expect(() => statSync(second.path(state))).toThrow("ENOENT");
+});
+
 test("a file that cannot be taken in is left to be fetched", async () => {
   const source = new ByteSource();
   const lines: string[] = [];

@@ -1,8 +1,11 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { digestOf } from "../../../proto/canonical-json.ts";
 import type { Heartbeat } from "../../../proto/messages.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { ScriptedCoordinator } from "../../support/scripted-coordinator.ts";
+import { tempFolder } from "../../support/temp-folder.ts";
 import {
   DIES,
   eventually,
@@ -109,7 +112,8 @@ test("heartbeats name the leases that are held and the one that runs, and the ch
 test("a child that dies is reported with its lease and its signal, and the next one goes on", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  const worker = await startTestWorker(coordinator);
+  const cacheFolder = tempFolder();
+  const worker = await startTestWorker(coordinator, { cacheFolder });
   const stream = await coordinator.stream();
   const first = worker.childPid!;
   stream.lease(1, score(DIES));
@@ -120,6 +124,21 @@ test("a child that dies is reported with its lease and its signal, and the next 
   expect(worker.childPid).not.toBe(first);
   expect(stream.left("childDied")).toBe(0);
   await stream.creditOf(4);
+  // What it had begun to write is gone.
+  const results = readdirSync(join(cacheFolder, "results"), { recursive: true }).map(String);
+  expect(results.filter((name) => name.endsWith("half a result"))).toEqual([]);
+});
+
+test("a result that waits for its upload outlives the child that wrote it", async () => {
+  const coordinator = await ScriptedCoordinator.start();
+  const score = scoreOperations(coordinator);
+  await startTestWorker(coordinator);
+  const stream = await coordinator.stream();
+  stream.lease(1, score(IS_LARGE));
+  stream.lease(2, score(DIES));
+  const { outcome } = await stream.result();
+  expect(outcome.kind === "artifact" && coordinator.uploads.has(outcome.digest)).toBe(true);
+  await stream.take("childDied");
 });
 
 test("what auto found first is what later children are asked for, and the coordinator hears what goes elsewhere", async () => {
