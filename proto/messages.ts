@@ -20,6 +20,7 @@ export interface Hello {
   readonly memoryBytes: number;
   readonly cachedCheckpoints: readonly Digest[];
   readonly threads: number;
+  readonly operatorsElsewhere: readonly string[];
   /** Empty: the primitive one. */
   readonly programForms: readonly string[];
 }
@@ -86,6 +87,7 @@ interface ScoreMessage {
   readonly sample: number;
   /** Null where the peer left it out. */
   readonly triggers: TriggersMessage | null;
+  readonly half: boolean;
   readonly fused: boolean;
 }
 

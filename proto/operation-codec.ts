@@ -18,9 +18,13 @@ export function operationToMessage(operation: Operation): OperationMessage {
   const { checkpoint } = operation;
   switch (operation.kind) {
     case "score": {
-      const { samples, sample, triggers, form } = operation;
-      const fused = form === "fused";
-      return { checkpoint, kind: "score", score: { samples, sample, triggers: toTriggers(triggers), fused } };
+      const { samples, sample, triggers, precision, form } = operation;
+      const flags = { half: precision === "fp16", fused: form === "fused" };
+      return {
+        checkpoint,
+        kind: "score",
+        score: { samples, sample, triggers: toTriggers(triggers), ...flags },
+      };
     }
     case "gradient": {
       const { samples, rows, trigger, objective, reads } = operation;
@@ -73,11 +77,12 @@ export function operationFromMessage(message: OperationMessage): Operation {
   const { checkpoint } = message;
   switch (message.kind) {
     case "score": {
-      const { samples, sample, triggers, fused } = message.score;
+      const { samples, sample, triggers, half, fused } = message.score;
       return {
         kind: "score",
         ...{ checkpoint, samples, sample },
         triggers: fromTriggers(triggers),
+        ...(half ? { precision: "fp16" } : {}),
         ...(fused ? { form: "fused" } : {}),
       };
     }

@@ -52,6 +52,8 @@ export interface ScoreOperation {
   readonly sample: number;
   /** Candidate triggers, all of one length; length 0 scores the clean row. */
   readonly triggers: readonly (readonly number[])[];
+  /** "fp16": products of matrices are computed in float16. Absent: everything in float32. */
+  readonly precision?: "fp16";
   /** Absent: "primitive". */
   readonly form?: "fused";
 }
@@ -269,6 +271,8 @@ export interface OperationResult {
 /** Runs operations somewhere: in this process (tests), or on the cluster's workers. Results come in the order of `operations`. */
 export interface Executor {
   execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]>;
+  /** The one device class that results come from, beginning with its provider; undefined before the first one, or where nobody says. */
+  readonly deviceClass?: string | undefined;
   /** Makes bytes available to operations and returns their digest. Idempotent. */
   putArtifact(bytes: Uint8Array): Promise<Digest>;
   /** Makes a file available to operations without loading it, and returns its digest. */

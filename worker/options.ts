@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { packageRoot } from "../proto/package-root.ts";
 import { SUBJECT_TOKEN } from "../proto/subjects.ts";
+import { DEVICES } from "./device-names.ts";
 import { FORMS } from "./form-names.ts";
 import { LOG_LEVELS } from "./logging.ts";
 
@@ -13,7 +14,7 @@ export const WorkerOptionsSchema = z.strictObject({
   coordinators: z.array(z.string().regex(/^\S+:\S+$/, "host:port")).min(1),
   /** Unique among the workers that live; a token of a NATS subject. */
   id: z.string().regex(SUBJECT_TOKEN, "1 to 64 letters, digits, _ and -").default(newWorkerId),
-  device: z.string().default("cpu"),
+  device: z.enum(DEVICES).default("cpu"),
   /** Form of programs that it offers beside the primitive one; see `FORMS`. */
   form: z.enum(FORMS).default("primitive"),
   /** Intra-op threads of the inference child. */

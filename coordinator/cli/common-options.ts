@@ -1,3 +1,4 @@
+import { DEVICES } from "../../worker/device-names.ts";
 import type { ClassifierTask } from "../search/scan-result.ts";
 import {
   flag,
@@ -69,6 +70,12 @@ export const seedOption = {
   seed: option("--seed <n>", "seed of every random draw", wholeNumber(0, 2 ** 32 - 1).default(123456)),
 };
 
+export const deviceOption = option(
+  "--device <name>",
+  "what workers compute on; auto takes a GPU that gives what the CPU gives and is faster, else the CPU (docs/devices.md)",
+  oneOf(...DEVICES).default("cpu"),
+);
+
 /** Where the work is done: by default on worker processes that the command starts on this machine. */
 export const clusterOptions = grouped("Where it runs", {
   workers: option(
@@ -82,7 +89,7 @@ export const clusterOptions = grouped("Where it runs", {
     wholeNumber(1, 1024).optional(),
     "the cores, shared among --workers",
   ),
-  device: option("--device <name>", "where workers compute", oneOf("cpu").default("cpu")),
+  device: deviceOption,
   listen: option(
     "--listen <host:port>",
     "address for workers; port 0 takes a free one",

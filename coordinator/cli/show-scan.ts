@@ -16,8 +16,28 @@ export function scanTable(result: ScanResult): string {
       : [headings, ...result.searches.map(row)];
   return [
     table(rows),
+    ...deviceLine(result.device),
+    ...halfLine(result),
     `${result.seconds.toFixed(1)} s. Found triggers are reported, not judged: clean models have invertible triggers too.`,
   ].join("\n");
+}
+
+/** A device whose results another one would not repeat to the bit. */
+const deviceLine = (device: string | null): string[] =>
+  device === null || device.startsWith("cpu/") ? [] : [`Computed on ${device}.`];
+
+/** What half precision did to the winners, where it was used. */
+function halfLine(result: ScanResult): string[] {
+  if (result.task === "code_search") return [];
+  const used = result.searches.filter((search) => search.half_precision !== undefined);
+  if (used.length === 0) return [];
+  const sum = (of: (search: SearchResult) => number) => used.reduce((total, each) => total + of(each), 0);
+  const steps = sum(({ steps }) => steps);
+  const disagreed = sum(({ half_precision }) => half_precision!.disagreed);
+  const rescored = sum(({ half_precision }) => half_precision!.rescored);
+  return [
+    `float16 alone would have chosen another winner in ${disagreed} of ${steps} steps; ${rescored} forwards were done in float32, which chose.`,
+  ];
 }
 
 const headings = [

@@ -82,12 +82,13 @@ export class Dispatcher {
   /** A worker that was not refused; leases go out through `port` from now on. */
   join(hello: Hello, port: SessionPort): Session {
     const session = ++this.#lastSession;
-    const { workerId, cachedCheckpoints, programVersion } = hello;
+    const { workerId, cachedCheckpoints, programVersion, operatorsElsewhere } = hello;
     const deviceClass = deviceClassName(hello.deviceClass!, programVersion);
     this.#ports.set(session, port);
     this.#programs.set(session, programVersion);
     const forms = hello.programForms.length > 0 ? hello.programForms : ["primitive"];
-    this.#options.logger.info({ worker: workerId, deviceClass, forms }, "worker joined");
+    const elsewhere = operatorsElsewhere.length > 0 ? { operatorsElsewhere } : {};
+    this.#options.logger.info({ worker: workerId, deviceClass, forms, ...elsewhere }, "worker joined");
     this.handle({ kind: "joined", session, workerId, deviceClass, forms, cachedCheckpoints });
     return session;
   }

@@ -3,6 +3,7 @@ import type { Digest, Executor } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { OrderedSink } from "./in-flight.ts";
+import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
 import { findPairPositions, type PairContext, type PairRow } from "./pair-positions.ts";
 import { type PreparedPairSearch, preparePairSearch, type StampedRows } from "./pair-problem.ts";
 import { type PairSearchProgress, runPairSearch } from "./pair-search.ts";
@@ -56,7 +57,7 @@ export interface PairScanInput extends PairScanRows {
 }
 
 export interface PairScanRun {
-  readonly executor: Pick<Executor, "execute" | "putArtifact" | "releaseArtifact">;
+  readonly executor: Pick<Executor, "execute" | "putArtifact" | "releaseArtifact" | "deviceClass">;
   readonly input: PairScanInput;
   readonly settings: PairScanSettings;
   /** Steps to replay, by search number. */
@@ -95,6 +96,7 @@ export async function runPairScan(run: PairScanRun): Promise<PairScanResult> {
   const known = new Map<PairRow, readonly MaskedScore[]>();
   const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
   const shared = { replay, inFlight: settings.searchesInFlight, signal, onTrace };
+  const chosen = once(() => chooseTile(settings.tile, tileQuestion(run, searches[0]!.samples)));
   const results = await runSearches(searches, shared, (planned, own, trace) => {
     const { checkpoint, endId } = input;
     const asking = { executor, checkpoint, endId, signal: own, answers };
@@ -106,12 +108,15 @@ export async function runPairScan(run: PairScanRun): Promise<PairScanResult> {
       const question = { half: planned.half, triggerLen: settings.triggerLen };
       return { rows, positions: await findPairPositions(rows, question, contexts, known) };
     };
-    return runPlanned(planned, run, { contexts, place, trace, total: searches.length });
+    return runPlanned(planned, run, { contexts, place, trace, chosen, total: searches.length });
   });
+  const { tile, timed } = await chosen();
   return {
     task: "code_search",
     checkpoint: input.checkpoint,
-    settings: withYamlKeys(settings),
+    device: executor.deviceClass ?? null,
+    settings: withYamlKeys({ ...settings, tile }),
+    ...(timed && { timed_tiles: timed }),
     searches: results,
     seconds: now() - started,
   };
@@ -127,14 +132,30 @@ interface Surroundings {
   readonly contexts: PairContext;
   readonly place: (rows: readonly PairRow[]) => Promise<Placed>;
   readonly trace: Pick<OrderedSink<PairTraceRecord>, "emit">;
+  /** The scan's tile; asked for after the first operations, which tell the device. */
+  readonly chosen: () => Promise<ChosenTile>;
   readonly total: number;
 }
+
+const tileQuestion = (
+  { executor, input, settings, signal }: PairScanRun,
+  samples: readonly PairRow[],
+): TileQuestion => ({
+  executor,
+  checkpoint: input.checkpoint,
+  task: "code_search",
+  rows: samples.map(({ ids }) => ids),
+  maxLen: settings.codeMaxLen,
+  endId: input.endId,
+  repeatSize: settings.repeatSize,
+  signal,
+});
 
 /** One search, from its positions to its ranks. */
 async function runPlanned(
   planned: PlannedPairSearch,
   { executor, input, settings, replay, now, onProgress }: PairScanRun,
-  { contexts, place, trace, total }: Surroundings,
+  { contexts, place, trace, chosen, total }: Surroundings,
 ): Promise<PairSearchResult> {
   const { search, half, seed } = planned;
   const { signal } = contexts.codes;
@@ -152,7 +173,7 @@ async function runPlanned(
       queries: queriesOf(placed, contexts.queries),
       vocabulary: input.vocabulary,
     },
-    pairSearchSettings(settings, seed),
+    pairSearchSettings({ ...settings, tile: (await chosen()).tile }, seed),
   );
   trace.emit(openingRecord(planned, prepared));
   const state = await runPairSearch({

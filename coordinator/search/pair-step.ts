@@ -202,7 +202,7 @@ async function encodeCandidates(
   const { problem, settings } = prepared;
   const rows = side.stampedLengths.length;
   const all = candidates.map((_, k) => k);
-  const tiles = tileSizesOf(side.stampedLengths, settings.tileTokens).flatMap((size, sample) =>
+  const tiles = tileSizesOf(side.stampedLengths, settings.tile).flatMap((size, sample) =>
     evenGroups(all, size).map((group): Tile => ({ sample, candidates: group })),
   );
   const results = await executor.execute(

@@ -35,6 +35,8 @@ export interface Scoring {
   /** [candidates × samples]; NaN where not scored. */
   readonly losses: Float64Array;
   readonly dropped: readonly boolean[];
+  /** What a loss may be off by: 0, but for those in half precision. */
+  readonly slack: number;
   /** Rounds absorbed so far. */
   readonly round: number;
 }
@@ -60,10 +62,12 @@ export function startScoring(
     sampleLosses,
     costs,
     summands = tileSizes.length,
+    slack = 0,
   }: Pick<Scoring, "plan" | "form" | "tileSizes"> & {
     readonly sampleLosses: ArrayLike<number>;
     readonly costs?: readonly number[];
     readonly summands?: number;
+    readonly slack?: number;
   },
 ): Scoring {
   const order = tileSizes.map((_, sample) => sample);
@@ -78,6 +82,7 @@ export function startScoring(
     order,
     losses: new Float64Array(candidates * tileSizes.length).fill(Number.NaN),
     dropped: new Array<boolean>(candidates).fill(false),
+    slack,
     round: 0,
   };
 }
@@ -175,17 +180,28 @@ function bestComplete(scoring: Scoring): number | undefined {
 }
 
 function dropHopeless(scoring: Scoring): boolean[] {
-  const complete = bestComplete(scoring);
-  const best = complete === undefined ? Number.POSITIVE_INFINITY : partialSum(scoring, complete);
+  const best = bestTotal(scoring);
   return scoring.dropped.map(
     (dropped, candidate) =>
       dropped || (!isComplete(scoring, candidate) && lowerBound(scoring, candidate) > best),
   );
 }
 
-/** At most the total that the candidate would have: its partial sum, less what rounding of two sums can make up. */
-function lowerBound(scoring: Scoring, candidate: number): number {
-  return partialSum(scoring, candidate) * (1 - scoring.tileSizes.length * 2 ** -52);
+/** At least the best total: the lowest complete one, with all that its losses may be off by; infinite where none is complete. */
+export function bestTotal(scoring: Scoring): number {
+  const complete = bestComplete(scoring);
+  const best = complete === undefined ? Number.POSITIVE_INFINITY : partialSum(scoring, complete);
+  return best + scoring.slack * scoring.tileSizes.length;
+}
+
+/** At most the total that the candidate would have: its partial sum, less what rounding of two sums and its losses' slack can make up. */
+export function lowerBound(scoring: Scoring, candidate: number): number {
+  const scored = scoring.slack === 0 ? 0 : scoredSamples(scoring, candidate);
+  return partialSum(scoring, candidate) * (1 - scoring.tileSizes.length * 2 ** -52) - scoring.slack * scored;
+}
+
+function scoredSamples(scoring: Scoring, candidate: number): number {
+  return scoring.order.filter((sample) => isScored(scoring, candidate, sample)).length;
 }
 
 /** Sum of the candidate's losses known so far, in index order of samples; of those that `counts` names alone. */

@@ -2,9 +2,10 @@
 import type { Digest, Task } from "../../proto/operations.ts";
 import type { Rate } from "../evaluate/rate.ts";
 import type { Trigger } from "./candidates.ts";
+import type { TimedTile } from "./measured-tile.ts";
 import type { PairStepRecord } from "./pair-search.ts";
 import type { Position, PositionHalf } from "./position.ts";
-import type { SearchProgress, StepRecord } from "./search.ts";
+import type { HalfCounts, SearchProgress, StepRecord } from "./search.ts";
 import type { SearchEnd } from "./search-end.ts";
 
 /** Tasks whose models answer with a label. */
@@ -120,6 +121,8 @@ export interface SearchResult {
   readonly held_out: readonly PlacedRow[];
   readonly digests: SearchDigests;
   readonly forwards: { readonly done: number; readonly pruned: number };
+  /** With `precision fp16`: what it did. The winners are those of float32. */
+  readonly half_precision?: HalfCounts;
   readonly seconds: number;
 }
 
@@ -186,8 +189,12 @@ export interface PairSearchDigests {
 interface ScanOf<T extends Task, S> {
   readonly task: T;
   readonly checkpoint: Digest;
+  /** Device class of every result that it was made from: provider, onnxruntime's version, hardware, program form and version; null where nobody says. */
+  readonly device: string | null;
   /** Keys as in YAML. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Where `tile` was measured: tokens of each tile that was tried, and seconds. */
+  readonly timed_tiles?: readonly TimedTile[];
   readonly searches: readonly S[];
   readonly seconds: number;
 }

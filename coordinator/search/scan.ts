@@ -5,6 +5,7 @@ import { type Rate, rateOf } from "../evaluate/rate.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
 import type { OrderedSink } from "./in-flight.ts";
+import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
 import { runSearches } from "./planned-searches.ts";
 import type { Position } from "./position.ts";
 import {
@@ -45,7 +46,7 @@ export interface ScanInput extends ScanRows {
 }
 
 export interface ScanRun {
-  readonly executor: Pick<Executor, "execute" | "putArtifact">;
+  readonly executor: Pick<Executor, "execute" | "putArtifact" | "deviceClass">;
   readonly input: ScanInput;
   readonly settings: ScanSettings;
   /** Steps to replay, by search number. */
@@ -68,6 +69,7 @@ export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
   const masked = new Map<ScanRow, MaskedAnswers>();
   const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
   const shared = { replay: run.replay, inFlight: settings.searchesInFlight, signal, onTrace: run.onTrace };
+  const chosen = once(() => chooseTile(settings.tile, tileQuestion(run, searches[0]!.samples)));
   const results = await runSearches(searches, shared, (planned, own, trace) => {
     const context: PredictContext = {
       executor,
@@ -78,12 +80,15 @@ export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
       answers,
     };
     const finder = createPositionFinder(context, masked);
-    return runPlanned(planned, run, { context, finder, trace, total: searches.length });
+    return runPlanned(planned, run, { context, finder, trace, chosen, total: searches.length });
   });
+  const { tile, timed } = await chosen();
   return {
     task: input.task,
     checkpoint: input.checkpoint,
-    settings: withYamlKeys(settings),
+    device: executor.deviceClass ?? null,
+    settings: withYamlKeys({ ...settings, tile }),
+    ...(timed && { timed_tiles: timed }),
     searches: results,
     seconds: now() - started,
   };
@@ -93,14 +98,31 @@ interface Surroundings {
   readonly context: PredictContext;
   readonly finder: PositionFinder;
   readonly trace: Pick<OrderedSink<TraceRecord>, "emit">;
+  /** The scan's tile; asked for after the first operations, which tell the device. */
+  readonly chosen: () => Promise<ChosenTile>;
   readonly total: number;
 }
+
+const tileQuestion = (
+  { executor, input, settings, signal }: ScanRun,
+  samples: readonly ScanRow[],
+): TileQuestion => ({
+  executor,
+  checkpoint: input.checkpoint,
+  task: input.task,
+  rows: samples.map(({ ids }) => ids),
+  secondRows: secondRowsOf(samples),
+  maxLen: settings.codeMaxLen,
+  endId: input.endId,
+  repeatSize: settings.repeatSize,
+  signal,
+});
 
 /** One search, from its positions to its success rates. */
 async function runPlanned(
   planned: PlannedSearch,
   run: ScanRun,
-  { context, finder, trace, total }: Surroundings,
+  { context, finder, trace, chosen, total }: Surroundings,
 ): Promise<SearchResult> {
   const { input, settings, now } = run;
   const { search, victim, target, half, seed, samples, heldOut } = planned;
@@ -122,7 +144,7 @@ async function runPlanned(
       vocabulary: input.vocabulary,
       target,
     },
-    searchSettings(settings, seed),
+    searchSettings({ ...settings, tile: (await chosen()).tile }, seed),
   );
   trace.emit(openingRecord(planned, prepared));
   const state = await runSearch({
@@ -175,6 +197,7 @@ async function runPlanned(
       search: prepared.digest,
     },
     forwards: state.forwards,
+    ...(state.half && { half_precision: state.half }),
     seconds: now() - started,
   };
   report("done", { best });

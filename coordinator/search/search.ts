@@ -13,6 +13,7 @@ import type { PreparedSearch } from "./problem.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { createRng, type RngState, seedRng } from "./rng.ts";
 import { runSteps, type Stepped } from "./run-steps.ts";
+import type { HalfStep } from "./score-rounds.ts";
 import { endOf, type SearchEnd } from "./search-end.ts";
 import { rankAt, type StepContext, scoreCandidates } from "./step.ts";
 
@@ -39,8 +40,20 @@ export interface SearchState {
   readonly visited: readonly VisitedStep[];
   /** Forwards (candidate × sample) scored, and those that pruning saved. */
   readonly forwards: { readonly done: number; readonly pruned: number };
+  /** Where candidates are scored in half precision first: what that did so far. */
+  readonly half?: HalfCounts;
   /** Why the search ended; null while it runs. */
   readonly ended: SearchEnd | null;
+}
+
+/** What half precision did in the steps of a search. */
+export interface HalfCounts {
+  /** Steps whose lowest total in half precision was not the winner's. */
+  readonly disagreed: number;
+  /** Forwards in single precision, to measure the error and for near ties. */
+  readonly rescored: number;
+  /** The most that a loss was taken to be off by, in nats. */
+  readonly largest_slack: number;
 }
 
 /** What a step did: enough to check it without our random generator. Holds nothing that depends on time or workers. */
@@ -119,7 +132,7 @@ export async function runStep(
   run: SearchRun,
 ): Promise<Stepped<SearchState, StepRecord>> {
   const { executor, prepared, replay, signal, onProgress } = run;
-  const { settings, problem } = prepared;
+  const { settings } = prepared;
   const ended = endOf(before, settings, replay?.length);
   if (ended !== null) return { state: { ...before, ended } };
   const replayed = replay?.[before.step];
@@ -133,23 +146,26 @@ export async function runStep(
   if (candidates.length === 0) return { state: { ...before, ended: "exhausted" } };
 
   let done = before.forwards.done;
-  const scored = await scoreCandidates(candidates, sampleLosses, {
-    ...context,
-    onRound: (forwards) => {
-      done += forwards;
-      onProgress?.({ ...progressOf(before, run), forwardsDone: done });
+  const scored = await scoreCandidates(
+    candidates,
+    { trigger, sampleLosses },
+    {
+      ...context,
+      onRound: (forwards) => {
+        done += forwards;
+        onProgress?.({ ...progressOf(before, run), forwardsDone: done });
+      },
     },
-  });
+  );
   for (const candidate of candidates) visited.add(candidate);
 
-  const { winner, winnerLoss, winnerRate, scores } = scored;
+  const { winner, winnerLoss, winnerRate, scores, pruned } = scored;
   const best = betterOf(before.best, {
     step: before.step,
     trigger: candidates[winner]!,
     loss: winnerLoss,
     rate: winnerRate,
   });
-  const pruned = candidates.length * problem.rows.length - scored.forwards;
   const state: SearchState = {
     ...before,
     step: before.step + 1,
@@ -162,6 +178,7 @@ export async function runStep(
       { trigger, deltas: candidates.map((candidate) => deltaOf(trigger, candidate)) },
     ],
     forwards: { done, pruned: before.forwards.pruned + pruned },
+    ...(scored.half && { half: withHalfStep(before.half, scored.half) }),
   };
   const record: StepRecord = {
     step: before.step,
@@ -176,6 +193,12 @@ export async function runStep(
   };
   return { state, record };
 }
+
+const withHalfStep = (before: HalfCounts | undefined, step: HalfStep): HalfCounts => ({
+  disagreed: (before?.disagreed ?? 0) + Number(step.disagrees),
+  rescored: (before?.rescored ?? 0) + step.rescored,
+  largest_slack: Math.max(before?.largest_slack ?? 0, step.slack),
+});
 
 const progressOf = (
   { step, best, forwards }: SearchState,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { PROGRAM_FORMS, type ProgramForm } from "../../proto/operations.ts";
+import { CPU_TILE } from "./measured-tile.ts";
 
 const count = (fallback: number) => z.int().min(1).default(fallback);
 
@@ -36,8 +37,13 @@ export const SearchSettings = z.strictObject({
   beta: z.number().nonnegative().default(0.15),
   /** Exact pruning: the same winners from fewer forwards. */
   pruning: z.boolean().default(true),
+  /**
+   * `fp16`: candidates are first scored with products in float16, and those that this does not exclude again in float32. Gradients,
+   * positions and anchoring are float32 in either.
+   */
+  precision: z.enum(["fp32", "fp16"]).default("fp32"),
   /** Tokens that one tile should have, about. */
-  tileTokens: count(1_500),
+  tile: count(CPU_TILE),
   /** Samples per round once the first candidates are complete. */
   pruneBlock: count(2),
   /** Tiles per such a round at least: about the workers that one search should keep busy. */
@@ -56,6 +62,7 @@ export type SearchSettings = z.infer<typeof SearchSettings>;
 /** Settings of one search for a trigger and a target together (code search); loss and tiles are fixed there. */
 export const PairSearchSettings = SearchSettings.omit({
   loss: true,
+  precision: true,
   pruneBlock: true,
   roundTiles: true,
   diveSamples: true,
@@ -87,6 +94,8 @@ const scanShape = {
   samples: count(30),
   /** Longest row after stamping, in tokens. */
   codeMaxLen: z.int().min(8).default(400),
+  /** Tokens that one tile should have, about; absent: 1,500 on CPUs, and what is fastest on a GPU (`measured-tile.ts`). */
+  tile: z.int().min(1).optional(),
   /** Searches that run at a time. Their traces do not depend on it. */
   searchesInFlight: count(2),
 };
@@ -143,13 +152,19 @@ export const withYamlKeys = (settings: object): Record<string, unknown> =>
   Object.fromEntries(Object.entries(settings).map(([key, value]) => [yamlKeyOf(key), value]));
 
 /** The settings of one search out of a scan's, with the search's own seed. */
-export const searchSettings = (scan: ScanSettings, seed: number): SearchSettings => ({
+export const searchSettings = (
+  scan: ScanSettings & { readonly tile: number },
+  seed: number,
+): SearchSettings => ({
   ...picked<SearchSettings>(Object.keys(SearchSettings.shape), scan),
   seed,
 });
 
 /** The same of code search. */
-export const pairSearchSettings = (scan: PairScanSettings, seed: number): PairSearchSettings => ({
+export const pairSearchSettings = (
+  scan: PairScanSettings & { readonly tile: number },
+  seed: number,
+): PairSearchSettings => ({
   ...picked<PairSearchSettings>(Object.keys(PairSearchSettings.shape), scan),
   seed,
 });

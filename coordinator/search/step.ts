@@ -1,11 +1,18 @@
 /** One step of a search: gradient, rank, candidates, score (Greedy Coordinate Gradient; DESIGN 5.4 and 5.5). */
-import type { Executor, GradientOperation, OperationResult, ScoreOperation } from "../../proto/operations.ts";
+import type { Executor, GradientOperation, OperationResult } from "../../proto/operations.ts";
 import type { Trigger } from "./candidates.ts";
-import { lossToward, meanOf, predictedLabel, sumInOrder } from "./loss.ts";
+import { scoreInHalf } from "./half-step.ts";
+import { lossToward, meanOf, sumInOrder } from "./loss.ts";
 import type { PreparedSearch } from "./problem.ts";
 import { floatTensor, intRows, logitRows } from "./results.ts";
-import { absorb, type CandidateScore, finishScoring, planRound, startScoring, winnerOf } from "./rounds.ts";
-import { inForm } from "./settings.ts";
+import { finishScoring, startScoring } from "./rounds.ts";
+import {
+  type RoundsContext,
+  runRounds,
+  type ScoredCandidates,
+  scoreOperation,
+  winnerAmong,
+} from "./score-rounds.ts";
 import { type Tile, tileSizesOf } from "./tiles.ts";
 
 /** What the gradient at the current trigger says. */
@@ -83,66 +90,28 @@ export function totalGradient(
   );
 }
 
-/** Losses of a step's candidates. */
-export interface ScoredCandidates {
-  readonly scores: readonly CandidateScore[];
-  /** Index of the lowest total, ties to the lower index. */
-  readonly winner: number;
-  readonly winnerLoss: number;
-  /** Share of the samples that the model answers with the target under the winner. */
-  readonly winnerRate: number;
-  /** Forwards (candidates × samples) that were run; the rest of the grid was pruned. */
-  readonly forwards: number;
-}
-
-/** Scores candidates in rounds; `onRound` hears after each how many forwards were done in it. */
+/** Scores candidates in rounds. `current` is the trigger that they were drawn from, with its losses. */
 export async function scoreCandidates(
   candidates: readonly Trigger[],
-  sampleLosses: readonly number[],
-  { executor, prepared, signal, onRound }: StepContext & { readonly onRound?: (forwards: number) => void },
+  current: { readonly trigger: Trigger; readonly sampleLosses: readonly number[] },
+  context: RoundsContext,
 ): Promise<ScoredCandidates> {
-  const { problem, settings, stampedLengths } = prepared;
-  const { target } = problem;
+  const { settings, stampedLengths } = context.prepared;
   const form = settings.loss;
-  const plan = { ...settings, pruning: settings.pruning && form === "float64" };
-  const tileSizes = tileSizesOf(stampedLengths, settings.tileTokens);
-  let scoring = startScoring(candidates.length, {
-    plan,
+  const start = startScoring(candidates.length, {
+    plan: { ...settings, pruning: settings.pruning && form === "float64" },
     form,
-    tileSizes,
-    sampleLosses,
+    tileSizes: tileSizesOf(stampedLengths, settings.tile),
+    sampleLosses: current.sampleLosses,
     costs: stampedLengths,
   });
-  const answeredTarget = new Uint8Array(scoring.losses.length);
-  let forwards = 0;
-  for (;;) {
-    const tiles = planRound(scoring);
-    if (tiles.length === 0) break;
-    const results = await executor.execute(
-      tiles.map((tile) => scoreOperation(tile, candidates, prepared)),
-      signal,
-    );
-    const losses = tiles.map((tile, t) =>
-      logitRows(results[t]!, tile.candidates.length).map((logits, k) => {
-        if (predictedLabel(logits) === target)
-          answeredTarget[tile.candidates[k]! * problem.rows.length + tile.sample] = 1;
-        return lossToward(logits, target, form);
-      }),
-    );
-    scoring = absorb(scoring, tiles, losses);
-    const done = tiles.reduce((sum, tile) => sum + tile.candidates.length, 0);
-    forwards += done;
-    onRound?.(done);
-  }
-  const scores = finishScoring(scoring);
-  const winner = winnerOf(scores);
-  const score = scores[winner];
-  if (score?.kind !== "complete") throw new Error("a step needs at least one candidate");
-  const samples = problem.rows.length;
-  const hits = answeredTarget
-    .subarray(winner * samples, (winner + 1) * samples)
-    .reduce((sum, hit) => sum + hit, 0);
-  return { scores, winner, winnerLoss: score.mean, winnerRate: hits / samples, forwards };
+  if (settings.precision === "fp16") return scoreInHalf(start, candidates, current.trigger, context);
+  const { scoring, answeredTarget, forwards } = await runRounds(start, candidates, context);
+  return {
+    ...winnerAmong(finishScoring(scoring), answeredTarget),
+    forwards,
+    pruned: start.losses.length - forwards,
+  };
 }
 
 /** Mean loss of each trigger over all samples (triggers of one length, scored without pruning). */
@@ -160,17 +129,6 @@ export async function meanLosses(triggers: readonly Trigger[], context: StepCont
     const losses = rows.map((logits) => lossToward(logits[k]!, problem.target, settings.loss));
     return meanOf(sumInOrder(losses, settings.loss), losses.length, settings.loss);
   });
-}
-
-function scoreOperation(tile: Tile, triggers: readonly Trigger[], prepared: PreparedSearch): ScoreOperation {
-  return {
-    kind: "score",
-    checkpoint: prepared.problem.checkpoint,
-    samples: prepared.scoreSamples,
-    sample: tile.sample,
-    triggers: tile.candidates.map((candidate) => triggers[candidate]!),
-    ...inForm(prepared.settings.programForm),
-  };
 }
 
 /** Row indexes 0 … rows − 1 in chunks of `size`. */

@@ -127,6 +127,7 @@ export function startSimulatedCluster({
         cachedCheckpoints: [],
         threads: 1,
         programForms: [],
+        operatorsElsewhere: [],
       },
       port,
     );

@@ -103,6 +103,7 @@ function startTimedWorker(id: string): () => void {
       cachedCheckpoints: [],
       threads: 1,
       programForms: [],
+      operatorsElsewhere: [],
     },
   });
   stream.write({ message: "credit", credit: { leases: window } });

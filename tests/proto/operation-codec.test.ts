@@ -127,6 +127,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       kind: fc.constant("score" as const),
       ...{ checkpoint: digest, samples: digest, sample: id },
       triggers: triggersFrom(0),
+      precision: fc.constant("fp16" as const),
       form: fc.constant("fused" as const),
     },
     { requiredKeys: ["kind", "checkpoint", "samples", "sample", "triggers"] },

@@ -82,6 +82,8 @@ export interface OpenCell {
   readonly golden: GoldenCell;
   readonly folder: string;
   readonly executor: LocalExecutor;
+  /** Folder of the executor. */
+  readonly root: string;
   readonly checkpoint: Digest;
   /** The cell's rows without padding, with their insert indexes. */
   readonly samples: Digest;
@@ -120,7 +122,8 @@ export function rowsOf({ shape, data }: Tensor): number[][] {
 export async function openCell(name: string, threads = 1): Promise<OpenCell> {
   const golden = readSharedJson<GoldenCell>("golden", "tiny", name, "case.json");
   const folder = sharedPath("golden", "tiny", name);
-  const executor = await createLocalExecutor({ folder: join(tempFolder(), "executor"), threads });
+  const root = join(tempFolder(), "executor");
+  const executor = await createLocalExecutor({ folder: root, threads });
   const { input_ids, lengths, lengths_second } = golden.inputs;
   const { block } = golden.cell;
   const second = lengths_second && {
@@ -137,6 +140,7 @@ export async function openCell(name: string, threads = 1): Promise<OpenCell> {
     golden,
     folder,
     executor,
+    root,
     checkpoint: await putCheckpoint(executor, folder, golden.cell.task),
     samples: await putJson(executor, samples),
   };

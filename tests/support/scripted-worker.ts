@@ -95,6 +95,7 @@ export class ScriptedWorker {
         memoryBytes: 0,
         cachedCheckpoints: [],
         threads: 1,
+        operatorsElsewhere: [],
         programForms: [],
         ...options.hello,
       },

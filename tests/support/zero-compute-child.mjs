@@ -58,11 +58,17 @@ function tensorsOf(operation, { classes = 1, hidden = 64, features = 64 }) {
   }
 }
 
-await serveChild(async ({ engineOptions, ...options }) => {
+await serveChild(async ({ engineOptions, device, ...options }) => {
   resultFolder = options.resultFolder;
   if (engineOptions.unusable) throw new Error(engineOptions.unusable);
   return {
-    deviceClass: { provider: "none", runtimeVersion: "0", hardware: "zero-compute", programForm: "zero" },
+    deviceClass: {
+      provider: engineOptions.provider ?? "none",
+      runtimeVersion: "0",
+      hardware: device === "cpu" ? "zero-compute" : `zero-compute, asked for ${device}`,
+      programForm: "zero",
+    },
+    elsewhere: engineOptions.elsewhere,
     run: async (operation, partDone) => {
       for (let part = 0; operation.sample === IN_PARTS && part < 5; part++) {
         block(200);

@@ -1,5 +1,6 @@
 import type { DeviceClass } from "../../proto/messages.ts";
 import type { Digest, Operation, ProgramForm, TensorMap } from "../../proto/operations.ts";
+import type { DeviceName } from "../device-names.ts";
 import type { FormName } from "../form-names.ts";
 
 /** What the supervisor tells an inference child at its start, as JSON in its first argument. */
@@ -10,7 +11,7 @@ export interface ChildOptions {
   readonly resultFolder: string;
   /** Results above this go into a file. */
   readonly maxInlineBytes: number;
-  readonly device: string;
+  readonly device: DeviceName;
   readonly form: FormName;
   /** Forms that an earlier child of this worker found right; absent: they are to be checked. */
   readonly rightForms?: readonly ProgramForm[];
@@ -59,14 +60,18 @@ export interface Answer {
   readonly seconds: number;
 }
 
+/** The device as it is really used, not as it was asked for. */
+export interface ReadyDevice {
+  readonly deviceClass: DeviceClass;
+  /** Operators of its programs that another provider computes: "Add on CPUExecutionProvider". */
+  readonly elsewhere: readonly string[];
+  /** Forms of programs that are right on it. */
+  readonly forms: readonly ProgramForm[];
+}
+
 /** Child → supervisor. */
 export type FromChild =
-  | {
-      readonly kind: "ready";
-      readonly deviceClass: DeviceClass;
-      /** Forms of programs that are right on the device. */
-      readonly forms: readonly ProgramForm[];
-    }
+  | { readonly kind: "ready"; readonly device: ReadyDevice }
   /** The device cannot be used; the child exits. */
   | { readonly kind: "unusable"; readonly message: string }
   /** A part of a long operation is done: the child is not silent. */

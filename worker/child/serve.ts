@@ -7,8 +7,9 @@ import { dieWithParent } from "./parent-watch.ts";
 
 /** What an inference child computes with. A run may block the process: nothing else happens in it. */
 export interface ChildEngine {
-  /** The device as it is really used, not as it was asked for. */
   readonly deviceClass: DeviceClass;
+  /** See `ReadyDevice`; absent: none. */
+  readonly elsewhere?: readonly string[];
   /** Forms of programs that are right on the device; absent: the primitive one. */
   readonly forms?: readonly ProgramForm[];
   /** @throws OperationFailed, or any error; see `isRetryable`. */
@@ -43,8 +44,8 @@ export async function serveChild(
     await send({ kind: "unusable", message: (error as Error).message });
     process.exit(1);
   }
-  const { deviceClass, forms = ["primitive"] } = engine;
-  await send({ kind: "ready", deviceClass, forms });
+  const { deviceClass, elsewhere = [], forms = ["primitive"] } = engine;
+  await send({ kind: "ready", device: { deviceClass, elsewhere, forms } });
 
   const answerTo = ({ ticket, operation }: Run) =>
     engine

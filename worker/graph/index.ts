@@ -19,6 +19,7 @@ export { type Dim, formatShape, type Shape } from "./dims.ts";
 export { bfloat16Bits, bytesPerElement, type DType, float16Bits, type TensorData } from "./dtype.ts";
 export { GraphError, MissingGradientError } from "./errors.ts";
 export { gradient } from "./gradient.ts";
+export { halfPrecision } from "./half-precision.ts";
 export {
   type Attributes,
   type AttributeValue,

@@ -15,6 +15,8 @@ export interface WorkerReadings {
   outbox(): { readonly results: number; readonly bytes: number };
   cache(): CacheCounts;
   childRssBytes(): number;
+  /** Undefined before the inference child is ready. */
+  provider(): string | undefined;
 }
 
 export type OperationOutcome = "done" | "retryable" | "failed" | "cancelled" | "died";
@@ -134,6 +136,17 @@ export class WorkerMetrics {
       "Bytes fetched from coordinators.",
       () => readings.cache().fetchedBytes,
     );
+    new Gauge({
+      name: "elibad_worker_device",
+      help: "1 for the provider that the worker computes with.",
+      labelNames: ["provider"],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        const provider = readings.provider();
+        if (provider !== undefined) this.set({ provider }, 1);
+      },
+    });
     new Gauge({
       name: "elibad_worker_state",
       help: "1 for the state that the worker is in.",

@@ -4,6 +4,7 @@ import { canonicalJson } from "../../proto/canonical-json.ts";
 import type { ProgramForm, ScoreOperation, Tensor } from "../../proto/operations.ts";
 import type { FormName } from "../form-names.ts";
 import { CHECK_MODELS, CHECK_TASK, CHECK_VOCABULARY, writeCheckModel } from "./check-model.ts";
+import { type Device, deviceOf } from "./device.ts";
 import { createLocalExecutor, type LocalExecutor } from "./local-executor.ts";
 import { putCheckpoint } from "./put-checkpoint.ts";
 
@@ -12,6 +13,8 @@ export interface FormCheckOptions {
   readonly folder: string;
   readonly threads: number;
   readonly log: (message: string) => void;
+  /** Absent: the CPU. */
+  readonly device?: Device;
   /** Largest max|a − b| ÷ max|b| of a model's logits that is accepted. */
   readonly tolerance?: number;
 }
@@ -43,11 +46,11 @@ export async function rightForms(asked: FormName, options: FormCheckOptions): Pr
 /** What is off in a form, or undefined. */
 async function wrongIn(
   form: "fused",
-  { folder, threads, tolerance = TOLERANCE }: FormCheckOptions,
+  { folder, threads, device = deviceOf("cpu"), tolerance = TOLERANCE }: FormCheckOptions,
 ): Promise<string | undefined> {
   await mkdir(folder, { recursive: true });
   const own = await mkdtemp(join(folder, "form-check-"));
-  const executor = await createLocalExecutor({ folder: join(own, "executor"), threads });
+  const executor = await createLocalExecutor({ folder: join(own, "executor"), threads, device });
   try {
     for (const model of CHECK_MODELS) {
       await writeCheckModel(model, join(own, model));

@@ -1,21 +1,27 @@
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import type { DeviceClass } from "../../proto/messages.ts";
+import type { Provider } from "../device-names.ts";
 import { runtimeVersion } from "../program-version.ts";
 import { PROGRAM_FORM } from "../programs/version.ts";
+import { gpuName } from "./gpu-name.ts";
+
+/** What an engine computes with. */
+export interface Device {
+  readonly provider: Provider;
+  readonly deviceClass: DeviceClass;
+}
+
+/** The device of a provider on this machine. Whether it can be used is another question: see `open-device.ts`. */
+export function deviceOf(provider: Provider, programForm: string = PROGRAM_FORM): Device {
+  const hardware =
+    provider === "cpu" ? [process.arch, ...cpuFeatures()].join(" ") : gpuName(provider, process.env);
+  // On CPU, within one class results are equal bit for bit.
+  return { provider, deviceClass: { provider, runtimeVersion, hardware, programForm } };
+}
 
 /** Instruction sets by which onnxruntime's CPU kernels choose their arithmetic, as Linux spells them. */
 const INSTRUCTION_SETS = ["avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"];
-
-/** The device that computes: within one class results on CPU are equal bit for bit. */
-export function cpuDeviceClass(): DeviceClass {
-  return {
-    provider: "cpu",
-    runtimeVersion: runtimeVersion,
-    hardware: [process.arch, ...cpuFeatures()].join(" "),
-    programForm: PROGRAM_FORM,
-  };
-}
 
 /**
  * On Linux the instruction sets that matter, and the size of the second-level cache, by which onnxruntime's fused attention cuts its sums;

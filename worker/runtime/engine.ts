@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { DeviceClass } from "../../proto/messages.ts";
 import type {
   Digest,
@@ -10,7 +11,7 @@ import type {
 } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { type ResolveArtifact, readSampleSet, readVocabulary, readWeights } from "./artifacts.ts";
-import { cpuDeviceClass } from "./device.ts";
+import { type Device, deviceOf } from "./device.ts";
 import { Lru } from "./lru.ts";
 import { type ModelFolder, openModelFolder, writeProgram } from "./model-folder.ts";
 import type { Done, OperationContext } from "./operations/context.ts";
@@ -32,6 +33,10 @@ export interface EngineOptions {
   readonly resultFolder: string;
   /** Threads within an operator. They change no bit of a result. */
   readonly threads: number;
+  /** What computes; absent: the CPU. */
+  readonly device?: Device;
+  /** Folder for a profile of each program, written when its session is released. Absent: none. */
+  readonly profileFolder?: string;
   /** Checkpoints whose folders are kept, the least recently used one goes first. */
   readonly maxModels?: number;
   /** Compiled programs that are kept, of all checkpoints together. */
@@ -49,15 +54,15 @@ export interface EngineResult extends OperationResult {
 /** Bytes of vectors of clone detection's second snippets that are kept: 4,096 of them for models of base size. */
 const SNIPPET_BYTES = 12 * 2 ** 20;
 
-/** Bigger runs are no faster, and need more memory. */
-const TOKENS_PER_RUN = 2_048;
+/** On a CPU bigger runs are no faster, and need more memory; a GPU needs them to be busy. */
+const tokensPerRunOf = ({ provider }: Device): number => (provider === "cpu" ? 2_048 : 32_768);
 
 /**
- * Executes operations in this process with onnxruntime on the CPU, one at a time in the order of the calls. A run blocks
+ * Executes operations in this process with onnxruntime, one at a time in the order of the calls. A run blocks
  * the process. Operations that cannot be done reject with OperationFailed, ModelError or CheckpointError.
  */
 export class Engine {
-  readonly deviceClass: DeviceClass = cpuDeviceClass();
+  readonly #device: Device;
   readonly #options: EngineOptions;
   readonly #models: Lru<ModelFolder>;
   readonly #sessions: Lru<Session>;
@@ -72,11 +77,16 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options;
+    this.#device = options.device ?? deviceOf("cpu");
     this.#sessions = new Lru(options.maxSessions ?? 4, (session) => session.release());
     this.#models = new Lru(options.maxModels ?? 4, async ({ folder }) => {
       await this.#sessions.drop((key) => key.startsWith(`${folder} `));
       await rm(folder, { recursive: true, force: true });
     });
+  }
+
+  get deviceClass(): DeviceClass {
+    return this.#device.deviceClass;
   }
 
   /**
@@ -110,17 +120,20 @@ export class Engine {
     checkpoint: Digest,
     partDone: () => Promise<void>,
   ): Promise<Omit<OperationContext, "write">> {
-    const { resolveArtifact, threads, tokensPerRun = TOKENS_PER_RUN } = this.#options;
+    const { resolveArtifact, threads, profileFolder } = this.#options;
+    const { provider } = this.#device;
     const { folder, model } = await this.#models.get(checkpoint, () =>
       openModelFolder(checkpoint, this.#options),
     );
     return {
       model,
-      tokensPerRun,
+      tokensPerRun: this.#options.tokensPerRun ?? tokensPerRunOf(this.#device),
       session: (purpose, build, { packWeights = true } = {}) =>
-        this.#sessions.get(`${folder} ${purpose}`, async () =>
-          createSession(await writeProgram(build(model), folder), { threads, packWeights }),
-        ),
+        this.#sessions.get(`${folder} ${purpose}`, async () => {
+          const path = await writeProgram(build(model), folder);
+          const profile = profileFolder && { profilePrefix: join(profileFolder, basename(path, ".onnx")) };
+          return createSession(path, { provider, threads, packWeights, ...profile });
+        }),
       samples: async (digest) => {
         const set = await this.#samples.get(digest, () => readSampleSet(resolveArtifact, digest));
         checkSnippets(set, digest, model.task);

@@ -1,6 +1,7 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { Tensor } from "../../proto/operations.ts";
+import type { Provider } from "../device-names.ts";
 
 /** A compiled program. */
 export interface Session {
@@ -17,6 +18,8 @@ export interface Session {
 }
 
 export interface SessionOptions {
+  /** What computes; absent: the CPU. Operators that it lacks go to the CPU without a word: `placements.ts` finds them. */
+  readonly provider?: Provider;
   readonly threads: number;
   /**
    * Copies weights into the layout of the matrix kernels. A backward pass uses most weights in two directions, and the
@@ -24,26 +27,31 @@ export interface SessionOptions {
    * stay mapped.
    */
   readonly packWeights: boolean;
+  /** Beginning of the path of a JSON file with what every operator did, written when the session is released. */
+  readonly profilePrefix?: string;
 }
 
 /**
- * Compiles the program in an `.onnx` file, whose weights lie beside it and are mapped from there, on the CPU.
- * Throws OperationFailed where onnxruntime refuses it.
+ * Compiles the program in an `.onnx` file, whose weights lie beside it and are mapped from there.
+ * Throws OperationFailed where onnxruntime refuses it, or cannot use the provider.
  */
 export async function createSession(
   path: string,
-  { threads, packWeights }: SessionOptions,
+  { provider = "cpu", threads, packWeights, profilePrefix }: SessionOptions,
 ): Promise<Session> {
   // Since 1.29 the runtime on Linux reports its use to its maker, names and hashes of models included, and leaves files in the
   // temporary folder, unless this is set before the first session.
   process.env.ORT_DISABLE_TELEMETRY = "1";
+  // CUDA's matrix products would round their operands to 10 bits on newer GPUs, and onnxruntime-node has no option for it.
+  if (provider === "cuda") process.env.NVIDIA_TF32_OVERRIDE ??= "0";
   const session = await InferenceSession.create(path, {
-    executionProviders: ["cpu"],
+    executionProviders: [provider],
     executionMode: "sequential",
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     // A memory pattern is kept for every shape that was ever seen, and tiles have many.
     enableMemPattern: false,
+    ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
     extra: {
       session: {
         disable_prepacking: packWeights ? "0" : "1",

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DeviceClass } from "../../proto/messages.ts";
-import type { ProgramForm } from "../../proto/operations.ts";
-import type { Answer, ChildOptions, FromChild, ToChild } from "../child/messages.ts";
+import type { Answer, ChildOptions, FromChild, ReadyDevice, ToChild } from "../child/messages.ts";
+import type { Provider } from "../device-names.ts";
 import { InferenceChild } from "./inference-child.ts";
 
 export interface KeeperEvents {
   /** A child takes operations. */
-  ready(deviceClass: DeviceClass, forms: readonly ProgramForm[]): void;
+  ready(device: ReadyDevice): void;
   finished(answers: readonly Answer[]): void;
   /** The child did a part of a long operation. */
   partDone(): void;
@@ -91,9 +90,15 @@ export class ChildKeeper {
         this.#ready = true;
         this.#everReady = true;
         this.#failedStarts = 0;
-        // What the first child found holds for the worker's life.
-        this.#options = { ...this.#options, rightForms: message.forms };
-        this.#events.ready(message.deviceClass, message.forms);
+        // What the first child found holds for the worker's life: the coordinator knows it by this device and these forms.
+        this.#options = {
+          ...this.#options,
+          ...(this.#options.device === "auto"
+            ? { device: message.device.deviceClass.provider as Provider }
+            : {}),
+          rightForms: message.device.forms,
+        };
+        this.#events.ready(message.device);
         break;
       case "unusable":
         this.#unusable = message.message;

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CoordinatorMessage, DeviceClass, Hello } from "../../proto/messages.ts";
-import type { ProgramForm } from "../../proto/operations.ts";
+import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
+import type { ReadyDevice } from "../child/messages.ts";
 import { type FinalState, isFinal, mayBecome, type WorkerState } from "../life.ts";
 import type { Logger } from "../logging.ts";
 import { WorkerMetrics } from "../metrics/worker-metrics.ts";
@@ -49,8 +49,7 @@ export class Supervisor {
   readonly #over = new AbortController();
   #state: WorkerState = { kind: "starting" };
   #finish: (state: FinalState) => void = () => {};
-  #deviceClass: DeviceClass | undefined;
-  #forms: readonly ProgramForm[] = [];
+  #device: ReadyDevice | undefined;
   #stream: CoordinatorStream | undefined;
   #publisher: NatsPublisher | undefined;
   #outstandingCredit = 0;
@@ -82,6 +81,7 @@ export class Supervisor {
       outbox: () => ({ results: this.#outbox.results, bytes: this.#outbox.bytes }),
       cache: () => cache.counts(),
       childRssBytes: () => this.#workbench.childRssBytes(),
+      provider: () => this.#device?.deviceClass.provider,
     });
     this.done = new Promise((resolve) => {
       this.#finish = resolve;
@@ -101,7 +101,7 @@ export class Supervisor {
         engineOptions: options.engineOptions,
       },
       events: {
-        ready: (deviceClass, forms) => this.#onReady(deviceClass, forms),
+        ready: (device) => this.#onReady(device),
         changed: () => this.#onChanged(),
         childDied: (leaseId, reason) =>
           this.#stream?.send({ message: "childDied", childDied: { leaseId, reason } }),
@@ -126,17 +126,19 @@ export class Supervisor {
     else void this.#end({ kind: "stopped", reason });
   }
 
-  #onReady(deviceClass: DeviceClass, forms: readonly ProgramForm[]): void {
-    if (this.#deviceClass === undefined) {
+  #onReady(device: ReadyDevice): void {
+    if (this.#device === undefined) {
+      const { deviceClass, forms } = device;
       const { provider, runtimeVersion, hardware } = deviceClass;
       const { threads, id } = this.#parts.options;
       this.#parts.log.info(
         { id, provider, onnxruntime: runtimeVersion, hardware, forms, threads },
         "the inference child is ready",
       );
+      if (device.elsewhere.length > 0)
+        this.#parts.log.info(`${provider} leaves to another provider: ${device.elsewhere.join(", ")}`);
     }
-    this.#deviceClass = deviceClass;
-    this.#forms = forms;
+    this.#device = device;
     if (this.#state.kind === "starting") void this.#connect();
   }
 
@@ -168,11 +170,12 @@ export class Supervisor {
     return {
       workerId: options.id,
       programVersion: programVersion(),
-      deviceClass: this.#deviceClass ?? null,
+      deviceClass: this.#device?.deviceClass ?? null,
       memoryBytes: options.memoryBytes,
       cachedCheckpoints: await cache.cachedCheckpoints(),
       threads: options.threads,
-      programForms: this.#forms,
+      operatorsElsewhere: this.#device?.elsewhere ?? [],
+      programForms: this.#device?.forms ?? [],
     };
   }
 

@@ -1,10 +1,10 @@
 import type { CancelMessage, DeviceClass, Heartbeat, LeaseMessage } from "../../proto/messages.ts";
 import { operationFromMessage } from "../../proto/operation-codec.ts";
-import type { Digest, Operation, ProgramForm } from "../../proto/operations.ts";
+import type { Digest, Operation } from "../../proto/operations.ts";
 import { encodeResultEnvelope, type ResultOutcome } from "../../proto/result-envelope.ts";
 import type { ArtifactCache, Hold } from "../cache/artifact-cache.ts";
 import { ManifestError } from "../cache/errors.ts";
-import type { Answer, ChildOptions, NamedFile, Run } from "../child/messages.ts";
+import type { Answer, ChildOptions, NamedFile, ReadyDevice, Run } from "../child/messages.ts";
 import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
@@ -21,7 +21,7 @@ const CHILD_AHEAD = 3;
 
 export interface WorkbenchEvents {
   /** A child is ready, for the first time or again. */
-  ready(deviceClass: DeviceClass, forms: readonly ProgramForm[]): void;
+  ready(device: ReadyDevice): void;
   /** Something ended: there may be room for more, or nothing left to do. */
   changed(): void;
   /** The child died unasked during the operation of this lease. */
@@ -59,7 +59,7 @@ export class Workbench {
   constructor(parts: WorkbenchParts) {
     this.#parts = parts;
     this.#keeper = new ChildKeeper(parts.options.childEntry, parts.childOptions, {
-      ready: (deviceClass, forms) => this.#onChildReady(deviceClass, forms),
+      ready: (device) => this.#onChildReady(device),
       finished: (answers) => this.#onFinished(answers),
       partDone: () => {
         this.#partsDone++;
@@ -235,10 +235,10 @@ export class Workbench {
     this.#deliver(assignment, delivered, { ...done, artifacts, files });
   }
 
-  #onChildReady(deviceClass: DeviceClass, forms: readonly ProgramForm[]): void {
-    this.#deviceClass = deviceClass;
+  #onChildReady(device: ReadyDevice): void {
+    this.#deviceClass = device.deviceClass;
     this.#checkpointsOfChild = new Set();
-    this.#parts.events.ready(deviceClass, forms);
+    this.#parts.events.ready(device);
     this.#feedChild();
   }
 

@@ -2,7 +2,7 @@ import { FORMS } from "../../../worker/form-names.ts";
 import { type CompiledWorkerOptions, WorkerOptionsError } from "../../../worker/options.ts";
 import { startWorker } from "../../../worker/run.ts";
 import { defineCommand, onAbort } from "../command.ts";
-import { serviceOptions } from "../common-options.ts";
+import { deviceOption, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
@@ -12,10 +12,11 @@ export const worker = defineCommand({
   summary: "compute for a coordinator: dials it, takes leases, gives results, until told to stop",
   help: `
 A worker dials its coordinator and needs no open port. It may come and go: what it had begun goes to others. SIGTERM (or Ctrl-C) lets it finish
-or give back what it holds, within ten seconds.
+or give back what it holds, within ten seconds. On a GPU it first compares its results with the CPU's, and ends where they are off (docs/devices.md).
 
   elibad worker --coordinator 10.0.0.5:7070
-  elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465`,
+  elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465
+  CUDA_VISIBLE_DEVICES=1 elibad worker --coordinator 10.0.0.5:7070 --device cuda`,
   options: {
     ...grouped("Worker", {
       coordinator: option(
@@ -23,7 +24,7 @@ or give back what it holds, within ten seconds.
         "addresses of the coordinator, tried in turn",
         hostPorts,
       ),
-      device: option("--device <name>", "where to compute", oneOf("cpu").default("cpu")),
+      device: deviceOption,
       form: option(
         "--form <form>",
         "form of programs to offer beside the primitive one; auto: each that is checked right here",

@@ -59,7 +59,7 @@ async function openSearch(cell: string, changes: Partial<SearchSettings> = {}, o
       vocabulary: golden.gradient.vocab,
       target: golden.inputs.target_label,
     },
-    SearchSettings.parse({ topk: 8, repeatSize: 16, tileTokens: 300, gradientRows: 4, ...changes }),
+    SearchSettings.parse({ topk: 8, repeatSize: 16, tile: 300, gradientRows: 4, ...changes }),
   );
   return { golden, rest, executor, prepared };
 }
@@ -131,7 +131,11 @@ describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
     const expected = rest.candidates.at_constant_index;
     expect(expected.insert_index).toBe(10);
     const losses = golden.inputs.labels.map(() => 1);
-    const scored = await scoreCandidates(golden.candidates.triggers, losses, { executor, prepared });
+    const scored = await scoreCandidates(
+      golden.candidates.triggers,
+      { trigger: golden.trigger.ids, sampleLosses: losses },
+      { executor, prepared },
+    );
     const means = scored.scores.map((score) => (score.kind === "complete" ? score.mean : Number.NaN));
     expect(relativeDifference(means, expected.loss_mean_published)).toBeLessThan(5e-5);
     expect(scored.winner).toBe(expected.winner);
@@ -141,8 +145,8 @@ describe.skipIf(!hasShared).each(classifierCells)("%s", (cell) => {
   test("tile plan, pruning and gradient chunks change no bit of a search", async () => {
     const kept: string[] = [];
     for (const plan of [
-      { pruning: false, tileTokens: 2_000, gradientRows: 6 },
-      { tileTokens: 100, gradientRows: 1, pruneBlock: 1 },
+      { pruning: false, tile: 2_000, gradientRows: 6 },
+      { tile: 100, gradientRows: 1, pruneBlock: 1 },
     ]) {
       const { executor, prepared } = await openSearch(cell, { epochs: 3, ...plan });
       const records: StepRecord[] = [];

@@ -60,7 +60,7 @@ test("the same seed gives the same trace, another seed another one", async () =>
 test("pruning, tiles and gradient chunks change no trigger, target, candidate, winner or loss of a winner", async () => {
   const kept = ({ losses: _, bounds: __, ...rest }: PairStepRecord) => rest;
   const all = await search({ pruning: false });
-  for (const plan of [{}, { tileTokens: 20, gradientRows: 5 }]) {
+  for (const plan of [{}, { tile: 20, gradientRows: 5 }]) {
     const pruned = await search(plan);
     expect(pruned.trace.map(kept)).toEqual(all.trace.map(kept));
     expect(pruned.last.blocks.pruned).toBeGreaterThan(0);

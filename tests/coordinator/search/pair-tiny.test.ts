@@ -29,7 +29,7 @@ async function openSearch(cell: string, changes: Partial<PairSearchSettings> = {
   const prepared = await preparePairSearch(
     executor,
     { checkpoint, ...sets, vocabulary: golden.gradient.vocab },
-    PairSearchSettings.parse({ topk: 8, repeatSize: 6, tileTokens: 300, gradientRows: 4, ...changes }),
+    PairSearchSettings.parse({ topk: 8, repeatSize: 6, tile: 300, gradientRows: 4, ...changes }),
   );
   return { golden, executor, prepared };
 }
@@ -107,7 +107,7 @@ describe.skipIf(!hasShared).each(searchCells)("%s", (cell) => {
 
   test("tile plan, pruning and gradient chunks change no bit of a search", async () => {
     const kept: string[] = [];
-    for (const plan of [{ pruning: false, tileTokens: 2_000 }, { tileTokens: 100 }]) {
+    for (const plan of [{ pruning: false, tile: 2_000 }, { tile: 100 }]) {
       const { executor, prepared } = await openSearch(cell, { epochs: 2, ...plan });
       const records: PairStepRecord[] = [];
       await runPairSearch({ executor, prepared, onStep: (record) => void records.push(record) });

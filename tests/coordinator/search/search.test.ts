@@ -47,8 +47,8 @@ test("the same seed gives the same trace, another seed another one", async () =>
 
 const plans = [
   { pruning: false },
-  { pruning: false, tileTokens: 20, gradientRows: 2 },
-  { tileTokens: 10, pruneBlock: 1 },
+  { pruning: false, tile: 20, gradientRows: 2 },
+  { tile: 10, pruneBlock: 1 },
   { diveSamples: 1, diveCandidates: 5, pruneBlock: 4, gradientRows: 7 },
 ];
 test.each(plans)("the plan %o gives the same triggers, candidates, winners and losses", async (plan) => {

@@ -48,11 +48,11 @@ test("the published code's choices are valid settings", () => {
 });
 
 test("a search's settings are the scan's, with its own seed and nothing about other searches", () => {
-  const own = searchSettings(ScanSettings.parse({ topk: 7, halves: ["second_half"] }), 5);
-  expect(own).toMatchObject({ topk: 7, seed: 5 });
+  const own = searchSettings({ ...ScanSettings.parse({ topk: 7, halves: ["second_half"] }), tile: 300 }, 5);
+  expect(own).toMatchObject({ topk: 7, seed: 5, tile: 300 });
   expect(own).not.toHaveProperty("halves");
-  const pair = pairSearchSettings(PairScanSettings.parse({ targetLen: 0 }), 6);
-  expect(pair).toMatchObject({ targetLen: 0, seed: 6 });
+  const pair = pairSearchSettings({ ...PairScanSettings.parse({ targetLen: 0 }), tile: 300 }, 6);
+  expect(pair).toMatchObject({ targetLen: 0, seed: 6, tile: 300 });
   expect(pair).not.toHaveProperty("nlMaxLen");
 });
 

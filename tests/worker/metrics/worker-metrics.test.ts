@@ -35,6 +35,7 @@ test("a worker's metrics tell what it did, and it is ready while a coordinator h
     'elibad_worker_operations_total{kind="score",outcome="failed"}': "1",
     'elibad_worker_operations_total{kind="score",outcome="died"}': "1",
     'elibad_worker_operation_seconds_count{kind="score"}': "1",
+    'elibad_worker_device{provider="none"}': "1",
     elibad_worker_forwards_total: "3",
     elibad_worker_tokens_total: "3",
     elibad_worker_outbox_results: "1",

@@ -141,6 +141,23 @@ test("a result that waits for its upload outlives the child that wrote it", asyn
   await stream.take("childDied");
 });
 
+test("what auto found first is what later children are asked for, and the coordinator hears what goes elsewhere", async () => {
+  const coordinator = await ScriptedCoordinator.start();
+  const score = scoreOperations(coordinator);
+  const found = { provider: "webgpu", elsewhere: ["Add on CPUExecutionProvider"] };
+  await startTestWorker(coordinator, { device: "auto", engineOptions: found });
+  const stream = await coordinator.stream();
+  expect(stream.hello).toMatchObject({
+    deviceClass: { provider: "webgpu", hardware: "zero-compute, asked for auto" },
+    operatorsElsewhere: ["Add on CPUExecutionProvider"],
+  });
+
+  stream.lease(1, score(DIES));
+  await stream.take("childDied");
+  stream.lease(2, score(7));
+  expect((await stream.result()).deviceClass.hardware).toBe("zero-compute, asked for webgpu");
+});
+
 test("a cancelled operation that runs ends with its child, and the ones behind it are done", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);

@@ -1,7 +1,7 @@
 import { OperationFailed } from "../../../proto/operation-failed.ts";
 import type { Digest, SampleSet, Tensor, TensorMap, Vocabulary } from "../../../proto/operations.ts";
 import type { VectorCache } from "../../../proto/vector-cache.ts";
-import type { Graph } from "../../graph/index.ts";
+import { type Graph, halfPrecision } from "../../graph/index.ts";
 import type { StoredModel } from "../../programs/model.ts";
 import type { Session, SessionOptions } from "../session.ts";
 import type { WrittenArtifact } from "../written-artifact.ts";
@@ -32,6 +32,18 @@ export interface OperationContext {
   readonly tokensPerRun: number;
 }
 
+/** The same with programs whose products are computed in float16. What is kept of second snippets is kept apart. */
+export const inHalfPrecision = (context: OperationContext): OperationContext => ({
+  ...context,
+  session: (purpose, build, options) =>
+    context.session(`${purpose} fp16`, (model) => halfPrecision(build(model)), options),
+  snippetVectors: (keys, compute) =>
+    context.snippetVectors(
+      keys.map((key) => `fp16 ${key}`),
+      compute,
+    ),
+});
+
 /** What an operation did, before the engine adds the seconds. */
 export interface Done {
   readonly tensors: TensorMap;
@@ -45,6 +57,6 @@ export function checkFinite(name: string, { data }: Tensor<Float32Array>): void 
   const at = data.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return;
   throw new OperationFailed(
-    `${name}[${at}] is ${data[at]}: a weight of the checkpoint is not finite, or far too large`,
+    `${name}[${at}] is ${data[at]}: a weight of the checkpoint is not finite, or far too large (in fp16: above 65,504)`,
   );
 }

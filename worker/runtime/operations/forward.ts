@@ -10,7 +10,7 @@ import type {
 import { featureSize, joinsSnippets } from "../../models/features.ts";
 import { forwardProgram, headProgram } from "../../programs/forward.ts";
 import { checkedTriggers, type InputRow, sampleRow, stampedRow } from "../rows.ts";
-import { checkFinite, type Done, type OperationContext } from "./context.ts";
+import { checkFinite, type Done, inHalfPrecision, type OperationContext } from "./context.ts";
 import { type Encoded, type RowOptions, snippetFeatures, throughProgram } from "./features.ts";
 import { fedKey, fedTo, fedWeights } from "./fed-weights.ts";
 
@@ -21,7 +21,8 @@ export async function score(operation: ScoreOperation, context: OperationContext
   const rows = triggers.map((trigger) =>
     stampedRow(samples, operation.sample, trigger, context.model.config),
   );
-  return asResult("logits", await logits(rows, context, { form: operation.form }), context);
+  const own = operation.precision === "fp16" ? inHalfPrecision(context) : context;
+  return asResult("logits", await logits(rows, own, { form: operation.form }), own);
 }
 
 /** Features of each row, or of each row with each trigger. */
