@@ -115,6 +115,7 @@ async function compareUnlearning(torch: TorchProcess, cell: string): Promise<num
     batches: run.steps.map(({ samples }) => samples),
     rates: run.steps.map(({ learning_rate }) => learning_rate),
     clip: 1,
+    loop: "published",
   });
   return Math.max(
     ...Object.entries(run.final).map(([name, { $array }]) =>

@@ -1,3 +1,4 @@
+import { denseBackward, denseForward, denseInputSlope } from "./dense-layer.ts";
 import type { Head, HeadTensors } from "./head.ts";
 
 /** RoBERTa's head, which the published wrapper puts on T5 too: dense, tanh, out_proj. */
@@ -5,48 +6,31 @@ export function denseHead(
   names: Extract<HeadTensors, { kind: "dense" }>,
   weights: ReadonlyMap<string, Float32Array>,
 ): Head {
-  const [denseWeight, denseBias] = [weights.get(names.denseWeight)!, weights.get(names.denseBias)!];
-  const [outWeight, outBias] = [weights.get(names.outWeight)!, weights.get(names.outBias)!];
-  const hiddenSize = denseBias.length;
-  const size = denseWeight.length / hiddenSize;
-  const classes = outBias.length;
+  const bias = weights.get(names.denseBias)!;
+  const weight = weights.get(names.denseWeight)!;
+  const dense = { weight, bias, inputs: weight.length / bias.length };
+  const out = {
+    weight: weights.get(names.outWeight)!,
+    bias: weights.get(names.outBias)!,
+    inputs: bias.length,
+  };
   return {
     weights,
     forward(features) {
-      const hidden = new Float64Array(hiddenSize);
-      for (let o = 0; o < hiddenSize; o++) {
-        let sum = denseBias[o]!;
-        const start = o * size;
-        for (let i = 0; i < size; i++) sum += denseWeight[start + i]! * features[i]!;
-        hidden[o] = Math.tanh(sum);
-      }
-      const logits = new Float64Array(classes);
-      for (let c = 0; c < classes; c++) {
-        let sum = outBias[c]!;
-        for (let o = 0; o < hiddenSize; o++) sum += outWeight[c * hiddenSize + o]! * hidden[o]!;
-        logits[c] = sum;
-      }
-      return { hidden, logits };
+      const input = new Float64Array(features);
+      const hidden = denseForward(dense, input).map(Math.tanh);
+      return { input, hidden, logits: denseForward(out, hidden) };
     },
-    backward(features, { hidden }, logitGradient, into) {
-      const [toDense, toDenseBias] = [into.get(names.denseWeight)!, into.get(names.denseBias)!];
-      const [toOut, toOutBias] = [into.get(names.outWeight)!, into.get(names.outBias)!];
-      const hiddenGradient = new Float64Array(hiddenSize);
-      for (let c = 0; c < classes; c++) {
-        const g = logitGradient[c]!;
-        toOutBias[c] = toOutBias[c]! + g;
-        for (let o = 0; o < hiddenSize; o++) {
-          const at = c * hiddenSize + o;
-          toOut[at] = toOut[at]! + g * hidden[o]!;
-          hiddenGradient[o] = hiddenGradient[o]! + g * outWeight[at]!;
-        }
-      }
-      for (let o = 0; o < hiddenSize; o++) {
-        const g = hiddenGradient[o]! * (1 - hidden[o]! * hidden[o]!);
-        toDenseBias[o] = toDenseBias[o]! + g;
-        const start = o * size;
-        for (let i = 0; i < size; i++) toDense[start + i] = toDense[start + i]! + g * features[i]!;
-      }
+    backward(rows, into) {
+      denseBackward(
+        rows.map(({ activations, slope }) => ({ x: activations.hidden, slope })),
+        { weight: into.get(names.outWeight)!, bias: into.get(names.outBias)! },
+      );
+      const below = rows.map(({ activations: { input, hidden }, slope }) => ({
+        x: input,
+        slope: denseInputSlope(out, slope).map((g, o) => g * (1 - hidden[o]! * hidden[o]!)),
+      }));
+      denseBackward(below, { weight: into.get(names.denseWeight)!, bias: into.get(names.denseBias)! });
     },
   };
 }

@@ -41,20 +41,19 @@ export class HeadTrainer {
     const { weights } = this.#head;
     const gradients = new Map([...weights].map(([name, { length }]) => [name, new Float64Array(length)]));
     let loss = 0;
-    for (const { row, objective, weight } of batch) {
-      const features = this.#features[row]!;
-      const activations = this.#head.forward(features);
+    const rows = batch.map(({ row, objective, weight }) => {
+      const activations = this.#head.forward(this.#features[row]!);
       loss += weight * objectiveLoss(activations.logits, objective);
-      const logitGradient = objectiveGradient(activations.logits, objective).map((g) => g * weight);
-      this.#head.backward(features, activations, logitGradient, gradients);
-    }
+      return { activations, slope: objectiveGradient(activations.logits, objective).map((g) => g * weight) };
+    });
+    this.#head.backward(rows, gradients);
     const gradNorm = Math.sqrt([...gradients.values()].reduce((sum, part) => sum + squareSum(part), 0));
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
       throw new DivergedError(`the head's loss is ${loss}, the norm of its gradient ${gradNorm}`);
     }
     const factor = clipFactor(gradNorm, this.#maxGradNorm);
     const clipped = new Map(
-      [...gradients].map(([name, part]) => [name, Float32Array.from(part, (g) => g * factor)]),
+      [...gradients].map(([name, part]) => [name, new Float32Array(scaled(part, factor))]),
     );
     this.#optimiser.step(weights, clipped, learningRate);
     return { loss, gradNorm, learningRate };
@@ -69,6 +68,11 @@ export class HeadTrainer {
   weights(): Map<string, Float32Array> {
     return new Map([...this.#head.weights].map(([name, data]) => [name, Float32Array.from(data)]));
   }
+}
+
+function scaled(values: Float64Array, factor: number): Float64Array {
+  for (let i = 0; i < values.length; i++) values[i]! *= factor;
+  return values;
 }
 
 function squareSum(values: Float64Array): number {

@@ -11,16 +11,19 @@ export interface Head {
   readonly weights: ReadonlyMap<string, Float32Array>;
   /** One row's logits [classes], and what `backward` needs to know of the way there. */
   forward(features: Float32Array): Activations;
-  /** Adds one row's gradients, given ∂loss/∂logits [classes]; `into` has an array for each weight. */
-  backward(
-    features: Float32Array,
-    activations: Activations,
-    logitGradient: Float64Array,
-    into: ReadonlyMap<string, Float64Array>,
-  ): void;
+  /** Adds the rows' gradients, in their order; `into` has an array for each weight. */
+  backward(rows: readonly LogitSlope[], into: ReadonlyMap<string, Float64Array>): void;
+}
+
+/** A row's ∂loss/∂logits [classes]. */
+export interface LogitSlope {
+  readonly activations: Activations;
+  readonly slope: Float64Array;
 }
 
 export interface Activations {
+  /** The features [features]. */
+  readonly input: Float64Array;
   readonly logits: Float64Array;
   /** Output of the inner layer [hidden]; empty where there is none. */
   readonly hidden: Float64Array;

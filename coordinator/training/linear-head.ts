@@ -1,3 +1,4 @@
+import { denseBackward, denseForward } from "./dense-layer.ts";
 import type { Head, HeadTensors } from "./head.ts";
 
 const NOTHING = new Float64Array(0);
@@ -11,22 +12,14 @@ export function linearHead(
   return {
     weights,
     forward(features) {
-      const size = features.length;
-      const logits = new Float64Array(weight.length / size);
-      for (let c = 0; c < logits.length; c++) {
-        let sum = 0;
-        for (let i = 0; i < size; i++) sum += weight[c * size + i]! * features[i]!;
-        logits[c] = sum;
-      }
-      return { hidden: NOTHING, logits };
+      const input = new Float64Array(features);
+      return { input, hidden: NOTHING, logits: denseForward({ weight, inputs: input.length }, input) };
     },
-    backward(features, _activations, logitGradient, into) {
-      const size = features.length;
-      const to = into.get(name)!;
-      for (let c = 0; c < logitGradient.length; c++) {
-        const g = logitGradient[c]!;
-        for (let i = 0; i < size; i++) to[c * size + i] = to[c * size + i]! + g * features[i]!;
-      }
+    backward(rows, into) {
+      denseBackward(
+        rows.map(({ activations, slope }) => ({ x: activations.input, slope })),
+        { weight: into.get(name)! },
+      );
     },
   };
 }

@@ -6,6 +6,7 @@ import { uniform } from "../support/uniform.ts";
 import { checkLogits } from "./agreement.ts";
 import { startClock, type Time } from "./clock.ts";
 import type { BenchModel } from "./models.ts";
+import { LOOPS, type Loop } from "./opponent.ts";
 import { randomRow, rowEnds } from "./random-rows.ts";
 import type { Measurement, Scenario } from "./scenario.ts";
 import { MAX_LEN } from "./search-problem.ts";
@@ -44,29 +45,28 @@ export const evaluation: Scenario = {
       bench.torch &&
       (await bench.torch.open(model, "evaluation", { rows, max_len: MAX_LEN, batch_size: PUBLISHED_BATCH }));
     const ours: Time[] = [];
-    const theirs: Time[] = [];
+    const theirs: Record<Loop, Time[]> = { published: [], SDPA: [] };
     for (let k = 0; k < bench.repetitions(5); k++) {
       const clock = startClock();
       const logits = await predictLogits(rows, context);
       ours.push(clock());
-      if (!bench.torch) continue;
-      const answer = await bench.torch.call<{ time: Time; logits: number[][] }>("predict");
-      checkLogits(
-        logits.map((row) => [...row]),
-        answer.logits,
-        "published",
-      );
-      theirs.push(answer.time);
+      for (const loop of bench.torch ? LOOPS : []) {
+        const answer = await bench.torch!.call<{ time: Time; logits: number[][] }>("predict", { loop });
+        checkLogits(
+          logits.map((row) => [...row]),
+          answer.logits,
+          loop,
+        );
+        theirs[loop].push(answer.time);
+      }
     }
     await executor.close();
-    const ratio = (of: keyof Time) => theirs.map((time, k) => time[of] / ours[k]![of]);
-    const compared: Measurement[] = about
-      ? [
-          { name: "published: all functions", unit: "s", values: theirs.map(({ wall }) => wall) },
-          { name: "published ÷ elibad", unit: "×", values: ratio("wall") },
-          { name: "the same, by processor time", unit: "×", values: ratio("processor") },
-        ]
-      : [];
+    const ratio = (loop: Loop, of: keyof Time) => theirs[loop].map((time, k) => time[of] / ours[k]![of]);
+    const compared = (about ? LOOPS : []).flatMap((loop): Measurement[] => [
+      { name: `${loop}: all functions`, unit: "s", values: theirs[loop].map(({ wall }) => wall) },
+      { name: `${loop} ÷ elibad`, unit: "×", values: ratio(loop, "wall") },
+      { name: "the same, by processor time", unit: "×", values: ratio(loop, "processor") },
+    ]);
     return {
       measurements: [
         { name: "all functions", unit: "s", values: ours.map(({ wall }) => wall) },
@@ -76,7 +76,11 @@ export const evaluation: Scenario = {
       ],
       notes: [
         `${model.about}; ${rows.length} functions, ${tokens} tokens`,
-        ...(about ? [`published: ${about.published}, batches of ${PUBLISHED_BATCH}, logits compared`] : []),
+        ...(about
+          ? [
+              `published: ${about.published}; SDPA: ${about.SDPA}; batches of ${PUBLISHED_BATCH}, logits compared`,
+            ]
+          : []),
       ],
     };
   },

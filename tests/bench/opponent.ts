@@ -6,9 +6,12 @@ import type { BenchModel } from "./models.ts";
 import type { StepTime } from "./step-runner.ts";
 import type { TorchProcess } from "./torch-process.ts";
 
-/** The published loop: one candidate at a time over padded batches; or all candidates of a row at once, without padding. */
-export const FORMS = ["published", "batched"] as const;
+/** The published loop: one candidate at a time over padded batches; the same with PyTorch's fused attention; or all candidates of a row at once, without padding. */
+export const FORMS = ["published", "SDPA", "batched"] as const;
 export type Form = (typeof FORMS)[number];
+/** Of these, the loops over padded batches. */
+export const LOOPS = ["published", "SDPA"] as const;
+export type Loop = (typeof LOOPS)[number];
 
 /** A search in PyTorch: the same weights, rows, triggers and candidates as elibad's. */
 export interface StepOpponent {

@@ -11,7 +11,7 @@ import { pairs } from "./pairs.ts";
 import { parallelEfficiency } from "./parallel-efficiency.ts";
 import type { Scenario } from "./scenario.ts";
 import { search } from "./search.ts";
-import { step, stepBase, stepClones, stepCodet5, stepStarcoder } from "./step.ts";
+import { step, stepBase, stepClones, stepCodet5, stepFused, stepStarcoder } from "./step.ts";
 import { trainingBase } from "./training.ts";
 import { unlearning, unlearningBase } from "./unlearning.ts";
 
@@ -24,6 +24,7 @@ export const scenarios: readonly Scenario[] = [
   forms,
   gradientSmall,
   step,
+  stepFused,
   search,
   stepCodet5,
   stepClones,

@@ -34,8 +34,8 @@ export const search: Scenario = {
       }));
     const totals: Totals[] = [];
     const saved: number[] = [];
-    const agreements: Record<Form, Agreement[]> = { published: [], batched: [] };
-    const theirs: Record<Form, Time[]> = { published: [], batched: [] };
+    const agreements: Record<Form, Agreement[]> = { published: [], SDPA: [], batched: [] };
+    const theirs: Record<Form, Time[]> = { published: [], SDPA: [], batched: [] };
     let loss = Number.NaN;
     for (let k = 0; k < bench.repetitions(1); k++) {
       let state = startSearch(pruning);

@@ -1,4 +1,5 @@
 import { type SearchState, startSearch } from "../../coordinator/search/search.ts";
+import type { ProgramForm } from "../../proto/operations.ts";
 import { type Agreement, agreementNote } from "./agreement.ts";
 import { plus, type Time } from "./clock.ts";
 import type { BenchModel, ModelName } from "./models.ts";
@@ -14,6 +15,8 @@ interface StepPlan {
   /** Of the step's candidates and samples, these are computed; the time of scoring is that of all candidates, in proportion. */
   readonly candidates?: number;
   readonly samples?: number;
+  /** Absent: the default of a search. */
+  readonly programForm?: ProgramForm;
   /** Published loop ÷ elibad, at least. */
   readonly targets?: Partial<Record<Ours, number>>;
 }
@@ -34,7 +37,10 @@ async function measureSteps(bench: Bench, model: BenchModel, plan: StepPlan): Pr
   const executor = await bench.models.executor(bench.threads);
   bench.say(`${model.about}: positions`);
   const problem = await searchProblem(executor, model, samples);
-  const { everything, pruning, run } = await createStepRunner(executor, problem, { repeatSize: candidates });
+  const { everything, pruning, run } = await createStepRunner(executor, problem, {
+    repeatSize: candidates,
+    ...(plan.programForm && { programForm: plan.programForm }),
+  });
   let state: SearchState = startSearch(pruning);
   await run(pruning, state); // compiles the programs
   if (bench.torch) bench.say(`${model.about}: PyTorch tries its forms`);
@@ -44,7 +50,7 @@ async function measureSteps(bench: Bench, model: BenchModel, plan: StepPlan): Pr
 
   const times: Times[] = [];
   const saved: number[] = [];
-  const agreements: Record<Form, Agreement[]> = { published: [], batched: [] };
+  const agreements: Record<Form, Agreement[]> = { published: [], SDPA: [], batched: [] };
   for (let k = 0; k < bench.repetitions(plan.usual); k++) {
     bench.say(`${model.about}: step ${k}`);
     const all = await run(everything, state);
@@ -133,6 +139,12 @@ export const step = stepScenario(
   "small",
   { usual: 5, targets: { "without pruning": 3, "with pruning": 5 } },
 );
+
+export const stepFused = stepScenario("step-fused", "the same with --program-form fused", "small", {
+  usual: 5,
+  programForm: "fused",
+  targets: { "without pruning": 3, "with pruning": 5 },
+});
 
 export const stepBase = stepScenario(
   "step-base",

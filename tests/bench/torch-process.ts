@@ -20,7 +20,7 @@ export interface TorchProcess {
     model: Pick<BenchModel, "folder" | "task">,
     kind: TorchProblem,
     problem: object,
-  ): Promise<Readonly<Record<"published" | "batched", string>>>;
+  ): Promise<Readonly<Record<string, string>>>;
   /** Calls a method of the open problem. Rejects with Python's error. */
   call<T>(method: string, given?: object): Promise<T>;
   close(): void;

@@ -1,9 +1,10 @@
-"""Attention in two forms: as transformers 4.33 writes it out, and PyTorch's fused operator. The faster one is taken by trial."""
+"""Attention in two forms: as transformers 4.33, which the published code pins, writes it out; and PyTorch's fused operator."""
 
 import torch
 import torch.nn.functional as F
 
 FORMS = ("written out", "SDPA")
+PADDED = {"published": "written out", "SDPA": "SDPA"}  # of the loops over padded batches, by their names
 
 
 def attend(q, k, v, *, form, scale, bias=None, causal=False):

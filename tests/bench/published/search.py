@@ -1,8 +1,10 @@
-"""One search step on a classifier, in two forms that differ in speed alone.
+"""One search step on a classifier, in three forms that differ in speed alone.
 
-published: one candidate at a time, over batches of rows that are padded to the longest row, as the published scanner does. It is kinder
-to PyTorch than that: the gradient is taken at the trigger's vectors and multiplied with the table once, where the scanner keeps a one-hot
+published: one candidate at a time, over batches of rows that are padded to the longest row, as the published scanner does, with attention as the
+transformers that it pins (4.33) writes it out. It is kinder to PyTorch than that: the gradient is taken at the trigger's vectors and multiplied with the table once, where the scanner keeps a one-hot
 matrix in the graph, and nothing is moved to a device.
+
+SDPA: the same loop with PyTorch's fused attention.
 
 batched: all candidates of a row together, without padding; a second snippet once. The strongest use of the plain model: what elibad
 gains beside that (the last layer for one token, pruning) is not in it.
@@ -10,7 +12,7 @@ gains beside that (the last layer for one token, pruning) is not in it.
 
 import torch
 
-from .attention import FORMS
+from .attention import FORMS, PADDED
 from .model import losses_toward
 from .rows import Rows
 from .trial import Clock, fastest
@@ -39,15 +41,10 @@ class Search:
         triggers = some_triggers(candidates, len(self.rows.stamped[0][1]), self.vocabulary)
         middle = sorted(range(len(self.rows)), key=lambda k: len(self.rows.stamped[k][0]))[len(self.rows) // 2]
 
-        def first_batch(form):
-            with torch.inference_mode():
-                self.padded_logits(0, triggers[0], form)
-
         def one_row(form, group):
             with torch.inference_mode():
                 self.row_logits(middle, triggers, form, group)
 
-        self.form = fastest({form: lambda form=form: first_batch(form) for form in FORMS})
         few = max(1, round(TOKENS / len(self.rows.stamped[middle][0])))
         groups = {candidates, min(few, candidates)}
         self.batched_form, group = fastest(
@@ -55,18 +52,13 @@ class Search:
         )
         self.whole = group == candidates
         one = triggers[0]
-        gradients = {
-            (padded, form): lambda padded=padded, form=form: self.part_gradients(one, padded, form, middle)
-            for padded in (True, False)
-            for form in FORMS
-        }
-        self.gradient_form = fastest({form: gradients[True, form] for form in FORMS})
-        self.alone_form = fastest({form: gradients[False, form] for form in FORMS})
+        self.alone_form = fastest({form: lambda form=form: self.part_gradients(one, form, middle) for form in FORMS})
 
     def about(self):
         groups = "all candidates of a row at once" if self.whole else f"groups of about {TOKENS} tokens"
         return {
-            "published": f"attention {self.form} (gradient {self.gradient_form})",
+            "published": "attention written out",
+            "SDPA": "attention SDPA",
             "batched": f"attention {self.batched_form} (gradient {self.alone_form}), {groups}",
         }
 
@@ -83,11 +75,11 @@ class Search:
         return self.model.logits(torch.cat(both.chunk(2), -1))
 
     @torch.inference_mode()
-    def published_losses(self, candidates):
+    def padded_losses(self, candidates, form):
         losses = torch.zeros(len(candidates), len(self.rows), dtype=torch.float64)
         for c, trigger in enumerate(candidates):
             for at, (rows, _) in enumerate(self.batches):
-                losses[c, rows] = losses_toward(self.padded_logits(at, trigger, self.form), self.target)
+                losses[c, rows] = losses_toward(self.padded_logits(at, trigger, form), self.target)
         return losses
 
     def padded_loss(self, at, vectors, form):
@@ -134,17 +126,17 @@ class Search:
 
     # --- both ---
 
-    def part_gradients(self, trigger, padded, form, row):
+    def part_gradients(self, trigger, form, row):
         vectors = self.model.table[trigger].clone().requires_grad_()
-        (self.padded_loss(0, vectors, form) if padded else self.alone_loss(row, vectors, form)).backward()
+        self.alone_loss(row, vectors, form).backward()
 
-    def ranking(self, trigger, padded):
-        """Ids with the largest −gradient of the mean loss per position, largest first."""
+    def ranking(self, trigger, padded_form):
+        """Ids with the largest −gradient of the mean loss per position, largest first. `padded_form`: attention over padded batches; none: row by row."""
         vectors = self.model.table[trigger].clone().requires_grad_()
-        for at in range(len(self.batches) if padded else len(self.rows)):
+        for at in range(len(self.batches) if padded_form else len(self.rows)):
             loss = (
-                self.padded_loss(at, vectors, self.gradient_form)
-                if padded
+                self.padded_loss(at, vectors, padded_form)
+                if padded_form
                 else self.alone_loss(at, vectors, self.alone_form)
             )
             (loss / len(self.rows)).backward()
@@ -155,9 +147,10 @@ class Search:
         """Gradient and ranking at the trigger, then the candidates' losses; both timed. The candidates are given, as elibad drew them."""
         trigger, candidates = torch.tensor(trigger), torch.tensor(candidates)
         with Clock() as ranking:
-            topk = self.ranking(trigger, form == "published")
+            topk = self.ranking(trigger, PADDED.get(form))
         with Clock() as scoring:
-            losses = self.published_losses(candidates) if form == "published" else self.batched_losses(candidates)
+            padded = PADDED.get(form)
+            losses = self.padded_losses(candidates, padded) if padded else self.batched_losses(candidates)
             means = losses.mean(1)
             winner = int(means.argmin())
         return {
@@ -170,11 +163,15 @@ class Search:
 
     @torch.inference_mode()
     def logits(self, trigger):
-        """Of every row with a trigger, in both forms: [rows, classes] each. What elibad's are compared with."""
+        """Of every row with a trigger, in each form: [rows, classes] each. What elibad's are compared with."""
         trigger = torch.tensor(trigger)
-        published = [self.padded_logits(at, trigger, self.form) for at in range(len(self.batches))]
+
+        def padded(form):
+            return torch.cat([self.padded_logits(at, trigger, form) for at in range(len(self.batches))]).tolist()
+
         batched = [self.row_logits(row, trigger[None], self.batched_form, 1) for row in range(len(self.rows))]
-        return {"published": torch.cat(published).tolist(), "batched": torch.cat(batched).tolist()}
+        loops = {name: padded(form) for name, form in PADDED.items()}
+        return {**loops, "batched": torch.cat(batched).tolist()}
 
 
 def some_triggers(count, length, vocabulary):

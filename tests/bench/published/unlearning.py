@@ -2,9 +2,9 @@
 
 import torch
 
-from .attention import FORMS
+from .attention import PADDED
 from .rows import Rows
-from .trial import Clock, fastest
+from .trial import Clock
 
 
 class AdamW:
@@ -32,21 +32,14 @@ class Unlearning:
         self.model = model
         self.rows = Rows.plain(problem["rows"], problem["max_len"], model.pad)
         self.labels = torch.tensor(problem["labels"])
-        few = self.batch(range(min(8, len(self.rows))))
-
-        def encode(form):
-            with torch.no_grad():
-                model.features(few.ids, few.mask, form)
-
-        self.form = fastest({form: lambda form=form: encode(form) for form in FORMS})
 
     def about(self):
-        return {"published": f"attention {self.form}"}
+        return {loop: f"attention {form}" for loop, form in PADDED.items()}
 
     def batch(self, rows):
         return Rows.plain([self.rows.stamped[k][0] for k in rows], self.rows.max_len, self.model.pad).padded(len(rows))[0][1]
 
-    def train(self, batches, rates, clip):
+    def train(self, batches, rates, clip, loop):
         """Follows batches of row indexes with a learning rate each. Answers the head's new weights, and the time of all steps."""
         with Clock() as clock:
             head = {name: weight.clone().requires_grad_() for name, weight in self.model.head.items()}
@@ -54,7 +47,7 @@ class Unlearning:
             for rows, rate in zip(batches, rates):
                 batch = self.batch(rows)
                 with torch.no_grad():
-                    features = self.model.features(batch.ids, batch.mask, self.form)
+                    features = self.model.features(batch.ids, batch.mask, PADDED[loop])
                 logits = self.model.logits(features, head)
                 labels = self.labels[rows]
                 if logits.shape[-1] == 1:
