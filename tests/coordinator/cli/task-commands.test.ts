@@ -31,7 +31,19 @@ const linesOf = (file: string) =>
     .split("\n")
     .map((line) => JSON.parse(line));
 
-const small = ["--epochs", "2", "--num-samples", "6", "--repeat-size", "8", "--topk", "8", "--trace"];
+const small = [
+  "--epochs",
+  "2",
+  "--target-loss",
+  "0",
+  "--num-samples",
+  "6",
+  "--repeat-size",
+  "8",
+  "--topk",
+  "8",
+  "--trace",
+];
 
 describe("clone detection", () => {
   test("predict answers each pair with two logits", async () => {

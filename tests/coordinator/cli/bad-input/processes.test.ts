@@ -64,7 +64,18 @@ describe("in a process of its own", () => {
     expect(readdirSync(scene.folder).sort()).toEqual(["model", "samples.jsonl"]);
   });
 
-  const long = ["--epochs", "100000", "--repeat-size", "32", "--num-samples", "5"];
+  const long = [
+    "--epochs",
+    "100000",
+    "--patience",
+    "0",
+    "--target-loss",
+    "0",
+    "--repeat-size",
+    "32",
+    "--num-samples",
+    "5",
+  ];
   const interrupted: {
     name: string;
     signal: NodeJS.Signals;
