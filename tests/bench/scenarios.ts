@@ -9,6 +9,7 @@ import { matmulCeiling } from "./matmul-ceiling.ts";
 import { memory } from "./memory.ts";
 import { pairs } from "./pairs.ts";
 import { parallelEfficiency } from "./parallel-efficiency.ts";
+import { pruningPlans } from "./pruning-plans.ts";
 import type { Scenario } from "./scenario.ts";
 import { search } from "./search.ts";
 import { step, stepBase, stepClones, stepCodet5, stepFused, stepStarcoder } from "./step.ts";
@@ -26,6 +27,7 @@ export const scenarios: readonly Scenario[] = [
   step,
   stepFused,
   search,
+  pruningPlans,
   stepCodet5,
   stepClones,
   stepStarcoder,
