@@ -1,5 +1,8 @@
+/** What an entry takes beside its values: its key, and its places in the maps. */
+const ENTRY_BYTES = 256;
+
 /**
- * Vectors by key, at most `capacity` bytes of them; the least recently used one goes first. Who asks for a vector that
+ * Vectors by key, at most `capacity` bytes of them and their keys; the least recently used one goes first. Who asks for a vector that
  * somebody else's call is computing waits for it.
  */
 export class VectorCache {
@@ -51,7 +54,8 @@ export class VectorCache {
       const computed = await work;
       for (const [at, key] of [...missing.keys()].entries()) {
         found.set(key, computed[at]!);
-        this.#keep(key, computed[at]!);
+        // A copy: what was computed may be a part of a whole message.
+        this.#keep(key, computed[at]!.slice());
       }
     } finally {
       for (const key of missing.keys()) this.#computing.delete(key);
@@ -62,11 +66,13 @@ export class VectorCache {
     const known = this.#vectors.get(key);
     this.#vectors.delete(key);
     this.#vectors.set(key, vector);
-    this.#bytes += vector.byteLength - (known?.byteLength ?? 0);
-    for (const [oldest, { byteLength }] of this.#vectors) {
+    this.#bytes += sizeOf(vector) - (known === undefined ? 0 : sizeOf(known));
+    for (const [oldest, gone] of this.#vectors) {
       if (this.#bytes <= this.#capacity) break;
       this.#vectors.delete(oldest);
-      this.#bytes -= byteLength;
+      this.#bytes -= sizeOf(gone);
     }
   }
 }
+
+const sizeOf = ({ byteLength }: Float32Array): number => byteLength + ENTRY_BYTES;

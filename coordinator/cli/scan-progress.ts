@@ -18,7 +18,8 @@ export function countSearches(meter: SearchMeter): ScanListener {
       if (known === undefined) {
         if (phase !== "search") return;
         meter.searchStarted();
-        running.set(search, { step, since: now, done, pruned });
+        // The first word of a search comes after its first round, whose forwards its first step settles.
+        running.set(search, { step, since: now, done: 0, pruned: 0 });
       } else if (phase === "done") {
         meter.searchEnded();
         running.delete(search);

@@ -54,6 +54,8 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">, atOnce: num
       }
     };
     try {
+      if (permits.free === 0)
+        emit({ event: "line", line: `waiting: the coordinator runs ${atOnce} commands at a time` });
       const result = await permits.with(either, compute);
       emit({ event: "resultJson", resultJson: JSON.stringify(result ?? null) } satisfies CommandEvent);
       logger.info(`${command} is done`);

@@ -33,7 +33,8 @@ export function waitingReason(state: DispatchState): string | undefined {
     if (fitting.length > 0) {
       const form = formThatNoneHas(state, line.keys, fitting);
       if (form === undefined) continue;
-      return `it needs programs in the ${form} form, which no worker that is connected has`;
+      const ofClass = wanted === undefined ? "" : ` of its device class, ${wanted},`;
+      return `it needs programs in the ${form} form, which no connected worker${ofClass} has`;
     }
     const present = [...new Set(workers.map(({ deviceClass }) => deviceClass))].join(", ");
     return `it was begun on device class ${wanted}, and only ${present} is connected`;

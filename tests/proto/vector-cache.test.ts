@@ -1,9 +1,12 @@
 import { expect, test } from "vitest";
 import { VectorCache } from "../../proto/vector-cache.ts";
 
+/** Bytes that an entry counts beside its values. */
+const ENTRY = 256;
+
 /** A cache and a record of what was computed. */
 function counting(capacity: number) {
-  const cache = new VectorCache(capacity * Float32Array.BYTES_PER_ELEMENT);
+  const cache = new VectorCache(capacity * (ENTRY + Float32Array.BYTES_PER_ELEMENT));
   const computed: string[][] = [];
   const get = (...keys: string[]) =>
     cache.get(keys, async (indexes) => {
@@ -39,7 +42,7 @@ test("more keys than it holds are all answered", async () => {
 });
 
 test("a failure keeps nothing", async () => {
-  const cache = new VectorCache(8);
+  const cache = new VectorCache(1_000);
   const failing = cache.get(["a"], async () => {
     throw new Error("no memory");
   });
@@ -58,7 +61,7 @@ test("two who ask for the same at the same time compute it once", async () => {
 });
 
 test("who waited for a computation that failed does it itself", async () => {
-  const cache = new VectorCache(100);
+  const cache = new VectorCache(1_000);
   const failing = cache.get(["a"], async () => {
     throw new Error("withdrawn");
   });
@@ -69,17 +72,17 @@ test("who waited for a computation that failed does it itself", async () => {
 });
 
 test("vectors of any length count by their bytes", async () => {
-  const cache = new VectorCache(12);
+  const cache = new VectorCache(ENTRY + 4 * 300);
   const computed: string[] = [];
   const ask = (key: string, length: number) =>
     cache.get([key], async () => {
       computed.push(key);
       return [new Float32Array(length)];
     });
-  await ask("three", 3);
-  await ask("one", 1);
-  await ask("one", 1);
-  await ask("three", 3);
+  await ask("three", 300);
+  await ask("one", 100);
+  await ask("one", 100);
+  await ask("three", 300);
 
   expect(computed).toEqual(["three", "one", "three"]);
 });

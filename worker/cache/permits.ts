@@ -8,6 +8,10 @@ export class Permits {
     this.#free = count;
   }
 
+  get free(): number {
+    return this.#free;
+  }
+
   /** Runs `work` as soon as a permit is free. Throws the signal's reason where it aborts before. */
   async with<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     await this.#take(signal);

@@ -97,6 +97,8 @@ async function requireFaster(
 function refusal(provider: (typeof GPUS)[number], cause: Error): DeviceError {
   // Paths of programs that are removed by now say nothing.
   const reason = cause.message.replace(/^onnxruntime does not load \S+: /, "onnxruntime says: ");
-  const hint = cause.name === "SelfCheckError" ? "" : `; ${needs[provider]}`;
+  // What was loaded and computes wrongly lacks no library.
+  const loads = /^onnxruntime does not load /.test(cause.message);
+  const hint = loads ? `; ${needs[provider]}` : "";
   return new DeviceError(`device ${provider}: ${reason.trim()}${hint}`, { cause });
 }

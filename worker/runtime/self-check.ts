@@ -180,12 +180,14 @@ function compared(what: string, ours: TensorMap, theirs: TensorMap, largestLogit
   }));
 }
 
-function apart(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+/** The largest difference; NaN where one is, infinite where the lengths differ. */
+export function apart(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   let largest = 0;
   for (let k = 0; k < expected.length; k++) {
     const difference = Math.abs(actual[k]! - expected[k]!);
-    if (!(difference <= largest)) largest = difference; // keeps a NaN
+    if (Number.isNaN(difference)) return difference;
+    largest = Math.max(largest, difference);
   }
   return largest;
 }

@@ -12,9 +12,8 @@ test("the metrics say how many forwards steps did and how many they pruned, over
   const common = { searches: 2, half: "first_half", phase: "search" } as const;
   const observe = (search: number, step: number, forwardsDone: number, forwardsPruned: number) =>
     listener.observe({ ...common, search, step, forwardsDone, forwardsPruned });
-  observe(0, 0, 0, 0);
-  observe(1, 0, 0, 0);
   observe(0, 0, 50, 0); // a round, within the step
+  observe(1, 0, 64, 0);
   observe(0, 1, 80, 20);
   observe(1, 2, 150, 50);
   observe(0, 1, 95, 20);

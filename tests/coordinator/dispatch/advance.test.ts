@@ -253,7 +253,7 @@ describe("device classes", () => {
     cluster.join(1, { credit: 5 });
     expect(leasesIn([...cluster.submitFused("a"), ...cluster.submit("b")])).toEqual(["b → 1"]);
     expect(waitingReason(cluster.state)).toBe(
-      "it needs programs in the fused form, which no worker that is connected has",
+      "it needs programs in the fused form, which no connected worker of its device class, cpu, has",
     );
     expect(leasesIn(cluster.join(2, { forms: ["primitive", "fused"], credit: 5 }))).toEqual(["a → 2"]);
     expect(waitingReason(cluster.state)).toBeUndefined();

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { PROGRAM_FORM } from "../../../worker/programs/version.ts";
 import { operatorsElsewhere } from "../../../worker/runtime/placements.ts";
-import { requireNear, selfCheck } from "../../../worker/runtime/self-check.ts";
+import { apart, requireNear, selfCheck } from "../../../worker/runtime/self-check.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 const onCpu = { provider: "cpu", programForm: PROGRAM_FORM, threads: 1 } as const;
@@ -23,6 +23,12 @@ test("the CPU gives what the CPU gives: every architecture, every tensor of ever
   expect(elsewhere).toEqual([]);
   expect(readdirSync(folder)).toEqual([]);
 }, 180_000);
+
+test("a value that is no number stays the largest difference, wherever it stands", () => {
+  expect(apart([0.5, 0, 1], [0, 0, 1])).toBe(0.5);
+  expect(apart([Number.NaN, 0, 1e-7], [0, 0, 0])).toBeNaN();
+  expect(apart([1], [1, 2])).toBe(Number.POSITIVE_INFINITY);
+});
 
 test("a device that is off is refused with the numbers, and so is one that gives no number", () => {
   const differences = [
