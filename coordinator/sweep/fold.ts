@@ -1,4 +1,5 @@
 /** What the records of the log make of the sweeps, one after the other. Pure: the same records give the same state. */
+import type { Committed } from "../search/planned-searches.ts";
 import { type AnySearchState, type CommittedStep, searchStateAfter } from "./committed-step.ts";
 import {
   type EventFor,
@@ -166,7 +167,7 @@ function leastServed({ sweeps }: SweepsState): number | undefined {
 /** What a scan goes on from: each search's state after its last committed step, or its result. */
 export function committedSearches({
   searches,
-}: Job): Map<number, { state: AnySearchState } | { result: NonNullable<SearchProgress["result"]> }> {
+}: Job): Map<number, Committed<AnySearchState, NonNullable<SearchProgress["result"]>>> {
   return new Map(
     searches.map(({ search, steps, result }) => [
       search,

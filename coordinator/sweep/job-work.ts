@@ -1,0 +1,31 @@
+import type { z } from "zod";
+import type { Commits } from "../search/planned-searches.ts";
+import type { PairSearchResult, PairTraceRecord, SearchResult, TraceRecord } from "../search/scan-result.ts";
+import type { AnySearchState } from "./committed-step.ts";
+import type { RepairCommit } from "./job-state.ts";
+import type { JobId } from "./sweep.ts";
+
+export type AnyResult = SearchResult | PairSearchResult;
+
+/** Commits of a scan of any task. */
+export type ScanCommits = Required<Commits<AnySearchState, TraceRecord | PairTraceRecord, AnyResult>>;
+/** What is committed of a scan, by search. */
+export type CommittedScan = NonNullable<ScanCommits["resume"]>;
+
+/** What is done for one job, by whoever knows models and executors. Each part may be asked for in another process than the one before. */
+export interface JobWork {
+  /** Runs what is left of the searches; answers how many of their triggers are worth unlearning. */
+  scan(commits: ScanCommits, signal: AbortSignal): Promise<number>;
+  /** Starts at its beginning, and gives the same bits every time. What the commit names is durable when this resolves. */
+  unlearn(scanned: CommittedScan, signal: AbortSignal): Promise<RepairCommit>;
+  /** Measures the model and its repaired copy, and writes the results. The same ones where they are there already. */
+  evaluate(scanned: CommittedScan, repair: RepairCommit | null, signal: AbortSignal): Promise<JobReport>;
+  /** Lets go of what the job holds; also in the middle of a part that was stopped. */
+  close(): Promise<void>;
+}
+
+/** What the log keeps of a job that is done: JSON, small. */
+export type JobReport = z.core.util.JSONType;
+
+/** Begins to work on a job, or goes on with it. @throws Error where its model or samples cannot be read: the job fails with that reason */
+export type OpenJob = (id: JobId, options: Readonly<Record<string, unknown>>) => Promise<JobWork>;
