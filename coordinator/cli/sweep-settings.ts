@@ -1,24 +1,17 @@
 import { resolve } from "node:path";
 import type { Task } from "../../proto/operations.ts";
-import { clean } from "./commands/clean.ts";
-import { clusterOptions, generalOptions } from "./common-options.ts";
+import { type CleanOptions, cleanOptions } from "./clean-options.ts";
+import { generalOptions } from "./common-options.ts";
 import { unknownKey } from "./config-file.ts";
 import { InputError } from "./errors.ts";
-import { configKeyOf, type OptionSpec, type OptionSpecs, type Parsed } from "./options.ts";
+import { configKeyOf, type OptionSpec, type OptionSpecs } from "./options.ts";
 import { checkRepairOptions } from "./repair-options.ts";
 import { refuseForeignOptions } from "./task-options.ts";
 
-/** The options that a job of a sweep is cleaned with. */
-export type CleanOptions = Parsed<typeof clean.options>;
-
 /** What a sweep says itself, or does not leave to its user: one folder for all results, one cluster. */
-const OWN = [
-  ...["model", "task", "base", "samples", "heldOut", "out"],
-  ...Object.keys(generalOptions),
-  ...Object.keys(clusterOptions),
-];
+const OWN = [...["model", "task", "base", "samples", "heldOut", "out"], ...Object.keys(generalOptions)];
 
-const specs: OptionSpecs = clean.options;
+const specs: OptionSpecs = cleanOptions;
 const keysOf = (names: readonly string[]): ReadonlyMap<string, string> =>
   new Map(names.map((name) => [configKeyOf(name), name]));
 

@@ -1,0 +1,148 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Executor } from "../../proto/operations.ts";
+import { decodeTensors, encodeTensors } from "../../proto/tensors.ts";
+import { VectorCache } from "../../proto/vector-cache.ts";
+import { ANSWER_BYTES } from "../search/predict.ts";
+import type { ScanResult } from "../search/scan-result.ts";
+import type { RepairCommit } from "../sweep/job-state.ts";
+import type { CommittedScan, JobReport, JobWork, OpenJob, ScanCommits } from "../sweep/job-work.ts";
+import {
+  type CleanOutcome,
+  cleanRows,
+  measureAndWrite,
+  prepareClean,
+  type Scanned,
+  unlearnTriggers,
+} from "./clean-parts.ts";
+import type { ClusterContext } from "./command.ts";
+import { JobFolder } from "./job-folder.ts";
+import { requireFreshFolder } from "./output.ts";
+import type { Repaired, RepairReport } from "./repair.ts";
+import { cleanOptionsOf } from "./sweep-settings.ts";
+
+/** What the jobs of all sweeps work with. */
+export interface SweepWorkOptions {
+  /** The files of job J of sweep S lie in `S/J` below it. */
+  readonly results: string;
+  /** Made for each job, and closed with it. */
+  readonly newExecutor: (job: {
+    readonly sweep: string;
+    readonly job: string;
+  }) => Executor & { close(): void };
+  readonly meter: ClusterContext["meter"];
+  readonly display: ClusterContext["display"];
+}
+
+/** How jobs are worked on with real models: as `elibad clean` does it, part by part. */
+export const openCleanJob =
+  ({ results, newExecutor, meter, display }: SweepWorkOptions): OpenJob =>
+  async (id, options) => {
+    const folder = new JobFolder(join(results, id.sweep, id.job));
+    mkdirSync(dirname(folder.out), { recursive: true });
+    const given = cleanOptionsOf(options, folder.out);
+    const prepared = await prepareClean(given);
+    const { opened } = prepared;
+    cleanRows(given, opened);
+    const executor = newExecutor(id);
+    const answers = new VectorCache(ANSWER_BYTES);
+    const contextOf = (signal: AbortSignal): ClusterContext => ({
+      executor,
+      meter,
+      display,
+      answers,
+      signal,
+    });
+
+    /** The scan whose searches all have a result: nothing is computed for it any more. */
+    const scanned = (resume: CommittedScan, signal: AbortSignal): Promise<Scanned> =>
+      prepared.scan(contextOf(signal), undefined, { resume });
+
+    const work: JobWork = {
+      async scan(commits, signal) {
+        const isFresh = commits.resume.size === 0;
+        if (isFresh) requireFreshFolder(folder.out);
+        const partial = await folder.begin(isFresh);
+        if (given.trace) await folder.cutTraces(commits.resume);
+        const kept = given.trace ? withTraces(commits, folder) : commits;
+        const { triggers } = await prepared.scan(contextOf(signal), partial, kept);
+        return triggers.length;
+      },
+      async unlearn(resume, signal) {
+        const { triggers } = await scanned(resume, signal);
+        const { weights, report } = await unlearnTriggers(given, opened, triggers, contextOf(signal));
+        const tensors = [...weights].map(([name, data]) => [name, { shape: [data.length], data }] as const);
+        return {
+          weights: await folder.keep(encodeTensors(Object.fromEntries(tensors))),
+          report: await folder.keep(Buffer.from(JSON.stringify(report))),
+        };
+      },
+      async evaluate(resume, repair, signal) {
+        const known = folder.report();
+        if (known !== undefined) {
+          await folder.publish();
+          return known as JobReport;
+        }
+        const partial = await folder.begin(false);
+        rmSync(join(partial, "repaired"), { recursive: true, force: true });
+        const { result, measure } = await scanned(resume, signal);
+        const repaired = repair && (await repairedOf(repair, folder));
+        const outcome = await measureAndWrite(given, opened, { repaired, measure }, partial);
+        if (given.trace) await folder.joinTraces();
+        const report = jobReport(result, outcome, folder.out);
+        await folder.complete(report);
+        await folder.publish();
+        return report;
+      },
+      async close() {
+        executor.close();
+      },
+    };
+    return work;
+  };
+
+/** Lines of a step lie on the disk before the step is committed. */
+const withTraces = (commits: ScanCommits, folder: JobFolder): ScanCommits => ({
+  ...commits,
+  async onCommit(search, state, lines) {
+    await folder.addToTrace(search, lines);
+    await commits.onCommit(search, state, lines);
+  },
+});
+
+async function repairedOf({ weights, report }: RepairCommit, folder: JobFolder): Promise<Repaired> {
+  const tensors = Object.entries(decodeTensors(await folder.kept(weights)));
+  return {
+    weights: new Map(tensors.map(([name, { data }]) => [name, data as Float32Array])),
+    steps: [],
+    report: JSON.parse(Buffer.from(await folder.kept(report)).toString("utf8")) as RepairReport,
+  };
+}
+
+/** What the log keeps of a job, and `results` shows: what was found and what became of it, without rows. Keys as in `result.json` and `repair.json`. */
+function jobReport(
+  { searches, seconds }: ScanResult,
+  { repair, measured_on, before, after }: CleanOutcome,
+  folder: string,
+): JobReport {
+  const report = {
+    folder,
+    searches: searches.map(({ samples, held_out, digests, ...found }) => ({
+      ...found,
+      samples: samples.length,
+      held_out: held_out.length,
+      search_digest: digests.search,
+    })),
+    scan_seconds: seconds,
+    repair: repair && {
+      plan: repair.plan,
+      triggers: repair.triggers,
+      stage: repair.auto?.stage ?? null,
+      because: repair.auto?.because ?? null,
+      triggers_dead: repair.auto?.triggers_dead ?? null,
+      seconds: repair.seconds,
+    },
+    ...{ measured_on, before, after },
+  };
+  return JSON.parse(JSON.stringify(report)) as JobReport;
+}
