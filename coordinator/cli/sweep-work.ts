@@ -7,6 +7,7 @@ import { ANSWER_BYTES } from "../search/predict.ts";
 import type { ScanResult } from "../search/scan-result.ts";
 import type { RepairCommit } from "../sweep/job-state.ts";
 import type { CommittedScan, JobReport, JobWork, OpenJob, ScanCommits } from "../sweep/job-work.ts";
+import type { JobId } from "../sweep/sweep.ts";
 import {
   type CleanOutcome,
   cleanRows,
@@ -21,15 +22,14 @@ import { requireFreshFolder } from "./output.ts";
 import type { Repaired, RepairReport } from "./repair.ts";
 import { cleanOptionsOf } from "./sweep-settings.ts";
 
+export type JobExecutor = Executor & { close(): void | Promise<void> };
+
 /** What the jobs of all sweeps work with. */
 export interface SweepWorkOptions {
   /** The files of job J of sweep S lie in `S/J` below it. */
   readonly results: string;
-  /** Made for each job, and closed with it. */
-  readonly newExecutor: (job: {
-    readonly sweep: string;
-    readonly job: string;
-  }) => Executor & { close(): void };
+  /** Made for each job and closed with it. Jobs have artifacts in common: what one lets go of must stay while another one holds it. */
+  readonly newExecutor: (job: JobId) => JobExecutor | Promise<JobExecutor>;
   readonly meter: ClusterContext["meter"];
   readonly display: ClusterContext["display"];
 }
@@ -44,7 +44,7 @@ export const openCleanJob =
     const prepared = await prepareClean(given);
     const { opened } = prepared;
     cleanRows(given, opened);
-    const executor = newExecutor(id);
+    const executor = await newExecutor(id);
     const answers = new VectorCache(ANSWER_BYTES);
     const contextOf = (signal: AbortSignal): ClusterContext => ({
       executor,
@@ -95,7 +95,7 @@ export const openCleanJob =
         return report;
       },
       async close() {
-        executor.close();
+        await executor.close();
       },
     };
     return work;
