@@ -3,7 +3,6 @@ import { dirname, join } from "node:path";
 import type { Executor } from "../../proto/operations.ts";
 import { decodeTensors, encodeTensors } from "../../proto/tensors.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
-import { ANSWER_BYTES } from "../search/predict.ts";
 import type { ScanResult } from "../search/scan-result.ts";
 import type { RepairCommit } from "../sweep/job-state.ts";
 import type { CommittedScan, JobReport, JobWork, OpenJob, ScanCommits } from "../sweep/job-work.ts";
@@ -30,13 +29,15 @@ export interface SweepWorkOptions {
   readonly results: string;
   /** Made for each job and closed with it. Jobs have artifacts in common: what one lets go of must stay while another one holds it. */
   readonly newExecutor: (job: JobId) => JobExecutor | Promise<JobExecutor>;
+  /** Of what a checkpoint answered about rows, kept while its job runs; of each job. */
+  readonly answerBytes: number;
   readonly meter: ClusterContext["meter"];
   readonly display: ClusterContext["display"];
 }
 
 /** How jobs are worked on with real models: as `elibad clean` does it, part by part. */
 export const openCleanJob =
-  ({ results, newExecutor, meter, display }: SweepWorkOptions): OpenJob =>
+  ({ results, newExecutor, answerBytes, meter, display }: SweepWorkOptions): OpenJob =>
   async (id, options) => {
     const folder = new JobFolder(join(results, id.sweep, id.job));
     mkdirSync(dirname(folder.out), { recursive: true });
@@ -45,7 +46,7 @@ export const openCleanJob =
     const { opened } = prepared;
     cleanRows(given, opened);
     const executor = await newExecutor(id);
-    const answers = new VectorCache(ANSWER_BYTES);
+    const answers = new VectorCache(answerBytes);
     const contextOf = (signal: AbortSignal): ClusterContext => ({
       executor,
       meter,

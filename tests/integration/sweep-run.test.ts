@@ -58,6 +58,7 @@ function scene() {
   const open = openCleanJob({
     results,
     newExecutor: () => createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 1 }),
+    answerBytes: 2 ** 20,
     meter,
     display: silentDisplay,
   });
