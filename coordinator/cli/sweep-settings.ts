@@ -5,6 +5,7 @@ import { generalOptions } from "./common-options.ts";
 import { unknownKey } from "./config-file.ts";
 import { InputError } from "./errors.ts";
 import { configKeyOf, type OptionSpec, type OptionSpecs } from "./options.ts";
+import { parseOptions } from "./parse-options.ts";
 import { checkRepairOptions } from "./repair-options.ts";
 import { refuseForeignOptions } from "./task-options.ts";
 
@@ -68,10 +69,10 @@ function parseSetting(spec: OptionSpec, value: unknown, place: string): unknown 
  * @throws InputError where they do not fit each other
  */
 export function cleanOptionsOf(options: Readonly<Record<string, unknown>>, out: string): CleanOptions {
-  const given: Readonly<Record<string, unknown>> = { ...options, out };
-  const parsed = Object.fromEntries(
-    Object.entries(specs).map(([name, spec]) => [name, spec.schema.parse(given[name] ?? undefined)]),
-  ) as CleanOptions;
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(specs, name));
+  if (unknown !== undefined) throw new InputError(`there is no setting '${configKeyOf(unknown)}'`);
+  const given = Object.entries({ ...options, out }).filter(([, value]) => value !== null);
+  const parsed: CleanOptions = parseOptions(cleanOptions, Object.fromEntries(given));
   refuseForeignOptions(parsed, specs);
   checkRepairOptions(parsed);
   return parsed;

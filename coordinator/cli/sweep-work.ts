@@ -5,8 +5,14 @@ import { decodeTensors, encodeTensors } from "../../proto/tensors.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import type { ScanResult } from "../search/scan-result.ts";
 import type { RepairCommit } from "../sweep/job-state.ts";
-import type { CommittedScan, JobReport, JobWork, OpenJob, ScanCommits } from "../sweep/job-work.ts";
-import type { JobId } from "../sweep/sweep.ts";
+import type {
+  CommittedScan,
+  JobReport,
+  JobWork,
+  OpenedJob,
+  OpenJob,
+  ScanCommits,
+} from "../sweep/job-work.ts";
 import {
   type CleanOutcome,
   cleanRows,
@@ -21,14 +27,18 @@ import { requireFreshFolder } from "./output.ts";
 import type { Repaired, RepairReport } from "./repair.ts";
 import { cleanOptionsOf } from "./sweep-settings.ts";
 
-export type JobExecutor = Executor & { close(): void | Promise<void> };
+export interface JobExecutor extends Executor {
+  /** What computes; all of a job's operations are computed by one. */
+  readonly deviceClass?: string | undefined;
+  close(): void | Promise<void>;
+}
 
 /** What the jobs of all sweeps work with. */
 export interface SweepWorkOptions {
   /** The files of job J of sweep S lie in `S/J` below it. */
   readonly results: string;
   /** Made for each job and closed with it. Jobs have artifacts in common: what one lets go of must stay while another one holds it. */
-  readonly newExecutor: (job: JobId) => JobExecutor | Promise<JobExecutor>;
+  readonly newExecutor: (job: OpenedJob) => JobExecutor | Promise<JobExecutor>;
   /** Of what a checkpoint answered about rows, kept while its job runs; of each job. */
   readonly answerBytes: number;
   readonly meter: ClusterContext["meter"];
@@ -38,14 +48,14 @@ export interface SweepWorkOptions {
 /** How jobs are worked on with real models: as `elibad clean` does it, part by part. */
 export const openCleanJob =
   ({ results, newExecutor, answerBytes, meter, display }: SweepWorkOptions): OpenJob =>
-  async (id, options) => {
-    const folder = new JobFolder(join(results, id.sweep, id.job));
+  async (job) => {
+    const folder = new JobFolder(join(results, job.sweep, job.job));
     mkdirSync(dirname(folder.out), { recursive: true });
-    const given = cleanOptionsOf(options, folder.out);
+    const given = cleanOptionsOf(job.options, folder.out);
     const prepared = await prepareClean(given);
     const { opened } = prepared;
     cleanRows(given, opened);
-    const executor = await newExecutor(id);
+    const executor = await newExecutor(job);
     const answers = new VectorCache(answerBytes);
     const contextOf = (signal: AbortSignal): ClusterContext => ({
       executor,
@@ -60,6 +70,9 @@ export const openCleanJob =
       prepared.scan(contextOf(signal), undefined, { resume });
 
     const work: JobWork = {
+      get deviceClass() {
+        return executor.deviceClass;
+      },
       async scan(commits, signal) {
         const isFresh = commits.resume.size === 0;
         if (isFresh) requireFreshFolder(folder.out);

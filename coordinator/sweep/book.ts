@@ -1,11 +1,10 @@
 import type { z } from "zod";
 import { canonicalJson } from "../../proto/canonical-json.ts";
-import type { Digest } from "../../proto/operations.ts";
 import { type AnySearchState, committedStep } from "./committed-step.ts";
 import { fold, IllegalRecordError } from "./fold.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { isLive, type JobEvent } from "./job-state.ts";
-import { SweepRecord } from "./records.ts";
+import { type RecordOf, SweepRecord } from "./records.ts";
 import {
   type FoundResult,
   findSweep,
@@ -30,6 +29,9 @@ export interface BookOptions {
   /** Resolves when a write that found no room is to be tried again. */
   readonly pause?: () => Promise<void>;
 }
+
+/** Where a committed step comes from. */
+export type StepOrigin = Pick<RecordOf<"step-committed">, "results" | "deviceClass">;
 
 /** Told of records that have become durable, in order, and of the state after them. */
 export type BookListener = (records: readonly SweepRecord[], state: SweepsState) => void;
@@ -115,12 +117,9 @@ export class SweepBook {
     return this.#moveAll(sweep, isOver, { kind: "retried", fresh });
   }
 
-  /** Resolves when the step is durable: the next one may start. `results` is the digest of what the step found. */
-  commitStep(id: JobId, search: number, state: AnySearchState, results: Digest | undefined): Promise<void> {
-    const step = committedStep(state);
-    return this.#change([
-      { kind: "step-committed", ...id, search, step, ...(results === undefined ? {} : { results }) },
-    ]);
+  /** Resolves when the step is durable: the next one may start. */
+  commitStep(id: JobId, search: number, state: AnySearchState, from: StepOrigin = {}): Promise<void> {
+    return this.#change([{ kind: "step-committed", ...id, search, step: committedStep(state), ...from }]);
   }
 
   commitResult(id: JobId, result: z.infer<typeof FoundResult>): Promise<void> {

@@ -34,7 +34,7 @@ export function fold(state: SweepsState, record: SweepRecord): SweepsState {
       return jobMoved(state, record);
     case "step-committed":
       return withJob(state, record, (job) =>
-        withSearch(job, record.search, (search) => stepCommitted(job, search, record)),
+        withSearch(ofClass(job, record), record.search, (search) => stepCommitted(job, search, record)),
       );
     case "search-found":
       return withJob(state, record, (job) =>
@@ -76,8 +76,11 @@ function jobMoved(state: SweepsState, record: RecordOf<"job-moved">): SweepsStat
       );
     // Checked above: outside of it the compiler refuses such an event.
     const next = moved(job.state as StateOf<JobPhase>, event as EventFor<JobPhase>);
+    const { deviceClass, ...rest } = job;
+    const isFresh = event.kind === "retried" && event.fresh;
     return {
-      ...job,
+      ...rest,
+      ...(isFresh || deviceClass === undefined ? {} : { deviceClass }),
       state: next,
       movedAt: at,
       attempt: job.attempt + (event.kind === "retried" ? 1 : 0),
@@ -106,6 +109,15 @@ function searchesAfter({ searches }: Job, event: JobEvent): SearchProgress[] {
     const left = each.steps.filter(({ step }) => step <= kept && step > 0);
     return left.length === 0 ? [] : [{ ...each, steps: left, result: null }];
   });
+}
+
+function ofClass(job: Job, { deviceClass = job.deviceClass, ...id }: RecordOf<"step-committed">): Job {
+  if (deviceClass === undefined) return job;
+  if (job.deviceClass !== undefined && deviceClass !== job.deviceClass)
+    throw new IllegalRecordError(
+      `job ${jobIdText(id)} was begun on ${job.deviceClass}: a step on ${deviceClass} cannot follow`,
+    );
+  return { ...job, deviceClass };
 }
 
 function stepCommitted(

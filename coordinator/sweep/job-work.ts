@@ -14,6 +14,8 @@ export type CommittedScan = NonNullable<ScanCommits["resume"]>;
 
 /** What is done for one job, by whoever knows models and executors. Each part may be asked for in another process than the one before. */
 export interface JobWork {
+  /** What computes it; undefined before the first operation, and where there is no such thing. */
+  readonly deviceClass: string | undefined;
   /** Runs what is left of the searches; answers how many of their triggers are worth unlearning. */
   scan(commits: ScanCommits, signal: AbortSignal): Promise<number>;
   /** Starts at its beginning, and gives the same bits every time. What the commit names is durable when this resolves. */
@@ -27,5 +29,13 @@ export interface JobWork {
 /** What the log keeps of a job that is done: JSON, small. */
 export type JobReport = z.core.util.JSONType;
 
+/** What is known of a job before it is worked on. */
+export interface OpenedJob extends JobId {
+  /** Options of `elibad clean`, by their names in code. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** What its committed steps were computed by: the next ones must be, too. */
+  readonly deviceClass: string | undefined;
+}
+
 /** Begins to work on a job, or goes on with it. @throws Error where its model or samples cannot be read: the job fails with that reason */
-export type OpenJob = (id: JobId, options: Readonly<Record<string, unknown>>) => Promise<JobWork>;
+export type OpenJob = (job: OpenedJob) => Promise<JobWork>;

@@ -21,6 +21,8 @@ export const SweepRecord = z.discriminatedUnion("kind", [
       .string()
       .regex(/^[0-9a-f]{64}$/)
       .optional(),
+    /** What computed it; absent where there is no such thing, as in one process. */
+    deviceClass: z.string().optional(),
   }),
   z.strictObject({ kind: z.literal("search-found"), ...ofJob, result: FoundResult }),
 ]);

@@ -69,7 +69,7 @@ export class SweepRunner {
       if (kind !== "cancelled" && kind !== "taken-back") continue;
       this.#running.get(jobIdText(record))?.stop.abort(new DOMException(`the job was ${kind}`, "AbortError"));
     }
-    this.#fill();
+    if (records.some(({ kind }) => kind === "job-moved" || kind === "sweep-submitted")) this.#fill();
   }
 
   #fill(): void {
@@ -118,7 +118,8 @@ export class SweepRunner {
     if (findJob(book.state, id)!.state.phase === "queued") await book.move(id, { kind: "started" });
     let work: JobWork | undefined;
     try {
-      work = await open(id, jobOptions(spec, spec.jobs.find(({ name }) => name === id.job)!));
+      const options = jobOptions(spec, spec.jobs.find(({ name }) => name === id.job)!);
+      work = await open({ ...id, options, deviceClass: findJob(book.state, id)?.deviceClass });
       for (;;) {
         signal.throwIfAborted();
         const event = await this.#nextPart(id, work, signal);
@@ -136,7 +137,7 @@ export class SweepRunner {
     const resume = committedSearches(job);
     switch (job.state.phase) {
       case "scanning":
-        return { kind: "scanned", found: await work.scan({ resume, ...this.#commits(id) }, signal) };
+        return { kind: "scanned", found: await work.scan({ resume, ...this.#commits(id, work) }, signal) };
       case "unlearning":
         return { kind: "unlearned", repair: await work.unlearn(resume, signal) };
       case "evaluating":
@@ -146,12 +147,16 @@ export class SweepRunner {
     }
   }
 
-  #commits(id: JobId): Pick<ScanCommits, "onCommit" | "onResult"> {
+  #commits(id: JobId, work: JobWork): Pick<ScanCommits, "onCommit" | "onResult"> {
     const { book } = this.#options;
     return {
       onCommit(search, state, lines) {
         const step = lines.find(({ kind }) => kind === "step");
-        return book.commitStep(id, search, state, step && digestOf(canonicalJson(step)));
+        const { deviceClass } = work;
+        return book.commitStep(id, search, state, {
+          ...(step && { results: digestOf(canonicalJson(step)) }),
+          ...(deviceClass === undefined ? {} : { deviceClass }),
+        });
       },
       onResult: (_, result) => book.commitResult(id, result),
     };

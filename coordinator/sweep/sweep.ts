@@ -64,6 +64,8 @@ export const Job = z.strictObject({
   attempt: z.int().positive(),
   /** Milliseconds since 1970 of the last change of state. */
   movedAt: z.number(),
+  /** What computes the job since its first committed step: results of another class are other bits, and are never mixed in. */
+  deviceClass: z.string().optional(),
   /** In the order of their first commits. Kept until the job is done: a retry goes on from here. */
   searches: z.array(SearchProgress),
 });

@@ -109,6 +109,13 @@ test("a job's options survive the log, which is JSON", () => {
   expect(cleanOptionsOf(jobOptions(through, job!), "out")).toMatchObject({ scoreIndex: "own", warmup: 0.1 });
 });
 
+test("options out of a log or a request are checked like those of the command line", () => {
+  const given = { model: "m", samples: "s", task: "defect_detection" };
+  expect(() => cleanOptionsOf({ ...given, wokers: 3 }, "out")).toThrow("there is no setting 'wokers'");
+  expect(() => cleanOptionsOf({ ...given, topk: "many" }, "out")).toThrow('--topk "many": must be a number');
+  expect(() => cleanOptionsOf({ model: "m" }, "out")).toThrow("--samples is missing");
+});
+
 describe("what is wrong is named by file, line and key", () => {
   const models = "models: [zoo/*]";
   test.each<[string, string[]]>([

@@ -70,9 +70,9 @@ test("a book that is opened again has everything that was durable, with a snapsh
     const book = await open(log, { snapshotEvery });
     await book.submit(sweepOf("friday", 3));
     await book.move(id(), events.started);
-    for (const step of [1, 2, 3]) await book.commitStep(id(), 0, state(step), "c".repeat(64));
+    for (const step of [1, 2, 3]) await book.commitStep(id(), 0, state(step), { results: "c".repeat(64) });
     await book.commitResult(id(), resultOf(0));
-    await book.commitStep(id(), 1, state(1, 1), undefined);
+    await book.commitStep(id(), 1, state(1, 1));
     await book.move(id("m1"), events.failed);
     expect(log.snapshots.length > 0).toBe(snapshotEvery < 1_000);
     const again = await open(log);
@@ -180,8 +180,8 @@ test("rows say how far a job is, by its best trigger so far", async () => {
   const book = await open(new MemoryLog());
   await book.submit(sweepOf("friday", 2));
   await book.move(id(), events.started);
-  for (const step of [1, 2]) await book.commitStep(id(), 0, state(step), undefined);
-  await book.commitStep(id(), 1, state(1, 1), undefined);
+  for (const step of [1, 2]) await book.commitStep(id(), 0, state(step));
+  await book.commitStep(id(), 1, state(1, 1));
   await book.commitResult(id(), resultOf(0));
   await book.move(id("m1"), events.failed);
   expect(jobRows(findSweep(book.state, "friday")!)).toMatchObject([

@@ -75,6 +75,24 @@ test("a search that is taken back has the steps before it alone, and no result",
   expect(taken(0).searches).toEqual([]);
 });
 
+test("steps of one job are of one class of device, unless it begins afresh", () => {
+  const on = (number: number, deviceClass: string): SweepRecord =>
+    ({ ...step(number), deviceClass }) as SweepRecord;
+  const begun = [...scanning, on(1, "cuda")];
+  expect(job(...begun, step(2), on(3, "cuda")).deviceClass).toBe("cuda");
+  expect(() => all(...begun, on(2, "cpu"))).toThrow(
+    "job friday/m0 was begun on cuda: a step on cpu cannot follow",
+  );
+  const retried = (fresh: boolean) => [
+    ...begun,
+    movedBy(events.failed),
+    movedBy({ kind: "retried", fresh }),
+    movedBy(events.started),
+  ];
+  expect(() => all(...retried(false), on(2, "cpu"))).toThrow("was begun on cuda");
+  expect(job(...retried(true), on(1, "cpu")).deviceClass).toBe("cpu");
+});
+
 describe("a record that cannot come next is refused", () => {
   test.each<[string, SweepRecord[], SweepRecord]>([
     ["there is a sweep 'friday' already", [submitted("friday")], submitted("friday")],

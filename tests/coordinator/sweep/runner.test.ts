@@ -26,7 +26,7 @@ interface Scene {
 /** Real searches, another model for each job; a repair and a report that follow from what they found. */
 const workOf =
   ({ onOpen, onStep, steps }: Scene = {}): OpenJob =>
-  async (id, { model, searchesInFlight = 2 }) => {
+  async ({ options: { model, searchesInFlight = 2 }, ...id }) => {
     onOpen?.(id);
     const scan = ({ onCommit, ...commits }: Partial<ScanCommits>, signal?: AbortSignal) =>
       runScan({
@@ -54,6 +54,7 @@ const workOf =
         },
       });
     const work: JobWork = {
+      deviceClass: "cpu",
       scan: async (commits, signal) => (await scan(commits, signal)).searches.length,
       unlearn: async (resume) => {
         const { searches } = await scan({ resume });
@@ -94,9 +95,9 @@ const resultsIn = ({ records }: MemoryLog) =>
 
 test("every job of every sweep goes from queued to done, never more at a time than there is room for", async () => {
   let [open, most] = [0, 0];
-  const counting: OpenJob = async (job, options) => {
+  const counting: OpenJob = async (job) => {
     most = Math.max(most, ++open);
-    const work = await workOf()(job, options);
+    const work = await workOf()(job);
     return { ...work, close: async () => void open-- };
   };
   const { book, runner } = await start(new MemoryLog(), counting, 3);
@@ -137,6 +138,33 @@ test("a job that fails fails alone, with its reason, and a retry begins where it
     "m1 0 3",
     "m1 0 3",
   ]);
+});
+
+test("a job is opened with the class of device that its steps were computed by, and none of another follows", async () => {
+  const opened: (string | undefined)[] = [];
+  const classes = ["cuda", "cuda", "cpu", "cpu"];
+  const open: OpenJob = async (job) => {
+    const deviceClass = classes[opened.length];
+    opened.push(job.deviceClass);
+    const onStep = (_: JobId, search: number, step: number): void => {
+      if (opened.length === 1 && search + step === 3) throw new Error("out of memory");
+    };
+    return { ...(await workOf({ onStep })(job)), deviceClass };
+  };
+  const { book, runner } = await start(new MemoryLog(), open);
+  await book.submit(sweepOf("friday", 1, { options: { searchesInFlight: 1 } }));
+  const ended = async () => {
+    await runner.idle();
+    return findJob(book.state, id("m0"))!.state;
+  };
+  expect(await ended()).toMatchObject({ reason: "out of memory" });
+  await book.retry("friday", { fresh: false });
+  expect((await ended()).phase).toBe("done");
+  expect(opened).toEqual([undefined, "cuda"]);
+  await book.submit({ ...sweepOf("saturday", 1), options: {} });
+  await runner.idle();
+  expect(opened).toEqual([undefined, "cuda", undefined]);
+  expect(findJob(book.state, { sweep: "saturday", job: "m0" })!.deviceClass).toBe("cpu");
 });
 
 test("a checkpoint that cannot be opened fails its job", async () => {
