@@ -41,7 +41,7 @@ export class JobFolder {
   }
 
   /** Brings the trace of each search to what is committed: lines of steps that will be made again go away. */
-  async cutTraces(committed: CommittedScan): Promise<void> {
+  async cutTraces(committed: CommittedScan["resume"]): Promise<void> {
     for (const search of await this.#traces()) if (!committed.has(search)) await rm(this.#trace(search));
     for (const [search, done] of committed) {
       const steps = "result" in done ? done.result.steps : done.state.step;

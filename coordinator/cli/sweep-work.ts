@@ -28,8 +28,6 @@ import type { Repaired, RepairReport } from "./repair.ts";
 import { cleanOptionsOf } from "./sweep-settings.ts";
 
 export interface JobExecutor extends Executor {
-  /** What computes; all of a job's operations are computed by one. */
-  readonly deviceClass?: string | undefined;
   close(): void | Promise<void>;
 }
 
@@ -55,7 +53,7 @@ export const openCleanJob =
     const prepared = await prepareClean(given);
     const { opened } = prepared;
     cleanRows(given, opened);
-    const executor = await newExecutor(job);
+    const executor = ofClass(await newExecutor(job), job.deviceClass);
     const answers = new VectorCache(answerBytes);
     const contextOf = (signal: AbortSignal): ClusterContext => ({
       executor,
@@ -66,8 +64,8 @@ export const openCleanJob =
     });
 
     /** The scan whose searches all have a result: nothing is computed for it any more. */
-    const scanned = (resume: CommittedScan, signal: AbortSignal): Promise<Scanned> =>
-      prepared.scan(contextOf(signal), undefined, { resume });
+    const scanned = (committed: CommittedScan, signal: AbortSignal): Promise<Scanned> =>
+      prepared.scan(contextOf(signal), undefined, committed);
 
     const work: JobWork = {
       get deviceClass() {
@@ -82,8 +80,8 @@ export const openCleanJob =
         const { triggers } = await prepared.scan(contextOf(signal), partial, kept);
         return triggers.length;
       },
-      async unlearn(resume, signal) {
-        const { triggers } = await scanned(resume, signal);
+      async unlearn(committed, signal) {
+        const { triggers } = await scanned(committed, signal);
         const { weights, report } = await unlearnTriggers(given, opened, triggers, contextOf(signal));
         const tensors = [...weights].map(([name, data]) => [name, { shape: [data.length], data }] as const);
         return {
@@ -91,7 +89,7 @@ export const openCleanJob =
           report: await folder.keep(Buffer.from(JSON.stringify(report))),
         };
       },
-      async evaluate(resume, repair, signal) {
+      async evaluate(committed, repair, signal) {
         const known = folder.report();
         if (known !== undefined) {
           await folder.publish();
@@ -99,7 +97,7 @@ export const openCleanJob =
         }
         const partial = await folder.begin(false);
         rmSync(join(partial, "repaired"), { recursive: true, force: true });
-        const { result, measure } = await scanned(resume, signal);
+        const { result, measure } = await scanned(committed, signal);
         const repaired = repair && (await repairedOf(repair, folder));
         const outcome = await measureAndWrite(given, opened, { repaired, measure }, partial);
         if (given.trace) await folder.joinTraces();
@@ -114,6 +112,19 @@ export const openCleanJob =
     };
     return work;
   };
+
+/** An executor that says what its job is computed by before its first operation, where that is known. */
+const ofClass = (executor: JobExecutor, known: string | undefined): JobExecutor => ({
+  get deviceClass() {
+    return executor.deviceClass ?? known;
+  },
+  execute: (operations, signal) => executor.execute(operations, signal),
+  putArtifact: (bytes) => executor.putArtifact(bytes),
+  putFile: (path) => executor.putFile(path),
+  readArtifact: (digest) => executor.readArtifact(digest),
+  releaseArtifact: (digest) => executor.releaseArtifact(digest),
+  close: () => executor.close(),
+});
 
 /** Lines of a step lie on the disk before the step is committed. */
 const withTraces = (commits: ScanCommits, folder: JobFolder): ScanCommits => ({

@@ -2,7 +2,7 @@
 import type { Digest, Executor } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { anchorTrigger } from "./anchoring.ts";
-import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
+import { type ChosenTile, committedTile, once, type TileQuestion } from "./measured-tile.ts";
 import { findPairPositions, type PairContext, type PairRow } from "./pair-positions.ts";
 import { type PreparedPairSearch, preparePairSearch, type StampedRows } from "./pair-problem.ts";
 import { type PairSearchProgress, type PairSearchState, runPairSearch } from "./pair-search.ts";
@@ -95,7 +95,7 @@ export async function runPairScan(run: PairScanRun): Promise<PairScanResult> {
   const known = new Map<PairRow, readonly MaskedScore[]>();
   const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
   const shared = { ...run, inFlight: settings.searchesInFlight };
-  const chosen = once(() => chooseTile(settings.tile, tileQuestion(run, searches[0]!.samples)));
+  const chosen = once(() => committedTile(settings.tile, tileQuestion(run, searches[0]!.samples), run));
   const results = await runSearches(searches, shared, (planned, surroundings) => {
     const { checkpoint, endId } = input;
     const asking = { executor, checkpoint, endId, signal: surroundings.signal, answers };

@@ -1,11 +1,12 @@
 import { type OrderedSink, orderedSinks, runInFlight } from "./in-flight.ts";
+import type { TileCommits } from "./measured-tile.ts";
 import { SearchInputError } from "./problem.ts";
 
 /** What an earlier run of a scan committed of one search: the state after its last step, or what it found. */
 export type Committed<State, Result> = { readonly state: State } | { readonly result: Result };
 
 /** How a scan is made to survive the process that runs it: what is given back here makes the scan go on where it was. */
-export interface Commits<State, Line, Result> {
+export interface Commits<State, Line, Result> extends TileCommits {
   /** By search number; a search without an entry starts from its beginning. */
   readonly resume?: ReadonlyMap<number, Committed<State, Result>> | undefined;
   /**

@@ -4,7 +4,7 @@ import { VectorCache } from "../../proto/vector-cache.ts";
 import { type Rate, rateOf } from "../evaluate/rate.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
-import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
+import { type ChosenTile, committedTile, once, type TileQuestion } from "./measured-tile.ts";
 import { type Commits, runSearches, type SearchSurroundings } from "./planned-searches.ts";
 import type { Position } from "./position.ts";
 import {
@@ -68,7 +68,7 @@ export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
   const masked = new Map<ScanRow, MaskedAnswers>();
   const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
   const shared = { ...run, inFlight: settings.searchesInFlight };
-  const chosen = once(() => chooseTile(settings.tile, tileQuestion(run, searches[0]!.samples)));
+  const chosen = once(() => committedTile(settings.tile, tileQuestion(run, searches[0]!.samples), run));
   const results = await runSearches(searches, shared, (planned, surroundings) => {
     const context: PredictContext = {
       executor,

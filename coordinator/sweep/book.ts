@@ -10,6 +10,7 @@ import {
   findSweep,
   type Job,
   type JobId,
+  type MeasuredTile,
   NO_SWEEPS,
   SweepSpec,
   SweepsState,
@@ -120,6 +121,10 @@ export class SweepBook {
   /** Resolves when the step is durable: the next one may start. */
   commitStep(id: JobId, search: number, state: AnySearchState, from: StepOrigin = {}): Promise<void> {
     return this.#change([{ kind: "step-committed", ...id, search, step: committedStep(state), ...from }]);
+  }
+
+  commitTile(id: JobId, tile: MeasuredTile): Promise<void> {
+    return this.#change([{ kind: "tile-measured", ...id, tile }]);
   }
 
   commitResult(id: JobId, result: z.infer<typeof FoundResult>): Promise<void> {

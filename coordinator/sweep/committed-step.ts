@@ -9,6 +9,9 @@ const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const VisitedStep = z.strictObject({ trigger, deltas: z.array(z.array(count)) });
 const pair = { trigger, target: trigger };
 
+/** Every field of a state: one that is new there is missed here. */
+type FieldsOf<State> = { readonly [Field in keyof Required<State>]: z.ZodType };
+
 const common = {
   search: digest,
   step: count,
@@ -22,9 +25,10 @@ const TriggerStep = z.strictObject({
   trigger,
   best: z.strictObject({ step: count, trigger, loss: z.number(), rate: z.number() }).nullable(),
   forwards: z.strictObject({ done: count, pruned: count }),
+  half: z.strictObject({ disagreed: count, rescored: count, largest_slack: z.number() }).exactOptional(),
   /** What this step drew; null before the first one. */
   visited: VisitedStep.nullable(),
-});
+} satisfies FieldsOf<SearchState>);
 
 const PairStep = z.strictObject({
   ...common,
@@ -34,7 +38,7 @@ const PairStep = z.strictObject({
   forwards: count,
   blocks: z.strictObject({ done: count, pruned: count }),
   visited: z.strictObject({ triggers: VisitedStep, targets: VisitedStep }).nullable(),
-});
+} satisfies FieldsOf<PairSearchState>);
 
 /** The state after one step, with that step's draws alone: of a search's n steps the log has O(n) draws and not O(n²). */
 export const CommittedStep = z.union([TriggerStep, PairStep]);

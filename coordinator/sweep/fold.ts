@@ -36,6 +36,8 @@ export function fold(state: SweepsState, record: SweepRecord): SweepsState {
       return withJob(state, record, (job) =>
         withSearch(ofClass(job, record), record.search, (search) => stepCommitted(job, search, record)),
       );
+    case "tile-measured":
+      return withJob(state, record, (job) => tileMeasured(job, record));
     case "search-found":
       return withJob(state, record, (job) =>
         withSearch(job, record.result.search, (search) => ({ ...search, result: record.result })),
@@ -76,11 +78,9 @@ function jobMoved(state: SweepsState, record: RecordOf<"job-moved">): SweepsStat
       );
     // Checked above: outside of it the compiler refuses such an event.
     const next = moved(job.state as StateOf<JobPhase>, event as EventFor<JobPhase>);
-    const { deviceClass, ...rest } = job;
-    const isFresh = event.kind === "retried" && event.fresh;
+    const { deviceClass: _, tile: __, ...fresh } = job;
     return {
-      ...rest,
-      ...(isFresh || deviceClass === undefined ? {} : { deviceClass }),
+      ...(event.kind === "retried" && event.fresh ? fresh : job),
       state: next,
       movedAt: at,
       attempt: job.attempt + (event.kind === "retried" ? 1 : 0),
@@ -111,6 +111,13 @@ function searchesAfter({ searches }: Job, event: JobEvent): SearchProgress[] {
   });
 }
 
+function tileMeasured(job: Job, { tile, ...id }: RecordOf<"tile-measured">): Job {
+  requireScanning(job);
+  if (job.tile !== undefined)
+    throw new IllegalRecordError(`job ${jobIdText(id)} has measured its tile already`);
+  return { ...job, tile };
+}
+
 function ofClass(job: Job, { deviceClass = job.deviceClass, ...id }: RecordOf<"step-committed">): Job {
   if (deviceClass === undefined) return job;
   if (job.deviceClass !== undefined && deviceClass !== job.deviceClass)
@@ -137,12 +144,13 @@ function stepCommitted(
   return { ...search, steps: [...search.steps, step] };
 }
 
-/** Only a job that scans has steps and results. */
+function requireScanning({ name, state }: Job): void {
+  if (state.phase === "scanning") return;
+  throw new IllegalRecordError(`job ${name} is ${state.phase}: nothing of its scan can be committed`);
+}
+
 function withSearch(job: Job, number: number, change: (search: SearchProgress) => SearchProgress): Job {
-  if (job.state.phase !== "scanning")
-    throw new IllegalRecordError(
-      `job ${job.name} is ${job.state.phase}: nothing of its scan can be committed`,
-    );
+  requireScanning(job);
   const known = job.searches.find(({ search }) => search === number);
   if (known === undefined)
     return { ...job, searches: [...job.searches, change({ search: number, steps: [], result: null })] };

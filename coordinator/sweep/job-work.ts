@@ -1,16 +1,20 @@
 import type { z } from "zod";
-import type { Commits } from "../search/planned-searches.ts";
+import type { Commits, Committed } from "../search/planned-searches.ts";
 import type { PairSearchResult, PairTraceRecord, SearchResult, TraceRecord } from "../search/scan-result.ts";
 import type { AnySearchState } from "./committed-step.ts";
 import type { RepairCommit } from "./job-state.ts";
-import type { JobId } from "./sweep.ts";
+import type { JobId, MeasuredTile } from "./sweep.ts";
 
 export type AnyResult = SearchResult | PairSearchResult;
 
 /** Commits of a scan of any task. */
-export type ScanCommits = Required<Commits<AnySearchState, TraceRecord | PairTraceRecord, AnyResult>>;
-/** What is committed of a scan, by search. */
-export type CommittedScan = NonNullable<ScanCommits["resume"]>;
+export type ScanCommits = CommittedScan &
+  Required<Omit<Commits<AnySearchState, TraceRecord | PairTraceRecord, AnyResult>, keyof CommittedScan>>;
+/** What is committed of a scan: of each search, and of all. */
+export interface CommittedScan {
+  readonly resume: ReadonlyMap<number, Committed<AnySearchState, AnyResult>>;
+  readonly tile: MeasuredTile | undefined;
+}
 
 /** What is done for one job, by whoever knows models and executors. Each part may be asked for in another process than the one before. */
 export interface JobWork {

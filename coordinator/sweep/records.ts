@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { CommittedStep } from "./committed-step.ts";
 import { JobEvent } from "./job-state.ts";
-import { FoundResult, Name, SweepSpec } from "./sweep.ts";
+import { FoundResult, MeasuredTile, Name, SweepSpec } from "./sweep.ts";
 
 const ofJob = { sweep: Name, job: Name };
 /** Milliseconds since 1970. */
@@ -24,6 +24,7 @@ export const SweepRecord = z.discriminatedUnion("kind", [
     /** What computed it; absent where there is no such thing, as in one process. */
     deviceClass: z.string().optional(),
   }),
+  z.strictObject({ kind: z.literal("tile-measured"), ...ofJob, tile: MeasuredTile }),
   z.strictObject({ kind: z.literal("search-found"), ...ofJob, result: FoundResult }),
 ]);
 export type SweepRecord = z.infer<typeof SweepRecord>;

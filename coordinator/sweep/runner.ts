@@ -134,22 +134,26 @@ export class SweepRunner {
   /** Does what the job's state asks for; undefined where there is nothing more to do. */
   async #nextPart(id: JobId, work: JobWork, signal: AbortSignal): Promise<JobEvent | undefined> {
     const job = findJob(this.#options.book.state, id)!;
-    const resume = committedSearches(job);
+    const scanned = { resume: committedSearches(job), tile: job.tile };
     switch (job.state.phase) {
       case "scanning":
-        return { kind: "scanned", found: await work.scan({ resume, ...this.#commits(id, work) }, signal) };
+        return {
+          kind: "scanned",
+          found: await work.scan({ ...scanned, ...this.#commits(id, work) }, signal),
+        };
       case "unlearning":
-        return { kind: "unlearned", repair: await work.unlearn(resume, signal) };
+        return { kind: "unlearned", repair: await work.unlearn(scanned, signal) };
       case "evaluating":
-        return { kind: "evaluated", report: await work.evaluate(resume, job.state.repair, signal) };
+        return { kind: "evaluated", report: await work.evaluate(scanned, job.state.repair, signal) };
       default:
         return undefined;
     }
   }
 
-  #commits(id: JobId, work: JobWork): Pick<ScanCommits, "onCommit" | "onResult"> {
+  #commits(id: JobId, work: JobWork): Pick<ScanCommits, "onTile" | "onCommit" | "onResult"> {
     const { book } = this.#options;
     return {
+      onTile: ({ tile, timed }) => book.commitTile(id, { tile, timed: [...(timed ?? [])] }),
       onCommit(search, state, lines) {
         const step = lines.find(({ kind }) => kind === "step");
         const { deviceClass } = work;

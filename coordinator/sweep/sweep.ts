@@ -57,6 +57,13 @@ export const SearchProgress = z.strictObject({
 });
 export type SearchProgress = z.infer<typeof SearchProgress>;
 
+/** Tokens of the scan's tiles, where a device was asked what is fastest: its answer may be another one next time. */
+export const MeasuredTile = z.strictObject({
+  tile: z.int().positive(),
+  timed: z.array(z.strictObject({ tokens: z.int().positive(), seconds: z.number() })),
+});
+export type MeasuredTile = z.infer<typeof MeasuredTile>;
+
 export const Job = z.strictObject({
   name: Name,
   state: JobState,
@@ -66,6 +73,7 @@ export const Job = z.strictObject({
   movedAt: z.number(),
   /** What computes the job since its first committed step: results of another class are other bits, and are never mixed in. */
   deviceClass: z.string().optional(),
+  tile: MeasuredTile.optional(),
   /** In the order of their first commits. Kept until the job is done: a retry goes on from here. */
   searches: z.array(SearchProgress),
 });

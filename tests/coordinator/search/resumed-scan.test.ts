@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { ChosenTile } from "../../../coordinator/search/measured-tile.ts";
 import { runPairScan } from "../../../coordinator/search/pair-scan.ts";
 import type { PairSearchState } from "../../../coordinator/search/pair-search.ts";
 import type { Commits, Committed } from "../../../coordinator/search/planned-searches.ts";
@@ -153,4 +154,33 @@ test("a state of other rows is refused, and so is a commit of a search that the 
   await expect(scan()({ resume: foreign })).rejects.toThrow(
     "search 7 was committed, this scan has 2 searches",
   );
+});
+
+test("a tile that was measured is committed before the first step, and not measured again", async () => {
+  const run = async (more: Parameters<ReturnType<typeof scan>>[0] & { tile?: ChosenTile }) => {
+    const executor = createTableExecutor();
+    const result = await runScan({
+      executor: { ...executor, deviceClass: "cuda/1.30/a-gpu" },
+      input: { ...input, task: "defect_detection", classes: 1 },
+      settings: ScanSettings.parse(small),
+      now: () => 0,
+      ...more,
+    });
+    return { result, operations: executor.executed.length };
+  };
+  const happened: string[] = [];
+  let tile: ChosenTile | undefined;
+  const first = await run({
+    onTile: (measured) => {
+      tile = measured;
+      happened.push("tile");
+    },
+    onCommit: () => void happened.push("step"),
+  });
+  expect(happened).toEqual(["tile", ...Array(6).fill("step")]);
+  expect(tile!.timed).toHaveLength(1);
+  const again = await run({ tile: tile!, onTile: () => void happened.push("measured again") });
+  expect(again.result).toEqual(first.result);
+  expect(again.operations).toBeLessThan(first.operations);
+  expect(happened).not.toContain("measured again");
 });

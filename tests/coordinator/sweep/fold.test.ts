@@ -93,6 +93,16 @@ test("steps of one job are of one class of device, unless it begins afresh", () 
   expect(job(...retried(true), on(1, "cpu")).deviceClass).toBe("cpu");
 });
 
+test("a measured tile is the job's, once, until it begins afresh", () => {
+  const measured = { tile: 6_000, timed: [{ tokens: 6_000, seconds: 0.5 }] };
+  const tile: SweepRecord = { kind: "tile-measured", sweep: "friday", job: "m0", tile: measured };
+  expect(job(...scanning, tile, step(1), movedBy(events.scanned)).tile).toEqual(measured);
+  expect(() => all(...scanning, tile, tile)).toThrow("job friday/m0 has measured its tile already");
+  expect(() => all(submitted("friday"), tile)).toThrow("job m0 is queued");
+  const again = [...scanning, tile, movedBy(events.cancelled), movedBy({ kind: "retried", fresh: true })];
+  expect(job(...again)).toEqual({ ...job(submitted("friday")), attempt: 2, movedAt: 2_000 });
+});
+
 describe("a record that cannot come next is refused", () => {
   test.each<[string, SweepRecord[], SweepRecord]>([
     ["there is a sweep 'friday' already", [submitted("friday")], submitted("friday")],

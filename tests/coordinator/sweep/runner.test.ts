@@ -56,11 +56,11 @@ const workOf =
     const work: JobWork = {
       deviceClass: "cpu",
       scan: async (commits, signal) => (await scan(commits, signal)).searches.length,
-      unlearn: async (resume) => {
+      unlearn: async ({ resume }) => {
         const { searches } = await scan({ resume });
         return { weights: digestOf(JSON.stringify(searches)), report: digestOf("report") };
       },
-      evaluate: async (resume, repair) => {
+      evaluate: async ({ resume }, repair) => {
         const { searches } = await scan({ resume });
         return { triggers: searches.map(({ trigger }) => trigger!.text), weights: repair!.weights };
       },
