@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest } from "../../proto/operations.ts";
 import type { CommittedScan } from "../sweep/job-work.ts";
+import { requireFreshFolder } from "./output.ts";
 
 /**
  * The files of a job: in `<out>.partial` while it is worked on, in `<out>` once they are complete. What a commit in the log names lies on the disk
@@ -18,9 +19,25 @@ export class JobFolder {
     this.#partial = `${out}.partial`;
   }
 
-  /** Where files are made. Empty where nothing is committed yet: what an earlier attempt left has no meaning then. */
-  async begin(isFresh: boolean): Promise<string> {
-    if (isFresh) await rm(this.#partial, { recursive: true, force: true });
+  /**
+   * Where the files of a job are made that has nothing committed: what an earlier attempt left has no meaning.
+   *
+   * @throws InputError where results of another job lie in its place
+   */
+  async beginFresh(): Promise<string> {
+    requireFreshFolder(this.out);
+    await rm(this.#partial, { recursive: true, force: true });
+    return this.again();
+  }
+
+  /** The same of a job that goes on with its scan. Files that were complete, of a job that the log does not say is done, are of no use then. */
+  async goOn(): Promise<string> {
+    await rm(this.out, { recursive: true, force: true });
+    return this.again();
+  }
+
+  /** Where the files are made of a job whose scan is over. */
+  async again(): Promise<string> {
     await mkdir(this.#partial, { recursive: true });
     return this.#partial;
   }

@@ -23,7 +23,6 @@ import {
 } from "./clean-parts.ts";
 import type { ClusterContext } from "./command.ts";
 import { JobFolder } from "./job-folder.ts";
-import { requireFreshFolder } from "./output.ts";
 import type { Repaired, RepairReport } from "./repair.ts";
 import { cleanOptionsOf } from "./sweep-settings.ts";
 
@@ -72,9 +71,7 @@ export const openCleanJob =
         return executor.deviceClass;
       },
       async scan(commits, signal) {
-        const isFresh = commits.resume.size === 0;
-        if (isFresh) requireFreshFolder(folder.out);
-        const partial = await folder.begin(isFresh);
+        const partial = await (commits.resume.size === 0 ? folder.beginFresh() : folder.goOn());
         if (given.trace) await folder.cutTraces(commits.resume);
         const kept = given.trace ? withTraces(commits, folder) : commits;
         const { triggers } = await prepared.scan(contextOf(signal), partial, kept);
@@ -95,7 +92,7 @@ export const openCleanJob =
           await folder.publish();
           return known as JobReport;
         }
-        const partial = await folder.begin(false);
+        const partial = await folder.again();
         rmSync(join(partial, "repaired"), { recursive: true, force: true });
         const { result, measure } = await scanned(committed, signal);
         const repaired = repair && (await repairedOf(repair, folder));
