@@ -1,13 +1,15 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { commands } from "../coordinator/cli/commands/index.ts";
 import { knownEntries, readConfig } from "../coordinator/cli/config-file.ts";
 import { commanderOption, configKeyOf } from "../coordinator/cli/options.ts";
 import { parseOptions } from "../coordinator/cli/parse-options.ts";
+import { readSweepFile, sweepKeys } from "../coordinator/cli/sweep-file.ts";
 import { refuseForeignOptions } from "../coordinator/cli/task-options.ts";
 import type { Task } from "../proto/operations.ts";
 import { packageRoot } from "../proto/package-root.ts";
+import { tempFolder } from "./support/temp-folder.ts";
 
 const folder = join(packageRoot, "configs");
 const configurable = commands.filter(({ options }) => "config" in options);
@@ -37,9 +39,12 @@ const byTask = [
 const filesOf = (name: string) =>
   readdirSync(folder).filter((file) => new RegExp(`^${name}(-[a-z_]+)?\\.yaml$`).test(file));
 
+/** What `elibad sweep` reads is no `--config` file: it has lists and maps in it. */
+const SWEEP = "sweep.yaml";
+
 test("every command that reads a config has a complete one, and no file belongs to no command", () => {
   for (const { name } of configurable) expect(filesOf(name), name).not.toEqual([]);
-  const files = configurable.flatMap(({ name }) => filesOf(name));
+  const files = [...configurable.flatMap(({ name }) => filesOf(name)), SWEEP];
   expect(readdirSync(folder).sort()).toEqual(files.sort());
 });
 
@@ -111,3 +116,38 @@ describe.each(configurable.flatMap((spec) => filesOf(spec.name).map((file) => [f
     });
   },
 );
+
+describe("configs/sweep.yaml", () => {
+  const file = join(folder, SWEEP);
+
+  test("has every key of a sweep, and no other", () => {
+    expect([...readConfig(file).entries.keys()].sort()).toEqual([...sweepKeys].sort());
+  });
+
+  test("is accepted where its models are, and shows the defaults", () => {
+    const before = process.cwd();
+    process.chdir(tempFolder());
+    onTestFinished(() => process.chdir(before));
+    for (const model of ["suspicious/a", "downloads/codebert-devign", "other/codebert-devign", "b"]) {
+      mkdirSync(model, { recursive: true });
+      writeFileSync(join(model, "model.bin"), "");
+    }
+    writeFileSync("models.txt", "# further ones\nb\n");
+    const { jobs, ...sweep } = readSweepFile(file);
+    expect(jobs.map(({ name, options }) => [name, Object.keys(options)])).toEqual([
+      ["a", []],
+      ["codebert-devign", ["repeatSize"]],
+      ["second-codebert", ["base", "seed"]],
+      ["b", []],
+    ]);
+    writeFileSync("least.yaml", "name: friday\nsamples: s.jsonl\nmodels: [b]\n");
+    const { task, priority, weight, maxParallel } = readSweepFile("least.yaml");
+    expect(sweep).toMatchObject({ task, priority, weight, maxParallel });
+  });
+
+  test("says in a line above each key what it means", () => {
+    const lines = readFileSync(file, "utf8").split("\n");
+    for (const key of sweepKeys)
+      expect(lines[lines.findIndex((line) => line.startsWith(`${key}:`)) - 1], key).toMatch(/^# \S.{9,}/);
+  });
+});

@@ -1,8 +1,8 @@
 import { distance } from "fastest-levenshtein";
-import { isMap, isScalar, LineCounter, type Pair, parseDocument, type YAMLMap } from "yaml";
+import { isMap, type YAMLMap } from "yaml";
 import { InputError } from "./errors.ts";
-import { readInputFile } from "./input-file.ts";
 import type { KeyOwners } from "./key-owners.ts";
+import { keyOf, readYaml } from "./yaml-file.ts";
 
 /** A key's value in a config file, and the line where it stands (from 1). */
 export interface ConfigEntry {
@@ -29,32 +29,23 @@ export interface ConfigFile {
 
 /** Reads a `--config` file. @throws InputError naming file and line where it is no YAML or no map */
 export function readConfig(file: string): ConfigFile {
-  const text = readInputFile("--config ", file);
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const broken = document.errors[0];
-  if (broken)
-    throw new InputError(
-      `${file} line ${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]}`,
-    );
+  const { document, lineOf } = readYaml("--config ", file);
   const { contents } = document;
   if (contents === null) return { file, entries: new Map(), sections: new Map() };
   if (!isMap(contents)) throw new InputError(`${file}: must be a YAML map of options`);
-  const keyOf = ({ key }: Pair): string => (isScalar(key) ? String(key.value) : String(key));
-  const entriesOf = (map: YAMLMap): ConfigEntries =>
+  const entriesOf = (map: YAMLMap, path: readonly string[]): ConfigEntries =>
     new Map(
       map.items.map((pair) => {
-        const range = isScalar(pair.key) ? pair.key.range : null;
         const { value } = pair;
         const plain =
           value === null ? null : (value as { toJS(of: typeof document): unknown }).toJS(document);
-        return [keyOf(pair), { value: plain, line: range ? lines.linePos(range[0]).line : 1 }];
+        return [keyOf(pair), { value: plain, line: lineOf([...path, keyOf(pair)]) }];
       }),
     );
   const sections = contents.items.flatMap((pair): [string, ConfigEntries][] =>
-    isMap(pair.value) ? [[keyOf(pair), entriesOf(pair.value)]] : [],
+    isMap(pair.value) ? [[keyOf(pair), entriesOf(pair.value, [keyOf(pair)])]] : [],
   );
-  return { file, entries: entriesOf(contents), sections: new Map(sections) };
+  return { file, entries: entriesOf(contents, []), sections: new Map(sections) };
 }
 
 /** The keys that a command knows, and which commands know another one. */

@@ -65,6 +65,26 @@ export async function chooseTile(asked: number | undefined, question: TileQuesti
   return { tile: tileOfTimes(timed), timed };
 }
 
+/** How a measured tile survives the process that measured it: states of a search are of one plan. */
+export interface TileCommits {
+  /** What an earlier run of the scan measured. */
+  readonly tile?: ChosenTile | undefined;
+  /** Awaited before the first step where the tile was measured now. */
+  readonly onTile?: ((measured: ChosenTile) => void | Promise<void>) | undefined;
+}
+
+/** The tile of an earlier run of the scan, else that of this one, committed where it was measured. */
+export async function committedTile(
+  asked: number | undefined,
+  question: TileQuestion,
+  { tile, onTile }: TileCommits,
+): Promise<ChosenTile> {
+  if (tile !== undefined) return tile;
+  const chosen = await chooseTile(asked, question);
+  if (chosen.timed !== undefined) await onTile?.(chosen);
+  return chosen;
+}
+
 /** What `ask` gives, asked once however many want to know. */
 export function once<T>(ask: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | undefined;

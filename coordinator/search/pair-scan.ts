@@ -2,13 +2,12 @@
 import type { Digest, Executor } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { anchorTrigger } from "./anchoring.ts";
-import type { OrderedSink } from "./in-flight.ts";
-import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
+import { type ChosenTile, committedTile, once, type TileQuestion } from "./measured-tile.ts";
 import { findPairPositions, type PairContext, type PairRow } from "./pair-positions.ts";
 import { type PreparedPairSearch, preparePairSearch, type StampedRows } from "./pair-problem.ts";
-import { type PairSearchProgress, runPairSearch } from "./pair-search.ts";
+import { type PairSearchProgress, type PairSearchState, runPairSearch } from "./pair-search.ts";
 import { pairLosses } from "./pair-step.ts";
-import { runSearches } from "./planned-searches.ts";
+import { type Commits, runSearches, type SearchSurroundings } from "./planned-searches.ts";
 import type { MaskedScore, Position, PositionHalf } from "./position.ts";
 import { ANSWER_BYTES } from "./predict.ts";
 import { SearchInputError } from "./problem.ts";
@@ -56,7 +55,7 @@ export interface PairScanInput extends PairScanRows {
   readonly textOf: (ids: readonly number[]) => string;
 }
 
-export interface PairScanRun {
+export interface PairScanRun extends Commits<PairSearchState, PairTraceRecord, PairSearchResult> {
   readonly executor: Pick<Executor, "execute" | "putArtifact" | "releaseArtifact" | "deviceClass">;
   readonly input: PairScanInput;
   readonly settings: PairScanSettings;
@@ -68,7 +67,7 @@ export interface PairScanRun {
   /** Seconds since any fixed moment; used for durations only. */
   readonly now: () => number;
   readonly onProgress?: (progress: ScanProgress) => void;
-  /** Lines of `trace.jsonl`, in the order of the searches however many run at a time. */
+  /** Lines of `trace.jsonl`, in the order of the searches however many run at a time; none that an earlier run committed. */
   readonly onTrace?: (record: PairTraceRecord) => void;
 }
 
@@ -89,17 +88,17 @@ export function planPairScan(
 }
 
 export async function runPairScan(run: PairScanRun): Promise<PairScanResult> {
-  const { executor, input, settings, replay, signal, now, onTrace } = run;
+  const { executor, input, settings, now } = run;
   const started = now();
   const searches = planPairScan(input, settings);
   // Halves and seeds share what the model says of masked rows, and of rows without trigger.
   const known = new Map<PairRow, readonly MaskedScore[]>();
   const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
-  const shared = { replay, inFlight: settings.searchesInFlight, signal, onTrace };
-  const chosen = once(() => chooseTile(settings.tile, tileQuestion(run, searches[0]!.samples)));
-  const results = await runSearches(searches, shared, (planned, own, trace) => {
+  const shared = { ...run, inFlight: settings.searchesInFlight };
+  const chosen = once(() => committedTile(settings.tile, tileQuestion(run, searches[0]!.samples), run));
+  const results = await runSearches(searches, shared, (planned, surroundings) => {
     const { checkpoint, endId } = input;
-    const asking = { executor, checkpoint, endId, signal: own, answers };
+    const asking = { executor, checkpoint, endId, signal: surroundings.signal, answers };
     const contexts: PairContext = {
       codes: { ...asking, maxLen: settings.codeMaxLen },
       queries: { ...asking, maxLen: settings.nlMaxLen },
@@ -108,7 +107,7 @@ export async function runPairScan(run: PairScanRun): Promise<PairScanResult> {
       const question = { half: planned.half, triggerLen: settings.triggerLen };
       return { rows, positions: await findPairPositions(rows, question, contexts, known) };
     };
-    return runPlanned(planned, run, { contexts, place, trace, chosen, total: searches.length });
+    return runPlanned(planned, run, { ...surroundings, contexts, place, chosen, total: searches.length });
   });
   const { tile, timed } = await chosen();
   return {
@@ -128,10 +127,9 @@ interface Placed {
   readonly positions: readonly Position[];
 }
 
-interface Surroundings {
+interface Surroundings extends SearchSurroundings<PairSearchState, PairTraceRecord> {
   readonly contexts: PairContext;
   readonly place: (rows: readonly PairRow[]) => Promise<Placed>;
-  readonly trace: Pick<OrderedSink<PairTraceRecord>, "emit">;
   /** The scan's tile; asked for after the first operations, which tell the device. */
   readonly chosen: () => Promise<ChosenTile>;
   readonly total: number;
@@ -155,7 +153,7 @@ const tileQuestion = (
 async function runPlanned(
   planned: PlannedPairSearch,
   { executor, input, settings, replay, now, onProgress }: PairScanRun,
-  { contexts, place, trace, chosen, total }: Surroundings,
+  { contexts, place, trace, chosen, total, ...from }: Surroundings,
 ): Promise<PairSearchResult> {
   const { search, half, seed } = planned;
   const { signal } = contexts.codes;
@@ -175,15 +173,17 @@ async function runPlanned(
     },
     pairSearchSettings({ ...settings, tile: (await chosen()).tile }, seed),
   );
-  trace.emit(openingRecord(planned, prepared));
+  trace.open(openingRecord(planned, prepared));
   const state = await runPairSearch({
     executor,
     prepared,
+    state: from.state,
     replay: replay?.get(search),
     signal,
     onProgress: (progress) => report("search", progress),
-    onStep: (record) => trace.emit({ kind: "step", search, ...record }),
+    onStep: (record, after) => trace.step({ kind: "step", search, ...record }, after),
   });
+  await trace.end(state);
   const { best } = state;
 
   report("anchoring", { best });

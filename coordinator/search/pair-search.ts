@@ -96,7 +96,7 @@ export function startPairSearch(
 
 export interface PairSearchRun extends PairStepContext {
   /** Continues here; absent: from the start. */
-  readonly state?: PairSearchState;
+  readonly state?: PairSearchState | undefined;
   /** Pairs and candidates to take instead of drawing them; the search ends with the last of them. */
   readonly replay?: readonly ReplayedPairStep[] | undefined;
   /** Called after the encodings of a step and after every step. */

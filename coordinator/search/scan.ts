@@ -4,9 +4,8 @@ import { VectorCache } from "../../proto/vector-cache.ts";
 import { type Rate, rateOf } from "../evaluate/rate.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
-import type { OrderedSink } from "./in-flight.ts";
-import { type ChosenTile, chooseTile, once, type TileQuestion } from "./measured-tile.ts";
-import { runSearches } from "./planned-searches.ts";
+import { type ChosenTile, committedTile, once, type TileQuestion } from "./measured-tile.ts";
+import { type Commits, runSearches, type SearchSurroundings } from "./planned-searches.ts";
 import type { Position } from "./position.ts";
 import {
   createPositionFinder,
@@ -29,7 +28,7 @@ import {
   type SearchResult,
   type TraceRecord,
 } from "./scan-result.ts";
-import { runSearch, type SearchProgress } from "./search.ts";
+import { runSearch, type SearchProgress, type SearchState } from "./search.ts";
 import { type ScanSettings, searchSettings, withYamlKeys } from "./settings.ts";
 import { meanLosses } from "./step.ts";
 import { countTarget } from "./success-rate.ts";
@@ -45,7 +44,7 @@ export interface ScanInput extends ScanRows {
   readonly textOf: (ids: readonly number[]) => string;
 }
 
-export interface ScanRun {
+export interface ScanRun extends Commits<SearchState, TraceRecord, SearchResult> {
   readonly executor: Pick<Executor, "execute" | "putArtifact" | "deviceClass">;
   readonly input: ScanInput;
   readonly settings: ScanSettings;
@@ -57,30 +56,30 @@ export interface ScanRun {
   /** Seconds since any fixed moment; used for durations only. */
   readonly now: () => number;
   readonly onProgress?: (progress: ScanProgress) => void;
-  /** Lines of `trace.jsonl`, in the order of the searches however many run at a time. */
+  /** Lines of `trace.jsonl`, in the order of the searches however many run at a time; none that an earlier run committed. */
   readonly onTrace?: (record: TraceRecord) => void;
 }
 
 export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
-  const { executor, input, settings, signal, now } = run;
+  const { executor, input, settings, now } = run;
   const started = now();
   const searches = planScan(input, settings);
   // Halves and seeds share what the model says of masked rows, and of rows without trigger.
   const masked = new Map<ScanRow, MaskedAnswers>();
   const answers = run.answers ?? new VectorCache(ANSWER_BYTES);
-  const shared = { replay: run.replay, inFlight: settings.searchesInFlight, signal, onTrace: run.onTrace };
-  const chosen = once(() => chooseTile(settings.tile, tileQuestion(run, searches[0]!.samples)));
-  const results = await runSearches(searches, shared, (planned, own, trace) => {
+  const shared = { ...run, inFlight: settings.searchesInFlight };
+  const chosen = once(() => committedTile(settings.tile, tileQuestion(run, searches[0]!.samples), run));
+  const results = await runSearches(searches, shared, (planned, surroundings) => {
     const context: PredictContext = {
       executor,
       checkpoint: input.checkpoint,
       maxLen: settings.codeMaxLen,
       endId: input.endId,
-      signal: own,
+      signal: surroundings.signal,
       answers,
     };
     const finder = createPositionFinder(context, masked);
-    return runPlanned(planned, run, { context, finder, trace, chosen, total: searches.length });
+    return runPlanned(planned, run, { ...surroundings, context, finder, chosen, total: searches.length });
   });
   const { tile, timed } = await chosen();
   return {
@@ -94,10 +93,9 @@ export async function runScan(run: ScanRun): Promise<ClassifierScanResult> {
   };
 }
 
-interface Surroundings {
+interface Surroundings extends SearchSurroundings<SearchState, TraceRecord> {
   readonly context: PredictContext;
   readonly finder: PositionFinder;
-  readonly trace: Pick<OrderedSink<TraceRecord>, "emit">;
   /** The scan's tile; asked for after the first operations, which tell the device. */
   readonly chosen: () => Promise<ChosenTile>;
   readonly total: number;
@@ -122,7 +120,7 @@ const tileQuestion = (
 async function runPlanned(
   planned: PlannedSearch,
   run: ScanRun,
-  { context, finder, trace, chosen, total }: Surroundings,
+  { context, finder, trace, chosen, total, ...from }: Surroundings,
 ): Promise<SearchResult> {
   const { input, settings, now } = run;
   const { search, victim, target, half, seed, samples, heldOut } = planned;
@@ -146,15 +144,17 @@ async function runPlanned(
     },
     searchSettings({ ...settings, tile: (await chosen()).tile }, seed),
   );
-  trace.emit(openingRecord(planned, prepared));
+  trace.open(openingRecord(planned, prepared));
   const state = await runSearch({
     executor: run.executor,
     prepared,
+    state: from.state,
     replay: run.replay?.get(search),
     signal: context.signal,
     onProgress: (progress) => report("search", progress),
-    onStep: (record) => trace.emit({ kind: "step", search, ...record }),
+    onStep: (record, after) => trace.step({ kind: "step", search, ...record }, after),
   });
+  await trace.end(state);
   const { best } = state;
 
   report("anchoring", { best });

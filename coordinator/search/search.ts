@@ -103,7 +103,7 @@ export interface SearchRun {
   readonly executor: Pick<Executor, "execute">;
   readonly prepared: PreparedSearch;
   /** Continues here; absent: from the start. */
-  readonly state?: SearchState;
+  readonly state?: SearchState | undefined;
   /** Triggers and candidates to take instead of drawing them; the search ends with the last of them. */
   readonly replay?: readonly ReplayedStep[];
   readonly signal?: AbortSignal;

@@ -1,23 +1,11 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import type { Digest } from "../../../proto/operations.ts";
-import { runPairScan } from "../../search/pair-scan.ts";
-import { runScan } from "../../search/scan.ts";
-import type {
-  ClassifierScanResult,
-  PairScanResult,
-  ScanProgress,
-  ScanResult,
-} from "../../search/scan-result.ts";
+import type { ScanResult } from "../../search/scan-result.ts";
 import { defineClusterCommand } from "../cluster-command.ts";
-import type { ClusterContext } from "../command.ts";
 import { generalOptions, outOption, seedOption } from "../common-options.ts";
-import { publishCheckpoint } from "../open-model.ts";
 import type { OptionSpecs, Parsed } from "../options.ts";
-import { openLineFile, requireFreshFolder, writeFolderWhole } from "../output.ts";
+import { requireFreshFolder, writeFolderWhole } from "../output.ts";
 import { type PreparedPairScan, type PreparedScan, preparePairScan, prepareScan } from "../scan-input.ts";
+import { scanInto, scanPairsInto } from "../scan-into.ts";
 import { searchOptions, taskSearchOptions } from "../scan-options.ts";
-import { scanListener } from "../scan-progress.ts";
 import { scanTable } from "../show-scan.ts";
 import { refuseForeignOptions, rowLimitsOf, taskModelOptions, taskSamplesOptions } from "../task-options.ts";
 
@@ -77,79 +65,4 @@ async function inputOf(given: ScanOptions): Promise<Input> {
   return task === "code_search"
     ? { kind: "pairs", prepared: await preparePairScan(limited) }
     : { kind: "labels", prepared: await prepareScan({ ...limited, task }) };
-}
-
-/** Runs the searches and writes `result.json`, and `trace.jsonl` where asked for, into a folder. */
-export const scanInto = (
-  given: { readonly trace: boolean },
-  prepared: PreparedScan,
-  context: ClusterContext,
-  folder: string,
-): Promise<ClassifierScanResult> => {
-  const { input, settings, replay } = prepared;
-  return writeScan(given, prepared, context, folder, ({ checkpoint, ...rim }) =>
-    runScan({ ...rim, input: { ...input, checkpoint }, settings, replay }),
-  );
-};
-
-/** The same of a code-search model. */
-export const scanPairsInto = (
-  given: { readonly trace: boolean; readonly samples: string },
-  prepared: PreparedPairScan,
-  context: ClusterContext,
-  folder: string,
-): Promise<PairScanResult> => {
-  const { input, settings, replay } = prepared;
-  const bare = input.rows.slice(0, settings.samples).filter((row) => row.maskedVariants().length === 0);
-  if (bare.length > 0)
-    context.display.line(
-      `${bare.length} samples of ${given.samples} name no variable of their code: the trigger goes to the first (second_half: last) place there`,
-    );
-  return writeScan(given, prepared, context, folder, ({ checkpoint, ...rim }) =>
-    runPairScan({ ...rim, input: { ...input, checkpoint }, settings, replay }),
-  );
-};
-
-/** What a scan of any task gets from the command. */
-interface Rim {
-  readonly executor: ClusterContext["executor"];
-  readonly checkpoint: Digest;
-  readonly signal: AbortSignal;
-  readonly answers: ClusterContext["answers"];
-  readonly now: () => number;
-  readonly onProgress: (progress: ScanProgress) => void;
-  readonly onTrace: (record: unknown) => void;
-}
-
-async function writeScan<R extends ScanResult>(
-  given: { readonly trace: boolean },
-  { opened, settings, input }: PreparedScan | PreparedPairScan,
-  context: ClusterContext,
-  folder: string,
-  scanWith: (rim: Rim) => Promise<R>,
-): Promise<R> {
-  const { executor, signal, answers } = context;
-  const trace = given.trace ? openLineFile(join(folder, "trace.jsonl")) : undefined;
-  const checkpoint = await publishCheckpoint(executor, opened);
-  const listener = scanListener(context, { epochs: settings.epochs, textOf: input.textOf });
-  let result: R;
-  try {
-    result = await scanWith({
-      executor,
-      checkpoint,
-      signal,
-      answers,
-      now: () => performance.now() / 1000,
-      onProgress: (progress) => listener.observe(progress),
-      onTrace: (record) => trace?.write(record),
-    });
-  } catch (error) {
-    trace?.discard();
-    throw error;
-  } finally {
-    listener.close();
-  }
-  await trace?.commit();
-  writeFileSync(join(folder, "result.json"), `${JSON.stringify(result, null, 2)}\n`);
-  return result;
 }

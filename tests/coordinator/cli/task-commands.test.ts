@@ -99,7 +99,7 @@ describe("clone detection", () => {
   test("scan writes both snippets into its trace", async () => {
     const out = join(tempFolder(), "scan");
     const words = ["scan", ...model("clone_detection"), "--samples", cloneSamples(30), "--directions", "one"];
-    await elibad(...words, ...small, "--out", out);
+    await elibad(...words, ...small, "--target-loss", "0", "--out", out);
     const [opening, ...steps] = linesOf(join(out, "trace.jsonl"));
     expect(opening.samples).toHaveLength(6);
     for (const { ids, ids_2 } of opening.samples) expect([ids.at(-1), ids_2.at(-1)]).toEqual([2, 2]);

@@ -1,0 +1,83 @@
+import { existsSync, statSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { globSync, isDynamicPattern } from "tinyglobby";
+import { isAdapter } from "../../worker/checkpoint/open-adapter.ts";
+import { hasWeights } from "../../worker/checkpoint/open-checkpoint.ts";
+import { Name } from "../sweep/sweep.ts";
+import { InputError } from "./errors.ts";
+import { readInputFile } from "./input-file.ts";
+
+/** A folder or glob, and what names it in errors: file and line. */
+export interface ModelEntry {
+  readonly place: string;
+  /** A folder, or a glob of folders. */
+  readonly path: string;
+  /** Absent: the folder's own name. */
+  readonly name?: string;
+}
+
+/** A model of a sweep. */
+export interface SweepModel {
+  readonly name: string;
+  /** Absolute. */
+  readonly folder: string;
+  /** Where it is named. */
+  readonly place: string;
+}
+
+/** Entries of a list file: a folder or glob on each line; empty lines and those that begin with # say nothing. */
+export const listEntries = (place: string, file: string): ModelEntry[] =>
+  readInputFile(`${place}: list_file `, file)
+    .split("\n")
+    .map((line, k) => ({ place: `${file} line ${k + 1}`, path: line.trim() }))
+    .filter(({ path }) => path !== "" && !path.startsWith("#"));
+
+/**
+ * The checkpoint folders that entries name, in their order, those of a glob by name; a folder that several name counts once.
+ *
+ * @throws InputError naming the entry's file and line: for a glob without folders, a folder that is no checkpoint, two models of one name
+ */
+export function resolveModels(entries: readonly ModelEntry[]): SweepModel[] {
+  const models = new Map<string, SweepModel>();
+  for (const entry of entries) {
+    for (const folder of foldersOf(entry)) {
+      const name = entry.name ?? basename(folder);
+      const { place } = entry;
+      const known = models.get(name);
+      if (known?.folder === folder) continue;
+      if (known !== undefined)
+        throw new InputError(
+          `${place}: two models have the name '${name}', ${known.folder} (${known.place}) and ${folder}; give one another: a list item 'other-name: ${entry.name === undefined ? entry.path : folder}'`,
+        );
+      const wrong = Name.safeParse(name).error?.issues[0]?.message;
+      if (wrong !== undefined)
+        throw new InputError(
+          `${place}: '${name}' cannot be a model's name: ${wrong}; write 'name: ${folder}'`,
+        );
+      models.set(name, { name, folder, place });
+    }
+  }
+  return [...models.values()];
+}
+
+function foldersOf({ place, path, name }: ModelEntry): string[] {
+  const isGlob = isDynamicPattern(path);
+  if (!isGlob) return [checkpointAt(place, path)];
+  if (name !== undefined)
+    throw new InputError(`${place}: ${name}: ${path} is a glob; a name belongs to one folder`);
+  const found = globSync(path, { onlyDirectories: true, expandDirectories: false, absolute: true });
+  if (found.length === 0) throw new InputError(`${place}: ${path}: no folder matches`);
+  return found.map((folder) => checkpointAt(place, folder)).sort();
+}
+
+function checkpointAt(place: string, path: string): string {
+  const folder = resolve(path);
+  if (!existsSync(folder)) throw new InputError(`${place}: ${path}: no such folder`);
+  if (!statSync(folder).isDirectory())
+    throw new InputError(`${place}: ${path}: is a file; name the folder that it lies in`);
+  if (!hasWeights(folder) && !isAdapter(folder))
+    throw new InputError(
+      `${place}: ${path}: no checkpoint in it (model.bin, pytorch_model.bin or model.safetensors, or a LoRA adapter)`,
+    );
+  return folder;
+}

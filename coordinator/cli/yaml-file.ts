@@ -1,0 +1,51 @@
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument } from "yaml";
+import { InputError } from "./errors.ts";
+import { readInputFile } from "./input-file.ts";
+
+/** A YAML document that knows where in its file everything stands. */
+export interface YamlFile {
+  readonly file: string;
+  readonly document: Document;
+  /** Line, from 1, of the key or list item that a path of keys and indexes leads to; of the nearest thing above it where it is not there. */
+  lineOf(path: readonly PropertyKey[]): number;
+}
+
+/** Text of a pair's key. */
+export const keyOf = ({ key }: Pair): string => (isScalar(key) ? String(key.value) : String(key));
+
+/** Reads a YAML file. @param place what names it, for errors @throws InputError naming file and line where it is no YAML */
+export function readYaml(place: string, file: string): YamlFile {
+  const lines = new LineCounter();
+  const document = parseDocument(readInputFile(place, file), { lineCounter: lines });
+  const broken = document.errors[0];
+  if (broken)
+    throw new InputError(
+      `${file} line ${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]}`,
+    );
+  return {
+    file,
+    document,
+    lineOf(path) {
+      let at = 0;
+      let node: unknown = document.contents;
+      for (const part of path) {
+        const [place, next] = stepInto(node, part);
+        const range = (place as { readonly range?: readonly number[] | null } | undefined)?.range;
+        if (range?.[0] === undefined) break;
+        at = range[0];
+        node = next;
+      }
+      return lines.linePos(at).line;
+    },
+  };
+}
+
+/** Where a key or index stands, and what is under it. */
+function stepInto(node: unknown, part: PropertyKey): readonly [unknown, unknown] {
+  if (isMap(node)) {
+    const pair = node.items.find((each) => keyOf(each) === String(part));
+    return [pair?.key, pair?.value];
+  }
+  const item = isSeq(node) ? node.items[Number(part)] : undefined;
+  return [item, item];
+}

@@ -1,0 +1,197 @@
+/** What the records of the log make of the sweeps, one after the other. Pure: the same records give the same state. */
+import type { Committed } from "../search/planned-searches.ts";
+import { type AnySearchState, type CommittedStep, searchStateAfter } from "./committed-step.ts";
+import {
+  type EventFor,
+  isLive,
+  type JobEvent,
+  type JobPhase,
+  moved,
+  type StateOf,
+  takes,
+} from "./job-state.ts";
+import type { RecordOf, SweepRecord } from "./records.ts";
+import {
+  type Job,
+  type JobId,
+  jobIdText,
+  type SearchProgress,
+  type Sweep,
+  type SweepsState,
+} from "./sweep.ts";
+
+/** A record that does not follow from what is there: a job that is not, a step that was not its turn, an event that the state does not take. */
+export class IllegalRecordError extends Error {
+  override readonly name = "IllegalRecordError";
+}
+
+/** The state after one more record. @throws IllegalRecordError where the record cannot come next; nothing changes then */
+export function fold(state: SweepsState, record: SweepRecord): SweepsState {
+  switch (record.kind) {
+    case "sweep-submitted":
+      return submitted(state, record);
+    case "job-moved":
+      return jobMoved(state, record);
+    case "step-committed":
+      return withJob(state, record, (job) =>
+        withSearch(ofClass(job, record), record.search, (search) => stepCommitted(job, search, record)),
+      );
+    case "tile-measured":
+      return withJob(state, record, (job) => tileMeasured(job, record));
+    case "search-found":
+      return withJob(state, record, (job) =>
+        withSearch(job, record.result.search, (search) => ({ ...search, result: record.result })),
+      );
+  }
+}
+
+function submitted(state: SweepsState, { spec, at }: RecordOf<"sweep-submitted">): SweepsState {
+  if (state.sweeps.some((sweep) => sweep.spec.name === spec.name))
+    throw new IllegalRecordError(`there is a sweep '${spec.name}' already`);
+  const names = new Set<string>();
+  for (const { name } of spec.jobs) {
+    if (names.has(name))
+      throw new IllegalRecordError(`sweep ${spec.name}: two models have the name '${name}'`);
+    names.add(name);
+  }
+  const sweep: Sweep = {
+    spec,
+    submittedAt: at,
+    jobs: spec.jobs.map(({ name }) => ({
+      name,
+      state: { phase: "queued" },
+      attempt: 1,
+      movedAt: at,
+      searches: [],
+    })),
+    served: leastServed(state) ?? 0,
+  };
+  return { ...state, sweeps: [...state.sweeps, sweep] };
+}
+
+function jobMoved(state: SweepsState, record: RecordOf<"job-moved">): SweepsState {
+  const { event, at } = record;
+  const after = withJob(state, record, (job) => {
+    if (!takes(job.state, event))
+      throw new IllegalRecordError(
+        `job ${jobIdText(record)} is ${job.state.phase}: it cannot be ${event.kind}`,
+      );
+    // Checked above: outside of it the compiler refuses such an event.
+    const next = moved(job.state as StateOf<JobPhase>, event as EventFor<JobPhase>);
+    const { deviceClass: _, tile: __, ...fresh } = job;
+    return {
+      ...(event.kind === "retried" && event.fresh ? fresh : job),
+      state: next,
+      movedAt: at,
+      attempt: job.attempt + (event.kind === "retried" ? 1 : 0),
+      searches: searchesAfter(job, event),
+    };
+  });
+  const { sweep } = record;
+  if (event.kind === "started")
+    return withSweep(after, sweep, (own) => ({ ...own, served: own.served + 1 / own.spec.weight }));
+  if (event.kind === "retried" && !hasLive(findOrThrow(state, sweep))) {
+    // It comes back among sweeps that went on without it: it has no claim to what it missed.
+    const entry = leastServed(state) ?? 0;
+    return withSweep(after, sweep, (own) => ({ ...own, served: Math.max(own.served, entry) }));
+  }
+  return after;
+}
+
+/** What stays of a job's committed searches. */
+function searchesAfter({ searches }: Job, event: JobEvent): SearchProgress[] {
+  if (event.kind === "evaluated" || (event.kind === "retried" && event.fresh)) return [];
+  if (event.kind !== "taken-back") return searches;
+  const steps = new Map(event.searches.map(({ search, step }) => [search, step]));
+  return searches.flatMap((each) => {
+    const kept = steps.get(each.search);
+    if (kept === undefined) return [each];
+    const left = each.steps.filter(({ step }) => step <= kept && step > 0);
+    return left.length === 0 ? [] : [{ ...each, steps: left, result: null }];
+  });
+}
+
+function tileMeasured(job: Job, { tile, ...id }: RecordOf<"tile-measured">): Job {
+  requireScanning(job);
+  if (job.tile !== undefined)
+    throw new IllegalRecordError(`job ${jobIdText(id)} has measured its tile already`);
+  return { ...job, tile };
+}
+
+function ofClass(job: Job, { deviceClass = job.deviceClass, ...id }: RecordOf<"step-committed">): Job {
+  if (deviceClass === undefined) return job;
+  if (job.deviceClass !== undefined && deviceClass !== job.deviceClass)
+    throw new IllegalRecordError(
+      `job ${jobIdText(id)} was begun on ${job.deviceClass}: a step on ${deviceClass} cannot follow`,
+    );
+  return { ...job, deviceClass };
+}
+
+function stepCommitted(
+  job: Job,
+  search: SearchProgress,
+  { step, ...record }: RecordOf<"step-committed">,
+): SearchProgress {
+  const place = `job ${jobIdText(record)}, search ${record.search}`;
+  if (search.result !== null) throw new IllegalRecordError(`${place}: step ${step.step} after its result`);
+  const before = search.steps.at(-1);
+  const expected = (before?.step ?? 0) + 1;
+  const isEmptySearch = before === undefined && step.step === 0 && step.ended !== null;
+  if (step.step !== expected && !isEmptySearch)
+    throw new IllegalRecordError(`${place}: step ${step.step} was committed, step ${expected} is next`);
+  if (before !== undefined && before.search !== step.search)
+    throw new IllegalRecordError(`${place}: step ${step.step} is of another search (attempt ${job.attempt})`);
+  return { ...search, steps: [...search.steps, step] };
+}
+
+function requireScanning({ name, state }: Job): void {
+  if (state.phase === "scanning") return;
+  throw new IllegalRecordError(`job ${name} is ${state.phase}: nothing of its scan can be committed`);
+}
+
+function withSearch(job: Job, number: number, change: (search: SearchProgress) => SearchProgress): Job {
+  requireScanning(job);
+  const known = job.searches.find(({ search }) => search === number);
+  if (known === undefined)
+    return { ...job, searches: [...job.searches, change({ search: number, steps: [], result: null })] };
+  return { ...job, searches: job.searches.map((each) => (each === known ? change(each) : each)) };
+}
+
+function withJob(state: SweepsState, { sweep, job: name }: JobId, change: (job: Job) => Job): SweepsState {
+  return withSweep(state, sweep, (own) => {
+    const index = own.jobs.findIndex((job) => job.name === name);
+    if (index < 0) throw new IllegalRecordError(`sweep ${sweep} has no job '${name}'`);
+    return { ...own, jobs: own.jobs.with(index, change(own.jobs[index]!)) };
+  });
+}
+
+function withSweep(state: SweepsState, name: string, change: (sweep: Sweep) => Sweep): SweepsState {
+  const sweep = findOrThrow(state, name);
+  return { ...state, sweeps: state.sweeps.with(state.sweeps.indexOf(sweep), change(sweep)) };
+}
+
+function findOrThrow({ sweeps }: SweepsState, name: string): Sweep {
+  const sweep = sweeps.find(({ spec }) => spec.name === name);
+  if (sweep === undefined) throw new IllegalRecordError(`there is no sweep '${name}'`);
+  return sweep;
+}
+
+const hasLive = ({ jobs }: Sweep): boolean => jobs.some(({ state }) => isLive(state));
+
+/** Where a sweep that comes in begins to be served: beside the one that is next, neither before it nor behind it. */
+function leastServed({ sweeps }: SweepsState): number | undefined {
+  const live = sweeps.filter(hasLive).map(({ served }) => served);
+  return live.length === 0 ? undefined : Math.min(...live);
+}
+
+/** What a scan goes on from: each search's state after its last committed step, or its result. */
+export function committedSearches({
+  searches,
+}: Job): Map<number, Committed<AnySearchState, NonNullable<SearchProgress["result"]>>> {
+  return new Map(
+    searches.map(({ search, steps, result }) => [
+      search,
+      result === null ? { state: searchStateAfter(steps as readonly CommittedStep[]) } : { result },
+    ]),
+  );
+}

@@ -1,0 +1,45 @@
+import type { z } from "zod";
+import type { Commits, Committed } from "../search/planned-searches.ts";
+import type { PairSearchResult, PairTraceRecord, SearchResult, TraceRecord } from "../search/scan-result.ts";
+import type { AnySearchState } from "./committed-step.ts";
+import type { RepairCommit } from "./job-state.ts";
+import type { JobId, MeasuredTile } from "./sweep.ts";
+
+export type AnyResult = SearchResult | PairSearchResult;
+
+/** Commits of a scan of any task. */
+export type ScanCommits = CommittedScan &
+  Required<Omit<Commits<AnySearchState, TraceRecord | PairTraceRecord, AnyResult>, keyof CommittedScan>>;
+/** What is committed of a scan: of each search, and of all. */
+export interface CommittedScan {
+  readonly resume: ReadonlyMap<number, Committed<AnySearchState, AnyResult>>;
+  readonly tile: MeasuredTile | undefined;
+}
+
+/** What is done for one job, by whoever knows models and executors. Each part may be asked for in another process than the one before. */
+export interface JobWork {
+  /** What computes it; undefined before the first operation, and where there is no such thing. */
+  readonly deviceClass: string | undefined;
+  /** Runs what is left of the searches; answers how many of their triggers are worth unlearning. */
+  scan(commits: ScanCommits, signal: AbortSignal): Promise<number>;
+  /** Starts at its beginning, and gives the same bits every time. What the commit names is durable when this resolves. */
+  unlearn(scanned: CommittedScan, signal: AbortSignal): Promise<RepairCommit>;
+  /** Measures the model and its repaired copy, and writes the results. The same ones where they are there already. */
+  evaluate(scanned: CommittedScan, repair: RepairCommit | null, signal: AbortSignal): Promise<JobReport>;
+  /** Lets go of what the job holds; also in the middle of a part that was stopped. */
+  close(): Promise<void>;
+}
+
+/** What the log keeps of a job that is done: JSON, small. */
+export type JobReport = z.core.util.JSONType;
+
+/** What is known of a job before it is worked on. */
+export interface OpenedJob extends JobId {
+  /** Options of `elibad clean`, by their names in code. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** What its committed steps were computed by: the next ones must be, too. */
+  readonly deviceClass: string | undefined;
+}
+
+/** Begins to work on a job, or goes on with it. @throws Error where its model or samples cannot be read: the job fails with that reason */
+export type OpenJob = (job: OpenedJob) => Promise<JobWork>;

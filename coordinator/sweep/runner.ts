@@ -1,0 +1,168 @@
+import { canonicalJson, digestOf } from "../../proto/canonical-json.ts";
+import type { SweepBook } from "./book.ts";
+import { committedSearches, IllegalRecordError } from "./fold.ts";
+import { isLive, type JobEvent } from "./job-state.ts";
+import type { JobWork, OpenJob, ScanCommits } from "./job-work.ts";
+import { nextJobs } from "./next-jobs.ts";
+import type { SweepRecord } from "./records.ts";
+import { findJob, findSweep, type JobId, jobIdText, jobOptions } from "./sweep.ts";
+import { LogLostError } from "./sweep-log.ts";
+
+export interface RunnerOptions {
+  readonly book: SweepBook;
+  readonly open: OpenJob;
+  /** Jobs at a time, of all sweeps together. */
+  readonly limit: number;
+  /** An error as a person reads it. */
+  readonly reasonOf: (error: unknown) => string;
+}
+
+interface Running {
+  readonly id: JobId;
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Works on the jobs of all sweeps: from queued to done, each change in the book before the next thing is done. A job that fails fails alone. Jobs that the
+ * log says were begun are gone on with, from their last committed step.
+ */
+export class SweepRunner {
+  readonly #options: RunnerOptions;
+  readonly #running = new Map<string, Running>();
+  readonly #unsubscribe: () => void;
+  readonly #lost = new AbortController();
+  #isClosed = false;
+  #wake: (() => void)[] = [];
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.book.subscribe((records) => this.#observe(records));
+    this.#fill();
+  }
+
+  /** Resolves when no job is left to work on. @throws LogLostError */
+  async idle(): Promise<void> {
+    for (;;) {
+      this.#lost.signal.throwIfAborted();
+      const { sweeps } = this.#options.book.state;
+      if (this.#running.size === 0 && !sweeps.some(({ jobs }) => jobs.some(({ state }) => isLive(state))))
+        return;
+      await new Promise<void>((wake) => this.#wake.push(wake));
+    }
+  }
+
+  /** Stops working. Jobs stay where their last commit is, and another runner goes on with them. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#unsubscribe();
+    for (const { stop } of this.#running.values())
+      stop.abort(new DOMException("the runner stops", "AbortError"));
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+  }
+
+  #observe(records: readonly SweepRecord[]): void {
+    for (const record of records) {
+      if (record.kind !== "job-moved") continue;
+      const { kind } = record.event;
+      // The job's own work does not know of these; when it has ended, the job's turn may come again.
+      if (kind !== "cancelled" && kind !== "taken-back") continue;
+      this.#running.get(jobIdText(record))?.stop.abort(new DOMException(`the job was ${kind}`, "AbortError"));
+    }
+    if (records.some(({ kind }) => kind === "job-moved" || kind === "sweep-submitted")) this.#fill();
+  }
+
+  #fill(): void {
+    if (!this.#isClosed && !this.#lost.signal.aborted) {
+      const { book, limit } = this.#options;
+      for (const id of nextJobs(book.state, new Set(this.#running.keys()), limit)) this.#start(id);
+    }
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+
+  #start(id: JobId): void {
+    const key = jobIdText(id);
+    const stop = new AbortController();
+    const ended = this.#run(id, stop.signal).then(() => {
+      this.#running.delete(key);
+      this.#fill();
+    });
+    this.#running.set(key, { id, stop, ended });
+  }
+
+  /** Never rejects. */
+  async #run(id: JobId, signal: AbortSignal): Promise<void> {
+    const { book, reasonOf } = this.#options;
+    try {
+      await this.#work(id, signal);
+    } catch (error) {
+      if (error instanceof LogLostError) return this.#stopAll(error);
+      if (signal.aborted) return;
+      const failed: JobEvent = { kind: "failed", reason: reasonOf(error) };
+      await book.move(id, failed).catch((refused: unknown) => {
+        // It was cancelled or taken back in the same moment.
+        if (!(refused instanceof IllegalRecordError)) this.#stopAll(refused);
+      });
+    }
+  }
+
+  /** Nobody knows what the log holds now: nothing more is done until somebody reads it again. */
+  #stopAll(error: unknown): void {
+    this.#lost.abort(error);
+    for (const { stop } of this.#running.values()) stop.abort(error);
+  }
+
+  async #work(id: JobId, signal: AbortSignal): Promise<void> {
+    const { book, open } = this.#options;
+    const { spec } = findSweep(book.state, id.sweep)!;
+    if (findJob(book.state, id)!.state.phase === "queued") await book.move(id, { kind: "started" });
+    let work: JobWork | undefined;
+    try {
+      const options = jobOptions(spec, spec.jobs.find(({ name }) => name === id.job)!);
+      work = await open({ ...id, options, deviceClass: findJob(book.state, id)?.deviceClass });
+      for (;;) {
+        signal.throwIfAborted();
+        const event = await this.#nextPart(id, work, signal);
+        if (event === undefined) return;
+        await book.move(id, event);
+      }
+    } finally {
+      await work?.close();
+    }
+  }
+
+  /** Does what the job's state asks for; undefined where there is nothing more to do. */
+  async #nextPart(id: JobId, work: JobWork, signal: AbortSignal): Promise<JobEvent | undefined> {
+    const job = findJob(this.#options.book.state, id)!;
+    const scanned = { resume: committedSearches(job), tile: job.tile };
+    switch (job.state.phase) {
+      case "scanning":
+        return {
+          kind: "scanned",
+          found: await work.scan({ ...scanned, ...this.#commits(id, work) }, signal),
+        };
+      case "unlearning":
+        return { kind: "unlearned", repair: await work.unlearn(scanned, signal) };
+      case "evaluating":
+        return { kind: "evaluated", report: await work.evaluate(scanned, job.state.repair, signal) };
+      default:
+        return undefined;
+    }
+  }
+
+  #commits(id: JobId, work: JobWork): Pick<ScanCommits, "onTile" | "onCommit" | "onResult"> {
+    const { book } = this.#options;
+    return {
+      onTile: ({ tile, timed }) => book.commitTile(id, { tile, timed: [...(timed ?? [])] }),
+      onCommit(search, state, lines) {
+        const step = lines.find(({ kind }) => kind === "step");
+        const { deviceClass } = work;
+        return book.commitStep(id, search, state, {
+          ...(step && { results: digestOf(canonicalJson(step)) }),
+          ...(deviceClass === undefined ? {} : { deviceClass }),
+        });
+      },
+      onResult: (_, result) => book.commitResult(id, result),
+    };
+  }
+}

@@ -1,0 +1,79 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { JobFolder } from "../../../coordinator/cli/job-folder.ts";
+import type { CommittedScan } from "../../../coordinator/sweep/job-work.ts";
+import { tempFolder } from "../../support/temp-folder.ts";
+
+const newFolder = () => new JobFolder(join(tempFolder(), "job"));
+const lines = (...steps: number[]) => steps.map((step) => ({ step }));
+/** What is committed of a scan, by the steps of its searches. */
+const committed = (...steps: number[]) =>
+  new Map(steps.map((step, search) => [search, { state: { step } }])) as unknown as CommittedScan["resume"];
+
+test("a trace is cut to the steps that are committed, and joined in the order of the searches", async () => {
+  const folder = newFolder();
+  const partial = await folder.beginFresh();
+  // A first line, then one for each step; the last one of each was not committed.
+  await folder.addToTrace(1, lines(0, 1, 2));
+  await folder.addToTrace(0, lines(0, 1));
+  await folder.addToTrace(0, lines(2, 3));
+  await folder.addToTrace(2, lines(0, 1));
+  await folder.cutTraces(committed(2, 1));
+  await folder.addToTrace(0, lines(33));
+  await folder.joinTraces();
+  const steps = readFileSync(join(partial, "trace.jsonl"), "utf8").trim().split("\n");
+  expect(steps.map((line) => JSON.parse(line).step)).toEqual([0, 1, 2, 33, 0, 1]);
+  expect(readdirSync(partial)).toEqual(["trace.jsonl"]);
+  await folder.joinTraces();
+  expect(readdirSync(partial)).toEqual(["trace.jsonl"]);
+});
+
+test("a trace that lacks a committed step is named", async () => {
+  const folder = newFolder();
+  await folder.beginFresh();
+  await folder.addToTrace(0, lines(0, 1));
+  await expect(folder.cutTraces(committed(2))).rejects.toThrow(
+    /trace-0\.jsonl has 2 lines, 3 were committed: retry the job afresh/,
+  );
+  await expect(folder.cutTraces(committed(1, 1))).rejects.toThrow(
+    "trace-1.jsonl has 0 lines, 2 were committed",
+  );
+});
+
+test("what was kept comes back by its digest, and is refused where it is not what was written", async () => {
+  const folder = newFolder();
+  const partial = await folder.beginFresh();
+  const digest = await folder.keep(Buffer.from("weights"));
+  expect(Buffer.from(await folder.kept(digest)).toString()).toBe("weights");
+  writeFileSync(join(partial, "kept", digest), "weighst");
+  await expect(folder.kept(digest)).rejects.toThrow("is not what was written: retry the job");
+});
+
+test("a folder is in its place when it is complete, with its report and without what was kept on the way", async () => {
+  const folder = newFolder();
+  const partial = await folder.beginFresh();
+  await folder.keep(Buffer.from("weights"));
+  mkdirSync(join(partial, "repaired"));
+  writeFileSync(join(partial, "repaired", "model.bin"), "");
+  expect(folder.report()).toBeUndefined();
+  await folder.complete({ asr: 1 });
+  expect(existsSync(folder.out)).toBe(false);
+  // Killed here, the next process finds the report and puts the folder in place.
+  expect(folder.report()).toEqual({ asr: 1 });
+  await folder.publish();
+  expect(readdirSync(folder.out).sort()).toEqual(["repaired", "report.json"]);
+  expect(existsSync(partial)).toBe(false);
+  await folder.publish();
+  expect(folder.report()).toEqual({ asr: 1 });
+});
+
+test("results of another job are not written over; those that the log does not know of are made again", async () => {
+  const folder = newFolder();
+  await folder.beginFresh();
+  await folder.complete({ asr: 1 });
+  await folder.publish();
+  await expect(folder.beginFresh()).rejects.toThrow("the folder is not empty");
+  await folder.goOn();
+  expect(folder.report()).toBeUndefined();
+});
