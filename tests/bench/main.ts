@@ -41,7 +41,12 @@ async function bench(options: BenchOptions): Promise<BenchRun> {
     for (const scenario of options.scenarios) {
       say(scenario.name);
       const started = performance.now();
-      const result = await scenario.run(context);
+      // What the others measured is worth keeping: the run goes on, and fails at its end.
+      const result = await scenario.run(context).catch((error: Error) => {
+        say(`${scenario.name} failed: ${error.message}`);
+        process.exitCode = 1;
+        return { measurements: [], notes: [`failed: ${error.message}`] };
+      });
       done.push({ name: scenario.name, seconds: (performance.now() - started) / 1000, ...result });
     }
   } finally {

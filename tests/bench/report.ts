@@ -39,7 +39,9 @@ export const reportMarkdown = (run: BenchRun): string =>
     markdownTable([
       ["scenario", ...HEADER],
       ...run.scenarios.flatMap(({ name, measurements }) =>
-        measurements.map((measurement, k) => [k === 0 ? name : "", ...cells(measurement)]),
+        measurements.length === 0
+          ? [[name, "failed, see below", ...HEADER.slice(1).map(() => "")]]
+          : measurements.map((measurement, k) => [k === 0 ? name : "", ...cells(measurement)]),
       ),
     ]),
     run.scenarios
