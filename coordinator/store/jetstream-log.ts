@@ -1,0 +1,180 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { setTimeout as pause } from "node:timers/promises";
+import { encodeBatch, encodeSnapshot } from "./entry.ts";
+import { FencedError, StoreClosedError } from "./errors.ts";
+import { readLog } from "./jetstream-reader.ts";
+import { LogStream } from "./jetstream-stream.ts";
+import { StreamWriter } from "./jetstream-writer.ts";
+import { LeaderLease } from "./leader-lease.ts";
+import type { EncodedHistory, Log, LogEntry, LogMedium } from "./log.ts";
+import { SingleWriterLog } from "./single-writer-log.ts";
+
+export interface JetStreamLogOptions {
+  /** One or several servers, separated by commas. */
+  readonly url: string;
+  /** Names the log among those on these servers: letters, digits, `_`, `-`. */
+  readonly name: string;
+  /** Where workers and clients find this coordinator; a standby hears its leader's. */
+  readonly address: string;
+  /** Servers that keep a copy: 1 (default), 3 or 5. */
+  readonly replicas?: number;
+  /** Above it appends are refused; 1 GiB, which the server must have. */
+  readonly maxBytes?: number;
+  /** A leader that was not heard of for so long is replaced. */
+  readonly leaseMs?: number;
+  /** Ends the waiting for the lead. */
+  readonly signal?: AbortSignal;
+  /** While this coordinator stands by: the address of the one that leads, whenever it changes. */
+  readonly onLeader?: (address: string) => void;
+  readonly log?: (message: string) => void;
+}
+
+const GIB = 1024 ** 3;
+
+/** With it, and half a second between looks, a dead leader is replaced within 8 s. */
+const LEASE_MS = 7_000;
+
+/**
+ * The log in one JetStream stream, once this coordinator leads; until then it waits. The term's first message fences the
+ * leader before it.
+ * @throws StoreGoneError where the stream is deleted meanwhile; StoreDamagedError; the signal's reason.
+ */
+export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Log> {
+  const { url, name, replicas = 1, maxBytes = GIB } = options;
+  const stream = await LogStream.open({ url, name, replicas, maxBytes });
+  try {
+    return new SingleWriterLog(await lead(stream, options));
+  } catch (error) {
+    await stream.close();
+    throw error;
+  }
+}
+
+async function lead(stream: LogStream, options: JetStreamLogOptions): Promise<JetStreamMedium> {
+  const { address, leaseMs = LEASE_MS, signal = NEVER, log = () => {} } = options;
+  const since = new Date().toISOString();
+  const me = { id: randomUUID(), address, host: hostname(), pid: process.pid, since };
+  const lease = new LeaderLease({ bucket: stream.leaders, key: options.name, me, leaseMs });
+  const end = new AbortController();
+  let heard = "";
+  for (;;) {
+    await lease.acquire(
+      signal,
+      (leader) => {
+        if (leader.address !== heard) options.onLeader?.(leader.address);
+        heard = leader.address;
+      },
+      (error) => {
+        log(`${stream.place}: its leader cannot be read: ${(error as Error).message}`);
+        return stream.assertThere();
+      },
+    );
+    const writer = await beginTerm(stream, lease, end.signal, log);
+    if (writer) return new JetStreamMedium({ stream, lease, writer, end, log });
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+/** Undefined where another one took the lease meanwhile. */
+async function beginTerm(
+  stream: LogStream,
+  lease: LeaderLease,
+  signal: AbortSignal,
+  log: (message: string) => void,
+): Promise<StreamWriter | undefined> {
+  for (;;) {
+    const position = await stream.position();
+    // After the look at the stream: whoever takes the lease from now on appends after that position, and fences us.
+    if (!(await lease.renew())) return undefined;
+    const writer = new StreamWriter({ stream, term: position.term + 1, position, signal, log });
+    try {
+      await writer.write("term", new Uint8Array(), position.last);
+      return writer;
+    } catch (error) {
+      // The leader before us wrote something meanwhile.
+      if (!(error instanceof FencedError)) throw error;
+      await pause(10);
+    }
+  }
+}
+
+interface MediumParts {
+  readonly stream: LogStream;
+  readonly lease: LeaderLease;
+  readonly writer: StreamWriter;
+  readonly end: AbortController;
+  readonly log: (message: string) => void;
+}
+
+class JetStreamMedium implements LogMedium {
+  readonly place: string;
+  readonly last: number;
+  readonly lost: Promise<void>;
+  readonly #parts: MediumParts;
+  readonly #keeping: Promise<boolean>;
+
+  constructor(parts: MediumParts) {
+    const { stream, lease, writer, end, log } = parts;
+    this.#parts = parts;
+    this.place = stream.place;
+    this.last = writer.position.last;
+    this.#keeping = lease.keep(end.signal, (error) => {
+      log(`${stream.place}: the lease was not renewed: ${(error as Error).message}`);
+    });
+    this.lost = new Promise((resolve) => {
+      void this.#keeping.then((isTaken) => isTaken && resolve());
+    });
+    void this.#purge();
+  }
+
+  get term(): number {
+    return this.#parts.writer.term;
+  }
+
+  append(last: number, values: readonly string[]): Promise<void> {
+    return this.#parts.writer.write("batch", encodeBatch(values), last + values.length);
+  }
+
+  async snapshot(last: number, value: string): Promise<void> {
+    await this.#parts.writer.write("snapshot", encodeSnapshot(last, value, []), last);
+    await this.#purge();
+  }
+
+  async adopt({ term, upTo, snapshot, records }: EncodedHistory): Promise<void> {
+    const { writer } = this.#parts;
+    const content = encodeSnapshot(upTo, snapshot, records);
+    await writer.write("snapshot", content, upTo + records.length, Math.max(writer.term, term + 1));
+    await this.#purge();
+  }
+
+  read(): AsyncGenerator<LogEntry, void, void> {
+    const { stream, writer, end } = this.#parts;
+    return readLog(stream, writer.position, end.signal);
+  }
+
+  interrupt(): void {
+    this.#parts.end.abort(new StoreClosedError(this.place));
+  }
+
+  async close(): Promise<void> {
+    const { stream, lease } = this.#parts;
+    this.interrupt();
+    const isTaken = await this.#keeping;
+    if (!isTaken && stream.isConnected) await lease.release().catch(() => {});
+    await stream.close();
+  }
+
+  /** Removes what the newest snapshot took the place of. Where that fails, the next snapshot or leader does it. */
+  async #purge(): Promise<void> {
+    const { stream, writer, log } = this.#parts;
+    const { snapshotAt } = writer.position;
+    if (snapshotAt <= 1) return;
+    try {
+      await stream.manager.streams.purge(stream.name, { seq: snapshotAt });
+    } catch (error) {
+      log(`${stream.place}: what its snapshot replaced was not removed: ${(error as Error).message}`);
+    }
+  }
+}
