@@ -1,4 +1,4 @@
-import { FencedError, StoreClosedError } from "./errors.ts";
+import { FencedError, StoreClosedError, StoreGoneError } from "./errors.ts";
 import type { History, Log, LogEntry, LogMedium } from "./log.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -102,6 +102,7 @@ export class SingleWriterLog implements Log {
       await write;
     } catch (error) {
       if (error instanceof FencedError) this.#lose(error);
+      if (error instanceof StoreGoneError) void this.#queue.end(error);
       throw error;
     }
   }

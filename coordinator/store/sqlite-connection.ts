@@ -1,4 +1,5 @@
 import Database from "libsql/promise";
+import { z } from "zod";
 
 export type SqlValue = string | number | null;
 export type SqlRow = Readonly<Record<string, unknown>>;
@@ -66,3 +67,11 @@ export function sqliteCode(error: unknown): string | undefined {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" && code.startsWith("SQLITE_") ? code : undefined;
 }
+
+/** Selects a text column. As bytes, since the library aborts the process on text of a damaged file that is no UTF-8. */
+export const blobText = (column: string): string => `CAST(${column} AS BLOB) AS ${column}`;
+
+/** What `blobText` gives, as text again. */
+export const BlobText = z
+  .union([z.instanceof(ArrayBuffer), z.instanceof(Uint8Array)])
+  .transform((bytes) => new TextDecoder().decode(bytes));

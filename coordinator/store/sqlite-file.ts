@@ -2,8 +2,9 @@ import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
-import { Holder, StoreDamagedError, StoreFullError, StoreGoneError, StoreHeldError } from "./errors.ts";
-import { SqliteConnection, sqliteCode } from "./sqlite-connection.ts";
+import { type Holder, StoreDamagedError, StoreFullError, StoreGoneError, StoreHeldError } from "./errors.ts";
+import { BlobText, blobText, SqliteConnection, sqliteCode } from "./sqlite-connection.ts";
+import { readHolder } from "./sqlite-holder.ts";
 import { APPLICATION_ID, createSqliteFile, digestOfRow, LAYOUT_VERSION } from "./sqlite-layout.ts";
 
 /** A file that this process has for one term. */
@@ -48,12 +49,13 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
     if (now?.dev !== dev || now.ino !== ino) throw new StoreGoneError(file, "was removed or replaced");
   };
   try {
-    await assertAlone(connection, file);
+    await assertAlone(connection);
     const { term, last } = await verify(connection, file);
     await takeTerm(connection, file, { term, last, holder });
     return { connection, term: term + 1, last, assertInPlace, release };
   } catch (error) {
     await release();
+    if (isBusy(error)) throw new StoreHeldError(file, await readHolder(file));
     return explain(file)(error);
   }
 }
@@ -62,29 +64,18 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
  * A connection in WAL mode holds a shared lock for as long as it lives, and only somebody alone may leave that mode: so a
  * living holder is found out, and a killed one is forgotten at once.
  */
-async function assertAlone(connection: SqliteConnection, file: string): Promise<void> {
+async function assertAlone(connection: SqliteConnection): Promise<void> {
   for (let probe = 1; ; probe++) {
     try {
       return await connection.execute("PRAGMA journal_mode = DELETE");
     } catch (error) {
-      if (!isBusy(error)) throw error;
-      if (probe === PROBES) throw new StoreHeldError(file, await readHolder(connection));
+      if (!isBusy(error) || probe === PROBES) throw error;
       await pause(PROBE_PAUSE_MS);
     }
   }
 }
 
-async function readHolder(connection: SqliteConnection): Promise<Holder | undefined> {
-  try {
-    const [row] = await connection.all("SELECT holder FROM meta");
-    const holder = Holder.parse(JSON.parse(String(row?.holder)));
-    return holder.host === hostname() && !isAlive(holder.pid) ? undefined : holder;
-  } catch {
-    return undefined;
-  }
-}
-
-const MetaRow = z.object({ term: z.number(), last: z.number(), digest: z.string() });
+const MetaRow = z.object({ term: z.number(), last: z.number(), digest: BlobText });
 
 async function verify(connection: SqliteConnection, file: string): Promise<{ term: number; last: number }> {
   const pragma = async (name: string) => Object.values((await connection.all(`PRAGMA ${name}`))[0] ?? {})[0];
@@ -96,11 +87,12 @@ async function verify(connection: SqliteConnection, file: string): Promise<{ ter
     throw new StoreDamagedError(file, `has layout ${version}; this elibad reads layout ${LAYOUT_VERSION}`);
   }
   const [check] = await connection.all(
-    "SELECT group_concat(quick_check, '; ') AS problems FROM pragma_quick_check",
+    `SELECT ${blobText("problems")} FROM (SELECT group_concat(quick_check, '; ') AS problems FROM pragma_quick_check)`,
   );
-  if (check?.problems !== "ok") throw new StoreDamagedError(file, `is damaged: ${check?.problems}`);
+  const problems = BlobText.parse(check?.problems);
+  if (problems !== "ok") throw new StoreDamagedError(file, `is damaged: ${problems.slice(0, 500)}`);
   const meta = MetaRow.safeParse(
-    (await connection.all("SELECT term, last, digest FROM meta WHERE id = 1"))[0],
+    (await connection.all(`SELECT term, last, ${blobText("digest")} FROM meta WHERE id = 1`))[0],
   );
   if (!meta.success || meta.data.digest !== digestOfRow(meta.data.term, meta.data.last)) {
     throw new StoreDamagedError(file, "is damaged: its term and last sequence are not what was written");
@@ -113,34 +105,20 @@ async function takeTerm(
   file: string,
   { term, last, holder }: { term: number; last: number; holder: Holder },
 ): Promise<void> {
-  try {
-    await connection.execute("PRAGMA busy_timeout = 5000");
-    await connection.execute("PRAGMA journal_mode = WAL");
-    // Every acknowledged append is on the disk; NORMAL would keep it through a kill, not through a loss of power.
-    await connection.execute("PRAGMA synchronous = FULL");
-    await connection.execute(`PRAGMA journal_size_limit = ${16 * 1024 ** 2}`);
-    const taken = await connection.run(
-      "UPDATE meta SET term = ?, digest = ?, holder = ? WHERE term = ? AND last = ?",
-      ...[term + 1, digestOfRow(term + 1, last), JSON.stringify(holder), term, last],
-    );
-    if (taken === 1) return;
-  } catch (error) {
-    if (!isBusy(error)) throw error;
-  }
+  await connection.execute("PRAGMA busy_timeout = 5000");
+  await connection.execute("PRAGMA journal_mode = WAL");
+  // Every acknowledged append is on the disk; NORMAL would keep it through a kill, not through a loss of power.
+  await connection.execute("PRAGMA synchronous = FULL");
+  await connection.execute(`PRAGMA journal_size_limit = ${16 * 1024 ** 2}`);
+  const taken = await connection.run(
+    "UPDATE meta SET term = ?, digest = ?, holder = ? WHERE term = ? AND last = ?",
+    ...[term + 1, digestOfRow(term + 1, last), JSON.stringify(holder), term, last],
+  );
   // Two were alone one after the other, and the other one was faster.
-  throw new StoreHeldError(file, await readHolder(connection));
+  if (taken !== 1) throw new StoreHeldError(file, await readHolder(file));
 }
 
 const isBusy = (error: unknown) => sqliteCode(error)?.startsWith("SQLITE_BUSY") === true;
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
 
 /** Errors of SQLite in terms of the store. */
 export const explain =

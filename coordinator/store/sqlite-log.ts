@@ -2,6 +2,7 @@ import { z } from "zod";
 import { FencedError, StoreDamagedError } from "./errors.ts";
 import type { EncodedHistory, Log, LogEntry, LogMedium } from "./log.ts";
 import { SingleWriterLog } from "./single-writer-log.ts";
+import { BlobText, blobText } from "./sqlite-connection.ts";
 import { explain, type HeldFile, holdSqliteFile } from "./sqlite-file.ts";
 import { digestOfRow } from "./sqlite-layout.ts";
 
@@ -13,7 +14,7 @@ export async function openSqliteLog(file: string): Promise<Log> {
   return new SingleWriterLog(new SqliteMedium(file, await holdSqliteFile(file)));
 }
 
-const Row = z.object({ number: z.number(), value: z.string(), digest: z.string() });
+const Row = z.object({ number: z.number(), value: BlobText, digest: BlobText });
 
 class SqliteMedium implements LogMedium {
   readonly place: string;
@@ -55,14 +56,14 @@ class SqliteMedium implements LogMedium {
   }
 
   async *read(last: number): AsyncGenerator<LogEntry, void, void> {
-    const [taken] = await this.#rows("SELECT up_to AS number, value, digest FROM snapshot");
+    const [taken] = await this.#rows(SNAPSHOT);
     if (taken) yield { kind: "snapshot", upTo: taken.number, value: this.#parse(taken, "the snapshot") };
     let before = taken?.number ?? 0;
     while (before < last) {
       const page = await this.#rows(PAGE, before, last);
-      if (page.length === 0) throw this.#damaged(`record ${before + 1} of ${last} is missing`);
+      if (page.length === 0) throw this.#missing(before + 1, last);
       for (const row of page) {
-        if (row.number !== before + 1) throw this.#damaged(`record ${before + 1} of ${last} is missing`);
+        if (row.number !== before + 1) throw this.#missing(before + 1, last);
         yield { kind: "record", sequence: row.number, value: this.#parse(row, `record ${row.number}`) };
         before = row.number;
       }
@@ -123,6 +124,10 @@ class SqliteMedium implements LogMedium {
     return JSON.parse(value);
   }
 
+  #missing(sequence: number, last: number): StoreDamagedError {
+    return this.#damaged(`record ${sequence} of ${last} is missing`);
+  }
+
   #damaged(problem: string): StoreDamagedError {
     return new StoreDamagedError(this.place, `is damaged: ${problem}`);
   }
@@ -130,5 +135,7 @@ class SqliteMedium implements LogMedium {
 
 const MOVE = "UPDATE meta SET term = ?, last = ?, digest = ? WHERE term = ? AND last = ?";
 const INSERT = "INSERT INTO record VALUES (?, ?, ?)";
-const PAGE = `SELECT sequence AS number, value, digest FROM record
+const COLUMNS = `${blobText("value")}, ${blobText("digest")}`;
+const SNAPSHOT = `SELECT up_to AS number, ${COLUMNS} FROM snapshot`;
+const PAGE = `SELECT sequence AS number, ${COLUMNS} FROM record
   WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT 256`;
