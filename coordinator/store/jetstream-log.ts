@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
+import { NatsError } from "nats";
 import { encodeBatch, encodeSnapshot } from "./entry.ts";
 import { FencedError, StoreClosedError } from "./errors.ts";
 import { readLog } from "./jetstream-reader.ts";
 import { LogStream } from "./jetstream-stream.ts";
 import { StreamWriter } from "./jetstream-writer.ts";
-import { LeaderLease } from "./leader-lease.ts";
+import { type Leader, LeaderLease } from "./leader-lease.ts";
 import type { EncodedHistory, Log, LogEntry, LogMedium } from "./log.ts";
 import { SingleWriterLog } from "./single-writer-log.ts";
 
@@ -58,20 +59,24 @@ async function lead(stream: LogStream, options: JetStreamLogOptions): Promise<Je
   const lease = new LeaderLease({ bucket: stream.leaders, key: options.name, me, leaseMs });
   const end = new AbortController();
   let heard = "";
+  const onLook = (leader: Leader) => {
+    if (leader.address !== heard) options.onLeader?.(leader.address);
+    heard = leader.address;
+  };
+  const onError = async (error: unknown) => {
+    if (!(error instanceof NatsError)) throw error;
+    log(`${stream.place}: cannot take the lead now: ${error.message}`);
+    await stream.assertThere();
+  };
   for (;;) {
-    await lease.acquire(
-      signal,
-      (leader) => {
-        if (leader.address !== heard) options.onLeader?.(leader.address);
-        heard = leader.address;
-      },
-      (error) => {
-        log(`${stream.place}: its leader cannot be read: ${(error as Error).message}`);
-        return stream.assertThere();
-      },
-    );
-    const writer = await beginTerm(stream, lease, end.signal, log);
-    if (writer) return new JetStreamMedium({ stream, lease, writer, end, log });
+    await lease.acquire(signal, onLook, onError);
+    try {
+      const writer = await beginTerm(stream, lease, end.signal, log);
+      if (writer) return new JetStreamMedium({ stream, lease, writer, end, log });
+    } catch (error) {
+      await onError(error);
+      await pause(500);
+    }
   }
 }
 

@@ -10,10 +10,6 @@ const log = await (file ? openSqliteLog(file) : openJetStreamLog(stream)).catch(
   process.exit(1);
 });
 writeSync(1, `open ${log.term} ${log.last}\n`);
-log.lost.then(() => {
-  writeSync(1, "lost\n");
-  process.exit(3);
-});
 let state = seed;
 const draw = (below) => {
   state = (state * 48_271) % 2_147_483_647;
@@ -22,7 +18,13 @@ const draw = (below) => {
 for (;;) {
   const of = 1 + draw(5);
   const text = "x".repeat(draw(2) * pad);
-  await log.append(Array.from({ length: of }, (_, k) => ({ n: log.last + 1 + k, k, of, text })));
+  const values = Array.from({ length: of }, (_, k) => ({ n: log.last + 1 + k, k, of, text }));
+  await log.append(values).catch(async (error) => {
+    writeSync(1, `${error.name}\n`);
+    await log.lost;
+    writeSync(1, "lost\n");
+    process.exit(3);
+  });
   writeSync(1, `acked ${log.last}\n`);
   if (draw(8) === 0) await log.snapshot({ n: log.last, text });
 }

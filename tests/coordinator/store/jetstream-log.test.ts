@@ -1,0 +1,169 @@
+import { once } from "node:events";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { StoreDamagedError, StoreFullError, StoreGoneError } from "../../../coordinator/store/errors.ts";
+import { type JetStreamLogOptions, openJetStreamLog } from "../../../coordinator/store/jetstream-log.ts";
+import type { Log } from "../../../coordinator/store/log.ts";
+import { startNatsServer, type TestNatsServer } from "../../support/nats-server.ts";
+import { jetStreamOptions, onNats, records, replayed } from "../../support/store-places.ts";
+import { expectWhole, startStoreWriter } from "../../support/store-writer.ts";
+
+let nats: TestNatsServer;
+beforeAll(async () => {
+  nats = await startNatsServer({ endsWithTest: false });
+});
+afterAll(() => nats.stop());
+
+const streamOf = ({ name }: JetStreamLogOptions) => `ELIBAD_LOG_${name}`;
+
+async function open(options: JetStreamLogOptions): Promise<Log> {
+  const log = await openJetStreamLog(options);
+  onTestFinished(() => log.close());
+  return log;
+}
+
+test("a standby hears who leads, and leads within 10 s when that one was killed", async () => {
+  const { leaseMs: _, ...stream } = jetStreamOptions(nats.url);
+  const writer = startStoreWriter({ stream: { ...stream, address: "first:7070" } });
+  await writer.acked(3);
+  const heard: string[] = [];
+  const standby = open({ ...stream, address: "second:7070", onLeader: (address) => heard.push(address) });
+  await expect.poll(() => heard).toEqual(["first:7070"]);
+  await writer.kill();
+  const start = performance.now();
+  const log = await standby;
+  const seconds = (performance.now() - start) / 1_000;
+  expect(seconds).toBeLessThan(10);
+  expect(log.term).toBe(2);
+  await expectWhole(log, writer.lastAcked!);
+});
+
+test("a leader that gives its term back is replaced at once", async () => {
+  const options = { ...jetStreamOptions(nats.url), leaseMs: 20_000 };
+  const first = await open(options);
+  await first.append([1]);
+  const heard: string[] = [];
+  const second = open({ ...options, onLeader: (address) => heard.push(address) });
+  await expect.poll(() => heard).toEqual(["here:1"]);
+  const start = performance.now();
+  await first.close();
+  expect(await replayed(await second)).toEqual(records(1, 1));
+  expect(performance.now() - start).toBeLessThan(5_000);
+});
+
+test("a leader that was paused past its lease is fenced, and hears that it lost its term", async () => {
+  const options = jetStreamOptions(nats.url);
+  const writer = startStoreWriter({ stream: options });
+  await writer.acked(3);
+  writer.process.kill("SIGSTOP");
+  const log = await open(options);
+  const last = await log.append([{ n: log.last + 1, k: 0, of: 1 }]);
+  const exit = once(writer.process, "exit");
+  writer.process.kill("SIGCONT");
+  expect(await exit).toEqual([3, null]);
+  expect(writer.lines.slice(-2)).toEqual(["FencedError", "lost"]);
+  expect(log.last).toBe(last);
+  await expectWhole(log, last);
+});
+
+test("of two that open a new log at the same time, one leads; the other one when that is over", async () => {
+  const options = jetStreamOptions(nats.url);
+  const opening = ["one", "two"].map(async (address) => ({
+    address,
+    log: await open({ ...options, address }),
+  }));
+  const first = await Promise.race(opening);
+  await first.log.append([first.address]);
+  await first.log.close();
+  const [one, two] = await Promise.all(opening);
+  const second = first === one ? two! : one!;
+  expect([first.log.term, second.log.term]).toEqual([1, 2]);
+  expect(await replayed(second.log)).toEqual(records(1, first.address));
+});
+
+test("one that stops waiting for the lead leaves nothing behind", async () => {
+  const options = jetStreamOptions(nats.url);
+  const log = await open(options);
+  const stop = new AbortController();
+  const standby = openJetStreamLog({
+    ...options,
+    signal: stop.signal,
+    onLeader: () => stop.abort(new Error("enough")),
+  });
+  await expect(standby).rejects.toThrow("enough");
+  expect(await log.append([1])).toBe(1);
+});
+
+test("a writer that is killed in the middle of an append of several messages leaves no half of it", async () => {
+  const options = { ...jetStreamOptions(nats.url), leaseMs: 300 };
+  let halves = 0;
+  for (let seed = 1; seed <= 4; seed++) {
+    const writer = startStoreWriter({ stream: options, seed, pad: 1_500_000 });
+    await writer.acked(1);
+    while (!(await endsInAHalf(options)));
+    await writer.kill();
+    if (await endsInAHalf(options)) halves++;
+    const log = await openJetStreamLog(options);
+    await expectWhole(log, writer.lastAcked!);
+    await log.append([{ n: log.last + 1, k: 0, of: 1 }]);
+    await expectWhole(log, log.last);
+    await log.close();
+  }
+  expect(halves).toBeGreaterThan(0);
+});
+
+const endsInAHalf = (options: JetStreamLogOptions): Promise<boolean> =>
+  onNats(nats.url, async (connection) => {
+    const manager = await connection.jetstreamManager();
+    const query = { last_by_subj: `elibad.log.${options.name}` };
+    const message = await manager.streams.getMessage(streamOf(options), query);
+    const [part, parts] = message.header.get("Elibad-Entry").split(" ").slice(-2);
+    return part !== parts;
+  });
+
+test("a stream that is full refuses an append whole, by its name, and takes a smaller one", async () => {
+  const options = { ...jetStreamOptions(nats.url), maxBytes: 3_000_000 };
+  const log = await open(options);
+  await log.append(["fits"]);
+  await expect(log.append(["x".repeat(4_000_000)])).rejects.toThrow(StoreFullError);
+  await expect(log.append(["x".repeat(4_000_000)])).rejects.toThrow(
+    `stream ${streamOf(options)} at ${nats.url}: `,
+  );
+  await log.snapshot("small");
+  expect(await log.append(["after"])).toBe(2);
+  expect(await replayed(log)).toEqual([
+    { kind: "snapshot", upTo: 1, value: "small" },
+    ...records(2, "after"),
+  ]);
+});
+
+test("a stream that was deleted is not made anew behind its leader's back", async () => {
+  const options = jetStreamOptions(nats.url);
+  const log = await open(options);
+  await log.append([1]);
+  const standby = openJetStreamLog(options);
+  await onNats(nats.url, async (connection) => {
+    const manager = await connection.jetstreamManager();
+    await manager.streams.delete(streamOf(options));
+  });
+  await expect(log.append([2])).rejects.toThrow(StoreGoneError);
+  await expect(log.append([3])).rejects.toThrow(`${streamOf(options)} at ${nats.url}: was deleted`);
+  await log.close();
+  await expect(standby).rejects.toThrow(StoreGoneError);
+});
+
+test("messages that are missing, or are no log's, are named", async () => {
+  const options = jetStreamOptions(nats.url);
+  const log = await open(options);
+  for (let k = 1; k <= 5; k++) await log.append([k]);
+  await onNats(nats.url, async (connection) => {
+    const manager = await connection.jetstreamManager();
+    await manager.streams.deleteMessage(streamOf(options), 4);
+  });
+  await expect(replayed(log)).rejects.toThrow(StoreDamagedError);
+  await expect(replayed(log)).rejects.toThrow(/: message 4 is missing/);
+  await log.close();
+  await onNats(nats.url, async (connection) => {
+    await connection.jetstream().publish(`elibad.log.${options.name}`, "hello");
+  });
+  await expect(openJetStreamLog(options)).rejects.toThrow(/: message 7 is not of a log/);
+});
