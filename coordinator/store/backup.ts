@@ -4,7 +4,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { z } from "zod";
 import { StoreDamagedError } from "./errors.ts";
-import type { History, Log, LogRecord } from "./log.ts";
+import type { History, Log, LogRecord, RestorableLog } from "./log.ts";
 
 /**
  * A backup is JSON lines: a head, perhaps a snapshot, the records after it in order, and an end that says how many lines are
@@ -54,7 +54,7 @@ async function writeLines(log: Pick<Log, "term" | "replay">, handle: FileHandle)
  * Makes an empty log hold what a backup holds, all or none; sequences stay, and the term rises above the backup's.
  * @throws StoreDamagedError where the backup was cut or changed, before anything is written.
  */
-export async function restore(file: string, target: Log): Promise<void> {
+export async function restore(file: string, target: RestorableLog): Promise<void> {
   await target.adopt(await readBackup(file));
 }
 

@@ -8,7 +8,7 @@ import { readLog } from "./jetstream-reader.ts";
 import { LogStream } from "./jetstream-stream.ts";
 import { StreamWriter } from "./jetstream-writer.ts";
 import { type Leader, LeaderLease } from "./leader-lease.ts";
-import type { EncodedHistory, Log, LogEntry, LogMedium } from "./log.ts";
+import type { EncodedHistory, LogEntry, LogMedium, RestorableLog } from "./log.ts";
 import { SingleWriterLog } from "./single-writer-log.ts";
 
 export interface JetStreamLogOptions {
@@ -41,7 +41,7 @@ const LEASE_MS = 7_000;
  * leader before it.
  * @throws StoreGoneError where the stream is deleted meanwhile; StoreDamagedError; the signal's reason.
  */
-export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Log> {
+export async function openJetStreamLog(options: JetStreamLogOptions): Promise<RestorableLog> {
   const { url, name, replicas = 1, maxBytes = GIB } = options;
   const stream = await LogStream.open({ url, name, replicas, maxBytes });
   try {
@@ -53,7 +53,8 @@ export async function openJetStreamLog(options: JetStreamLogOptions): Promise<Lo
 }
 
 async function lead(stream: LogStream, options: JetStreamLogOptions): Promise<JetStreamMedium> {
-  const { address, leaseMs = LEASE_MS, signal = NEVER, log = () => {} } = options;
+  const { address, leaseMs = LEASE_MS, signal = NEVER } = options;
+  const log = withoutRepetition(options.log);
   const since = new Date().toISOString();
   const me = { id: randomUUID(), address, host: hostname(), pid: process.pid, since };
   const lease = new LeaderLease({ bucket: stream.leaders, key: options.name, me, leaseMs });
@@ -81,6 +82,15 @@ async function lead(stream: LogStream, options: JetStreamLogOptions): Promise<Je
 }
 
 const NEVER = new AbortController().signal;
+
+/** What fails while a server is away fails several times a second. */
+function withoutRepetition(log: (message: string) => void = () => {}): (message: string) => void {
+  let previous = "";
+  return (message) => {
+    if (message !== previous) log(message);
+    previous = message;
+  };
+}
 
 /** Undefined where another one took the lease meanwhile. */
 async function beginTerm(

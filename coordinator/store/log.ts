@@ -30,12 +30,15 @@ export interface Log {
   replay(): AsyncIterable<LogEntry>;
   /** Takes the place of all records up to `last`, appends that wait already included. Waits for replays that run. */
   snapshot(value: unknown): Promise<void>;
-  /** Makes an empty log hold what another one held, all or none; its term rises above the other's. For a restore. */
-  adopt(history: History): Promise<void>;
   /** Resolves when this writer lost its term. */
   readonly lost: Promise<void>;
   /** Gives the term back. What was not written by then is rejected with StoreClosedError. */
   close(): Promise<void>;
+}
+
+export interface RestorableLog extends Log {
+  /** Makes an empty log hold what another one held, all or none; its term rises above the other's. */
+  adopt(history: History): Promise<void>;
 }
 
 /** All that a log holds. */

@@ -1,9 +1,9 @@
 import { FencedError, StoreClosedError, StoreGoneError } from "./errors.ts";
-import type { History, Log, LogEntry, LogMedium } from "./log.ts";
+import type { History, LogEntry, LogMedium, RestorableLog } from "./log.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 /** The log over whatever medium: counts sequences, puts calls in order, and ends for good with the term. */
-export class SingleWriterLog implements Log {
+export class SingleWriterLog implements RestorableLog {
   readonly lost: Promise<void>;
   readonly #medium: LogMedium;
   readonly #queue: WriteQueue;

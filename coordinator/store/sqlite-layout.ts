@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { linkSync, rmSync } from "node:fs";
+import { closeSync, fsyncSync, linkSync, openSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { SqliteConnection } from "./sqlite-connection.ts";
 
 /** "elib" in SQLite's header: whose file it is. */
@@ -39,10 +40,21 @@ export async function createSqliteFile(file: string): Promise<void> {
       connection.close();
     }
     linkSync(aside, file);
+    syncFolder(dirname(file));
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
   } finally {
     rmSync(aside, { force: true });
+  }
+}
+
+/** So that a new name survives a loss of power. */
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
   }
 }
 

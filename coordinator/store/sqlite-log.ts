@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { FencedError, StoreDamagedError } from "./errors.ts";
-import type { EncodedHistory, Log, LogEntry, LogMedium } from "./log.ts";
+import type { EncodedHistory, LogEntry, LogMedium, RestorableLog } from "./log.ts";
 import { SingleWriterLog } from "./single-writer-log.ts";
 import { BlobText, blobText } from "./sqlite-connection.ts";
 import { explain, type HeldFile, holdSqliteFile } from "./sqlite-file.ts";
@@ -10,7 +10,7 @@ import { digestOfRow } from "./sqlite-layout.ts";
  * The log in one SQLite file, for a coordinator that needs no server. Any SQLite tool may look into it meanwhile.
  * @throws StoreHeldError where another coordinator has it; StoreDamagedError.
  */
-export async function openSqliteLog(file: string): Promise<Log> {
+export async function openSqliteLog(file: string): Promise<RestorableLog> {
   return new SingleWriterLog(new SqliteMedium(file, await holdSqliteFile(file)));
 }
 

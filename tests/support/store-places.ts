@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { connect } from "nats";
 import { onTestFinished } from "vitest";
 import { type JetStreamLogOptions, openJetStreamLog } from "../../coordinator/store/jetstream-log.ts";
-import type { Log, LogEntry } from "../../coordinator/store/log.ts";
+import type { Log, LogEntry, RestorableLog } from "../../coordinator/store/log.ts";
 import { SqliteConnection } from "../../coordinator/store/sqlite-connection.ts";
 import { digestOfRow } from "../../coordinator/store/sqlite-layout.ts";
 import { openSqliteLog } from "../../coordinator/store/sqlite-log.ts";
@@ -12,7 +12,7 @@ import { tempFolder } from "./temp-folder.ts";
 /** Where a log is kept, for tests that run on every kind. */
 export interface StorePlace {
   /** The log is closed when the test ends. */
-  open(): Promise<Log>;
+  open(): Promise<RestorableLog>;
   /** Another coordinator takes over, while `holder` does not hear of it. */
   takeOver(holder: Log): Promise<void>;
 }
@@ -85,7 +85,7 @@ export async function replayed(log: Log): Promise<LogEntry[]> {
 export const records = (first: number, ...values: readonly unknown[]): LogEntry[] =>
   values.map((value, k) => ({ kind: "record", sequence: first + k, value }));
 
-function closedWithTest(log: Log): Log {
+function closedWithTest<T extends Log>(log: T): T {
   onTestFinished(() => log.close());
   return log;
 }
