@@ -47,6 +47,11 @@ export class StoreGoneError extends StoreError {
   override readonly name = "StoreGoneError";
 }
 
+/** The servers of a stream, or JetStream on them, cannot be had now. */
+export class StoreUnreachableError extends StoreError {
+  override readonly name = "StoreUnreachableError";
+}
+
 /** There is no room for the write; nothing of it was kept. A later one may succeed. */
 export class StoreFullError extends StoreError {
   override readonly name = "StoreFullError";

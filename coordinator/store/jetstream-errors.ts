@@ -5,6 +5,12 @@ export function apiErrorCode(error: unknown): number | undefined {
   return error instanceof NatsError ? error.api_error?.err_code : undefined;
 }
 
+/** In words; the client's own message is often a number. */
+export function describe(error: unknown): string {
+  const { message } = error as Error;
+  return (error instanceof NatsError && error.api_error?.description) || message;
+}
+
 /** "stream not found" */
 export const STREAM_NOT_FOUND = 10059;
 

@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { NatsError } from "nats";
 import { encodeBatch, encodeSnapshot } from "./entry.ts";
 import { FencedError, StoreClosedError } from "./errors.ts";
+import { describe } from "./jetstream-errors.ts";
 import { readLog } from "./jetstream-reader.ts";
 import { LogStream } from "./jetstream-stream.ts";
 import { StreamWriter } from "./jetstream-writer.ts";
@@ -39,7 +40,7 @@ const LEASE_MS = 7_000;
 /**
  * The log in one JetStream stream, once this coordinator leads; until then it waits. The term's first message fences the
  * leader before it.
- * @throws StoreGoneError where the stream is deleted meanwhile; StoreDamagedError; the signal's reason.
+ * @throws StoreUnreachableError where it cannot even stand by; StoreGoneError where the stream is deleted meanwhile; StoreDamagedError; the signal's reason.
  */
 export async function openJetStreamLog(options: JetStreamLogOptions): Promise<RestorableLog> {
   const { url, name, replicas = 1, maxBytes = GIB } = options;
@@ -66,7 +67,7 @@ async function lead(stream: LogStream, options: JetStreamLogOptions): Promise<Je
   };
   const onError = async (error: unknown) => {
     if (!(error instanceof NatsError)) throw error;
-    log(`${stream.place}: cannot take the lead now: ${error.message}`);
+    log(`${stream.place}: cannot take the lead now: ${describe(error)}`);
     await stream.assertThere();
   };
   for (;;) {
@@ -136,7 +137,7 @@ class JetStreamMedium implements LogMedium {
     this.place = stream.place;
     this.last = writer.position.last;
     this.#keeping = lease.keep(end.signal, (error) => {
-      log(`${stream.place}: the lease was not renewed: ${(error as Error).message}`);
+      log(`${stream.place}: the lease was not renewed: ${describe(error)}`);
     });
     this.lost = new Promise((resolve) => {
       void this.#keeping.then((isTaken) => isTaken && resolve());
@@ -189,7 +190,7 @@ class JetStreamMedium implements LogMedium {
     try {
       await stream.manager.streams.purge(stream.name, { seq: snapshotAt });
     } catch (error) {
-      log(`${stream.place}: what its snapshot replaced was not removed: ${(error as Error).message}`);
+      log(`${stream.place}: what its snapshot replaced was not removed: ${describe(error)}`);
     }
   }
 }

@@ -15,8 +15,14 @@ import {
 } from "nats";
 import { natsConnectionOptions, SUBJECT_TOKEN } from "../../proto/subjects.ts";
 import { decodeHead, EMPTY, HEAD_HEADER, type Position, positionAfter } from "./entry.ts";
-import { StoreDamagedError, StoreGoneError } from "./errors.ts";
-import { apiErrorCode, NO_MESSAGE_FOUND, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from "./jetstream-errors.ts";
+import { StoreDamagedError, StoreGoneError, StoreUnreachableError } from "./errors.ts";
+import {
+  apiErrorCode,
+  describe,
+  NO_MESSAGE_FOUND,
+  STREAM_NAME_IN_USE,
+  STREAM_NOT_FOUND,
+} from "./jetstream-errors.ts";
 
 export interface StreamOptions {
   /** One or several servers, separated by commas. */
@@ -53,7 +59,7 @@ export class LogStream {
   ) {
     this.name = streamName(options.name);
     this.subject = `elibad.log.${options.name}`;
-    this.place = `stream ${this.name} at ${options.url}`;
+    this.place = placeOf(options);
     this.connection = parts.connection;
     this.client = parts.client;
     this.manager = parts.manager;
@@ -63,13 +69,14 @@ export class LogStream {
     void this.#watch();
   }
 
-  /** Connects, and makes what is missing. */
+  /** Connects, and makes what is missing. @throws StoreUnreachableError */
   static async open(options: StreamOptions): Promise<LogStream> {
     if (!SUBJECT_TOKEN.test(options.name)) {
       throw new RangeError(`'${options.name}' cannot name a log: letters, digits, _ and - only, at most 64`);
     }
-    const connection = await connect(natsConnectionOptions(options.url, `elibad-log-${options.name}`));
+    let connection: NatsConnection | undefined;
     try {
+      connection = await connect(natsConnectionOptions(options.url, `elibad-log-${options.name}`));
       const client = connection.jetstream({ timeout: REQUEST_MS });
       const manager = await connection.jetstreamManager({ timeout: REQUEST_MS });
       await ensureStream(manager, options);
@@ -80,8 +87,8 @@ export class LogStream {
       });
       return new LogStream(options, { connection, client, manager, leaders });
     } catch (error) {
-      await connection.close();
-      throw error;
+      await connection?.close();
+      throw new StoreUnreachableError(placeOf(options), describe(error), { cause: error });
     }
   }
 
@@ -142,6 +149,10 @@ export class LogStream {
 }
 
 const streamName = (name: string) => `ELIBAD_LOG_${name}`;
+
+/** Without the names and passwords that an address may hold. */
+const placeOf = ({ name, url }: StreamOptions) =>
+  `stream ${streamName(name)} at ${url.replace(/\/\/[^@/,]*@/g, "//")}`;
 
 async function ensureStream(manager: JetStreamManager, options: StreamOptions): Promise<void> {
   const config: Partial<StreamConfig> = {

@@ -16,7 +16,7 @@ import {
   StoreFullError,
   StoreGoneError,
 } from "./errors.ts";
-import { apiErrorCode, NO_ROOM, WRONG_LAST_SEQUENCE } from "./jetstream-errors.ts";
+import { apiErrorCode, describe, NO_ROOM, WRONG_LAST_SEQUENCE } from "./jetstream-errors.ts";
 import type { LogStream } from "./jetstream-stream.ts";
 
 const RETRY_MS = 250;
@@ -126,7 +126,7 @@ export class StreamWriter {
     if (error instanceof FencedError || error instanceof StoreGoneError || error instanceof StoreDamagedError)
       throw error;
     const code = apiErrorCode(error);
-    const { message } = error as Error;
+    const message = describe(error);
     if (code !== undefined && NO_ROOM.includes(code)) {
       throw new StoreFullError(place, `does not take more: ${message}`, { cause: error });
     }

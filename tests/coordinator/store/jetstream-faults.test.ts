@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { StoreClosedError } from "../../../coordinator/store/errors.ts";
+import { FencedError, StoreClosedError, StoreGoneError } from "../../../coordinator/store/errors.ts";
 import { openJetStreamLog } from "../../../coordinator/store/jetstream-log.ts";
 import { startNatsServer } from "../../support/nats-server.ts";
 import { jetStreamOptions, onNats, records, replayed } from "../../support/store-places.ts";
@@ -57,6 +57,39 @@ test("an append whose answer was lost is not appended twice", async () => {
   const texts = Array.from({ length: 3 }, (_, k) => [`before ${k + 1}`, `lost ${k + 1}`]).flat();
   expect(await replayed(log)).toEqual(records(1, ...texts));
   expect(await countMessages(nats.url, options.name)).toBe(7);
+});
+
+test("a leader that was cut off is replaced, and fenced when it comes back", async () => {
+  const nats = await startNatsServer();
+  const { hostname, port } = new URL(nats.url);
+  const proxy = await startTcpProxy({ host: hostname, port: Number(port) });
+  const options = jetStreamOptions(nats.url);
+  const cutOff = await openJetStreamLog({ ...options, url: `nats://127.0.0.1:${proxy.port}` });
+  onTestFinished(() => cutOff.close());
+  await cutOff.append(["before"]);
+  proxy.drop({ requests: true });
+  const waiting = expect(cutOff.append(["cut off"])).rejects.toThrow(FencedError);
+  const log = await openJetStreamLog(options);
+  onTestFinished(() => log.close());
+  await log.append(["meanwhile"]);
+  proxy.drop({});
+  await Promise.all([waiting, cutOff.lost]);
+  expect(proxy.droppedBytes).toBeGreaterThan(0);
+  expect(await replayed(log)).toEqual(records(1, "before", "meanwhile"));
+});
+
+test("a server that lost its disk is no empty log, neither to the leader nor to its standby", async () => {
+  const nats = await startNatsServer();
+  const options = jetStreamOptions(nats.url);
+  const log = await openJetStreamLog(options);
+  onTestFinished(() => log.close());
+  await log.append([1]);
+  const standby = expect(openJetStreamLog(options)).rejects.toThrow(StoreGoneError);
+  await pause(300);
+  await nats.restart({ freshStore: true });
+  await expect(log.append([2])).rejects.toThrow(StoreGoneError);
+  await expect(log.append([3])).rejects.toThrow(/^stream ELIBAD_LOG_test-.*: was deleted$/);
+  await standby;
 });
 
 test("closing does not wait for a server that is away", async () => {
