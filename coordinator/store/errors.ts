@@ -5,7 +5,7 @@ export const Holder = z.object({ host: z.string(), pid: z.number().int(), since:
 export type Holder = z.infer<typeof Holder>;
 
 /** What went wrong with a store, and which: the message begins with its file or stream. */
-abstract class StoreError extends Error {
+export abstract class StoreError extends Error {
   readonly place: string;
 
   constructor(place: string, problem: string, options?: ErrorOptions) {

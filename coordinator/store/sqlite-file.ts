@@ -2,7 +2,14 @@ import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
-import { type Holder, StoreDamagedError, StoreFullError, StoreGoneError, StoreHeldError } from "./errors.ts";
+import {
+  type Holder,
+  StoreDamagedError,
+  StoreError,
+  StoreFullError,
+  StoreGoneError,
+  StoreHeldError,
+} from "./errors.ts";
 import { BlobText, blobText, SqliteConnection, sqliteCode } from "./sqlite-connection.ts";
 import { readHolder } from "./sqlite-holder.ts";
 import { APPLICATION_ID, createSqliteFile, digestOfRow, LAYOUT_VERSION } from "./sqlite-layout.ts";
@@ -37,11 +44,11 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
   if (other) throw new StoreHeldError(file, other);
   const holder: Holder = { host: hostname(), pid: process.pid, since: new Date().toISOString() };
   heldHere.set(key, holder);
-  const connection = new SqliteConnection(file);
+  let connection: SqliteConnection | undefined;
   const release = async () => {
     // Out of WAL mode, so that the lock goes with it; where somebody looks into the file, the next opening does this.
-    await connection.execute("PRAGMA journal_mode = DELETE").catch(() => {});
-    connection.close();
+    await connection?.execute("PRAGMA journal_mode = DELETE").catch(() => {});
+    connection?.close();
     heldHere.delete(key);
   };
   const assertInPlace = () => {
@@ -49,6 +56,7 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
     if (now?.dev !== dev || now.ino !== ino) throw new StoreGoneError(file, "was removed or replaced");
   };
   try {
+    connection = new SqliteConnection(file);
     await assertAlone(connection);
     const { term, last } = await verify(connection, file);
     await takeTerm(connection, file, { term, last, holder });
@@ -78,11 +86,10 @@ async function assertAlone(connection: SqliteConnection): Promise<void> {
 const MetaRow = z.object({ term: z.number(), last: z.number(), digest: BlobText });
 
 async function verify(connection: SqliteConnection, file: string): Promise<{ term: number; last: number }> {
-  const pragma = async (name: string) => Object.values((await connection.all(`PRAGMA ${name}`))[0] ?? {})[0];
-  if ((await pragma("application_id")) !== APPLICATION_ID) {
+  if ((await pragma(connection, "application_id")) !== APPLICATION_ID) {
     throw new StoreDamagedError(file, "is a SQLite file, and not a store of elibad");
   }
-  const version = await pragma("user_version");
+  const version = await pragma(connection, "user_version");
   if (version !== LAYOUT_VERSION) {
     throw new StoreDamagedError(file, `has layout ${version}; this elibad reads layout ${LAYOUT_VERSION}`);
   }
@@ -100,6 +107,10 @@ async function verify(connection: SqliteConnection, file: string): Promise<{ ter
   return meta.data;
 }
 
+async function pragma(connection: SqliteConnection, name: string): Promise<unknown> {
+  return Object.values((await connection.all(`PRAGMA ${name}`))[0] ?? {})[0];
+}
+
 async function takeTerm(
   connection: SqliteConnection,
   file: string,
@@ -115,7 +126,8 @@ async function takeTerm(
     ...[term + 1, digestOfRow(term + 1, last), JSON.stringify(holder), term, last],
   );
   // Two were alone one after the other, and the other one was faster.
-  if (taken !== 1) throw new StoreHeldError(file, await readHolder(file));
+  if (taken !== 1 || (await pragma(connection, "journal_mode")) !== "wal")
+    throw new StoreHeldError(file, await readHolder(file));
 }
 
 const isBusy = (error: unknown) => sqliteCode(error)?.startsWith("SQLITE_BUSY") === true;
@@ -124,6 +136,7 @@ const isBusy = (error: unknown) => sqliteCode(error)?.startsWith("SQLITE_BUSY") 
 export const explain =
   (file: string) =>
   (error: unknown): never => {
+    if (error instanceof StoreError) throw error;
     const code = sqliteCode(error);
     const { message } = error as Error;
     const options = { cause: error };
@@ -131,6 +144,5 @@ export const explain =
       throw new StoreDamagedError(file, `is damaged: ${message}`, options);
     }
     if (code === "SQLITE_FULL") throw new StoreFullError(file, `cannot be written: ${message}`, options);
-    if (code !== undefined) throw new Error(`${file}: ${message} (${code})`, options);
-    throw error;
+    throw new Error(`${file}: ${message}${code === undefined ? "" : ` (${code})`}`, options);
   };

@@ -101,3 +101,11 @@ test("a copy of a file that was in use is a log, too", async () => {
   expect(copy.term).toBe(2);
   expect(await replayed(copy)).toEqual(records(1, 1, 2));
 });
+
+test("a path that cannot be a log is named", async () => {
+  const folder = tempFolder();
+  await expect(openSqliteLog(folder)).rejects.toThrow(`${folder}: `);
+  await expect(openSqliteLog(folder)).rejects.not.toThrow(StoreHeldError);
+  const inNoFolder = join(folder, "none", "state.db");
+  await expect(openSqliteLog(inNoFolder)).rejects.toThrow(`${inNoFolder}: `);
+});
