@@ -15,11 +15,12 @@ import {
 } from "nats";
 import { natsConnectionOptions, SUBJECT_TOKEN } from "../../proto/subjects.ts";
 import { decodeHead, EMPTY, HEAD_HEADER, type Position, positionAfter } from "./entry.ts";
-import { StoreDamagedError, StoreGoneError, StoreUnreachableError } from "./errors.ts";
+import { StoreDamagedError, StoreFullError, StoreGoneError, StoreUnreachableError } from "./errors.ts";
 import {
   apiErrorCode,
   describe,
   NO_MESSAGE_FOUND,
+  NO_ROOM,
   STREAM_NAME_IN_USE,
   STREAM_NOT_FOUND,
 } from "./jetstream-errors.ts";
@@ -69,7 +70,7 @@ export class LogStream {
     void this.#watch();
   }
 
-  /** Connects, and makes what is missing. @throws StoreUnreachableError */
+  /** Connects, and makes what is missing. @throws StoreUnreachableError, StoreFullError */
   static async open(options: StreamOptions): Promise<LogStream> {
     if (!SUBJECT_TOKEN.test(options.name)) {
       throw new RangeError(`'${options.name}' cannot name a log: letters, digits, _ and - only, at most 64`);
@@ -88,7 +89,9 @@ export class LogStream {
       return new LogStream(options, { connection, client, manager, leaders });
     } catch (error) {
       await connection?.close();
-      throw new StoreUnreachableError(placeOf(options), describe(error), { cause: error });
+      const code = apiErrorCode(error);
+      const cannot = code !== undefined && NO_ROOM.includes(code) ? StoreFullError : StoreUnreachableError;
+      throw new cannot(placeOf(options), describe(error), { cause: error });
     }
   }
 

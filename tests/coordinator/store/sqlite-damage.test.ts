@@ -1,11 +1,11 @@
-import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { StoreDamagedError, StoreFullError } from "../../../coordinator/store/errors.ts";
 import type { LogEntry } from "../../../coordinator/store/log.ts";
 import { SqliteConnection } from "../../../coordinator/store/sqlite-connection.ts";
 import { openSqliteLog } from "../../../coordinator/store/sqlite-log.ts";
+import { smallDisk } from "../../support/small-disk.ts";
 import { records, replayed, sqlitePlace } from "../../support/store-places.ts";
 import { expectWhole, startStoreWriter } from "../../support/store-writer.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
@@ -121,12 +121,8 @@ test("a record that is missing is named", async () => {
 });
 
 test("on a full disk an append is refused whole; the log goes on when there is room again", async (context) => {
-  const folder = tempFolder();
-  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]);
-  if (mounted.status !== 0) return context.skip("a small disk can be mounted as root only");
-  onTestFinished(() => {
-    spawnSync("umount", ["-l", folder]);
-  });
+  const folder = smallDisk(1);
+  if (folder === undefined) return context.skip("a small disk can be mounted as root on Linux only");
   const log = await openSqliteLog(join(folder, "state.db"));
   try {
     writeFileSync(join(folder, "other"), Buffer.alloc(600_000));
