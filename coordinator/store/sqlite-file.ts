@@ -45,9 +45,10 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
   const holder: Holder = { host: hostname(), pid: process.pid, since: new Date().toISOString() };
   heldHere.set(key, holder);
   let connection: SqliteConnection | undefined;
+  let wasAlone = false;
   const release = async () => {
-    // Out of WAL mode, so that the lock goes with it; where somebody looks into the file, the next opening does this.
-    await connection?.execute("PRAGMA journal_mode = DELETE").catch(() => {});
+    // Out of WAL mode, so that the lock goes with it; while somebody looks into the file it stays until this process ends.
+    if (connection && wasAlone) await leaveWalMode(connection).catch(() => {});
     connection?.close();
     heldHere.delete(key);
   };
@@ -57,7 +58,8 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
   };
   try {
     connection = new SqliteConnection(file);
-    await assertAlone(connection);
+    await leaveWalMode(connection);
+    wasAlone = true;
     const { term, last } = await verify(connection, file);
     await takeTerm(connection, file, { term, last, holder });
     return { connection, term: term + 1, last, assertInPlace, release };
@@ -72,7 +74,7 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
  * A connection in WAL mode holds a shared lock for as long as it lives, and only somebody alone may leave that mode: so a
  * living holder is found out, and a killed one is forgotten at once.
  */
-async function assertAlone(connection: SqliteConnection): Promise<void> {
+async function leaveWalMode(connection: SqliteConnection): Promise<void> {
   for (let probe = 1; ; probe++) {
     try {
       return await connection.execute("PRAGMA journal_mode = DELETE");
