@@ -20,10 +20,13 @@ export interface TestNatsServer {
 }
 
 /** Starts a server that ends with the test (or, outside of one, with `stop`). */
-export async function startNatsServer({ endsWithTest = true } = {}): Promise<TestNatsServer> {
+export async function startNatsServer({
+  endsWithTest = true,
+  storeIn = tmpdir(),
+} = {}): Promise<TestNatsServer> {
   const executable = await ensureNatsServer();
   const port = await freePort();
-  const store = mkdtempSync(join(tmpdir(), "elibad-nats-"));
+  const store = mkdtempSync(join(storeIn, "elibad-nats-"));
   let running = await launch(executable, port, store);
   const kill = async () => {
     if (running.exitCode !== null || running.signalCode !== null) return;

@@ -1,0 +1,59 @@
+import { once } from "node:events";
+import { createConnection, createServer, type Socket } from "node:net";
+import { onTestFinished } from "vitest";
+
+/** A TCP proxy on a free port, which loses what it is told to lose. */
+export interface TcpProxy {
+  readonly port: number;
+  /** Drop what goes to the server, or comes from it, without closing anything: a partition. */
+  drop(what: { readonly requests?: boolean; readonly answers?: boolean }): void;
+  /** Bytes that were dropped so far. */
+  readonly droppedBytes: number;
+  /** Closes all connections; new ones are taken. */
+  cut(): void;
+}
+
+/** Until the test ends. */
+export async function startTcpProxy(to: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
+  const sockets = new Set<Socket>();
+  let dropping: { readonly requests?: boolean; readonly answers?: boolean } = {};
+  let droppedBytes = 0;
+  const join = (from: Socket, into: Socket, isDropped: () => boolean | undefined) => {
+    sockets.add(from);
+    from.on("data", (data: Buffer) => {
+      if (isDropped()) droppedBytes += data.length;
+      else into.write(data);
+    });
+    from.on("error", () => {});
+    from.on("close", () => {
+      sockets.delete(from);
+      into.destroy();
+    });
+  };
+  const server = createServer((client) => {
+    const upstream = createConnection(to);
+    join(client, upstream, () => dropping.requests);
+    join(upstream, client, () => dropping.answers);
+  });
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.close();
+    cut();
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return {
+    port: address.port,
+    drop(what) {
+      dropping = what;
+    },
+    get droppedBytes() {
+      return droppedBytes;
+    },
+    cut,
+  };
+}
