@@ -28,6 +28,7 @@ import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { ClusterExecutor } from "./dispatch/executor.ts";
 import { listen, listening } from "./dispatch/listen.ts";
 import { type DispatchOptions, DispatchSettings } from "./dispatch/settings.ts";
+import type { ScopeTerms } from "./dispatch/state.ts";
 import { type SubmitHandler, serveSubmit } from "./dispatch/submit-service.ts";
 import { readCluster, type WorkerView, waitingReason, workerViews } from "./dispatch/views.ts";
 import { serveWork } from "./dispatch/work-session.ts";
@@ -65,8 +66,8 @@ export interface Coordinator {
   /** For callers that run one thing only; see `newExecutor`. */
   readonly executor: ClusterExecutor;
   readonly metrics: CoordinatorMetrics;
-  /** An executor of its own for each search or command: it stays with one device class. */
-  newExecutor(): ClusterExecutor;
+  /** An executor of its own for each search, command or job: it stays with one device class, that of its terms where they name one. */
+  newExecutor(terms?: ScopeTerms): ClusterExecutor;
   /** Takes bytes and files for operations; the same for all executors. */
   readonly artifacts: ArtifactStore;
   workers(): WorkerView[];
@@ -165,7 +166,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     logger.info({ address, natsUrl, artifactFolder: store.folder }, "coordinator listens");
 
     let executors = 0;
-    const newExecutor = () => new ClusterExecutor(dispatcher, store, `scope${++executors}`);
+    const newExecutor = (terms: ScopeTerms = {}) =>
+      new ClusterExecutor(dispatcher, store, `scope${++executors}`, terms);
     return {
       address,
       metricsAddress: health?.address,

@@ -14,6 +14,7 @@ import {
   newDispatchState,
   type OperationKey,
   operationKey,
+  type ScopeTerms,
   type Session,
 } from "./state.ts";
 
@@ -103,11 +104,12 @@ export class Dispatcher {
     this.handle({ kind: "left", session, reason });
   }
 
-  /** Results of the operations, in their order. Equal ones of a scope, also of other calls, are computed once. */
+  /** Results of the operations, in their order. Equal ones of a scope, also of other calls, are computed once; its first call's `terms` count. */
   async run(
     scope: string,
     operations: readonly Operation[],
     signal?: AbortSignal,
+    terms: ScopeTerms = {},
   ): Promise<OperationResult[]> {
     signal?.throwIfAborted();
     if (this.#isClosed) throw new CoordinatorClosedError();
@@ -127,7 +129,7 @@ export class Dispatcher {
         ? [{ fingerprint, checkpoint: operation.checkpoint, ...stateOf(operation), ...formOf(operation) }]
         : [],
     );
-    this.handle({ kind: "submitted", scope, operations: submitted });
+    this.handle({ kind: "submitted", scope, terms, operations: submitted });
     try {
       const results = wanted.map(({ key }) => waiters.get(key)!.promise);
       return await untilAborted(Promise.all(results), signal);

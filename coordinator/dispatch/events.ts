@@ -1,5 +1,5 @@
 import type { Digest, ProgramForm } from "../../proto/operations.ts";
-import type { OperationKey, Session } from "./state.ts";
+import type { OperationKey, ScopeTerms, Session } from "./state.ts";
 
 /** What a result turned out to be, before it is asked who waits for it. */
 export type Verdict =
@@ -51,6 +51,8 @@ export type DispatchEvent =
   | {
       readonly kind: "submitted";
       readonly scope: string;
+      /** Of the scope, where it is new. */
+      readonly terms?: ScopeTerms;
       readonly operations: readonly {
         readonly fingerprint: Digest;
         readonly checkpoint: Digest;

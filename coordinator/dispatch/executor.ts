@@ -1,20 +1,23 @@
 import type { Digest, Executor, Operation, OperationResult } from "../../proto/operations.ts";
 import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import type { ScopeTerms } from "./state.ts";
 
 /**
  * Runs operations on the cluster's workers. All operations of one executor are computed by one device class and program
- * version, that of the first worker that gets one: an executor is made for one search, or one command.
+ * version, that of its terms or else of the first worker that gets one: an executor is made for one search, command or job.
  */
 export class ClusterExecutor implements Executor {
   readonly #dispatcher: Dispatcher;
   readonly #store: ArtifactStore;
   readonly #scope: string;
+  readonly #terms: ScopeTerms;
 
-  constructor(dispatcher: Dispatcher, store: ArtifactStore, scope: string) {
+  constructor(dispatcher: Dispatcher, store: ArtifactStore, scope: string, terms: ScopeTerms = {}) {
     this.#dispatcher = dispatcher;
     this.#store = store;
     this.#scope = scope;
+    this.#terms = terms;
   }
 
   /**
@@ -23,7 +26,7 @@ export class ClusterExecutor implements Executor {
    * @throws the signal's reason where it aborts; leases are then cancelled.
    */
   execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
-    return this.#dispatcher.run(this.#scope, operations, signal);
+    return this.#dispatcher.run(this.#scope, operations, signal, this.#terms);
   }
 
   putArtifact(bytes: Uint8Array): Promise<Digest> {
@@ -43,12 +46,12 @@ export class ClusterExecutor implements Executor {
     await this.#store.release(digest, this.#scope);
   }
 
-  /** Device class and program version that its results come from; undefined before the first lease. */
+  /** Device class and program version that its results come from: that of its terms, else undefined before the first lease. */
   get deviceClass(): string | undefined {
-    return this.#dispatcher.state.scopes.get(this.#scope)?.deviceClass;
+    return this.#dispatcher.state.scopes.get(this.#scope)?.deviceClass ?? this.#terms.deviceClass;
   }
 
-  /** Withdraws what it still waits for, forgets its device class, and lets go of what it put as bytes and no other one did. */
+  /** Withdraws what it still waits for, forgets a device class that is not in its terms, and lets go of what it put as bytes and no other one did. */
   async close(): Promise<void> {
     this.#dispatcher.closeScope(this.#scope);
     await this.#store.releaseAllOf(this.#scope);

@@ -7,7 +7,7 @@ import { cancel, endLease, fail, forget, heldBy, type Turn, wentWrong, workersNa
 const MAX_OWED_ACCEPTS = 10_000;
 const MAX_ABSENT_WORKERS = 1_000;
 
-export function submitted({ state, nowMs }: Turn, { scope, operations }: EventOf<"submitted">): void {
+export function submitted({ state, nowMs }: Turn, { scope, terms, operations }: EventOf<"submitted">): void {
   for (const { fingerprint, checkpoint, state: begins, form = "primitive" } of operations) {
     const key = operationKey(scope, fingerprint);
     if (state.operations.has(key)) continue;
@@ -27,7 +27,7 @@ export function submitted({ state, nowMs }: Turn, { scope, operations }: EventOf
       avoid: new Set(),
     };
     state.operations.set(key, operation);
-    scopeOf(state, scope).operations.add(key);
+    scopeOf(state, scope, terms).operations.add(key);
     state.keysOf.set(fingerprint, (state.keysOf.get(fingerprint) ?? new Set()).add(key));
     laneOf(state, scope, checkpoint).line.add(operation.order, key);
   }

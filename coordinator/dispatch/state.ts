@@ -70,10 +70,29 @@ export interface LeaseState {
   deadlineMs: number;
 }
 
+/** Who shares the workers, and how: operations of one group stand together against those of the others. */
+export interface Share {
+  /** A sweep's name, for one. */
+  readonly group: string;
+  /** Of the group: its part of the work among groups of its priority. */
+  readonly weight: number;
+  /** Of the group: operations of a higher one go before all of a lower one. */
+  readonly priority: number;
+}
+
+/** What is said of a scope before its first operation. */
+export interface ScopeTerms {
+  /** The class that its earlier results came from: what follows comes from no other. */
+  readonly deviceClass?: string | undefined;
+  /** Absent: the scope is a group of its own. */
+  readonly share?: Share | undefined;
+}
+
 /** Operations whose results must come from one device class: those of one search, or one command. */
 export interface ScopeState {
-  /** The class of the first worker that got one of them; undefined before. */
+  /** The class in its terms, else that of the first worker that got one of them; undefined before. */
   deviceClass: string | undefined;
+  readonly share: Share;
   readonly operations: Set<OperationKey>;
 }
 
@@ -132,11 +151,15 @@ export function laneOf(state: DispatchState, scope: string, checkpoint: Digest):
   return lane;
 }
 
-/** The scope's state, made where it is missing. */
-export function scopeOf(state: DispatchState, scope: string): ScopeState {
+/** The scope's state, made by these terms where it is missing. */
+export function scopeOf(
+  state: DispatchState,
+  scope: string,
+  { deviceClass, share = { group: scope, weight: 1, priority: 0 } }: ScopeTerms = {},
+): ScopeState {
   let known = state.scopes.get(scope);
   if (!known) {
-    known = { deviceClass: undefined, operations: new Set() };
+    known = { deviceClass, share, operations: new Set() };
     state.scopes.set(scope, known);
   }
   return known;

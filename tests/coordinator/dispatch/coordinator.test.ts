@@ -219,6 +219,26 @@ describe("who may work", () => {
     scriptedWorker(coordinator.address, { id: "cpu2", credit: 5, answer: diligent });
     expect(firstLogit(await waiting)).toEqual([3]);
   });
+
+  test("an executor of a class takes no other one's work, also before its first operation and after it was closed", async () => {
+    const coordinator = await start();
+    const deviceClass = "cuda/1.30.0/h100/plain/program-1";
+    const executor = coordinator.newExecutor({ deviceClass });
+    expect(executor.deviceClass).toBe(deviceClass);
+    const cpu = scriptedWorker(coordinator.address, { id: "cpu", credit: 5, answer: diligent });
+    await eventually(() => cpu.welcome);
+    const waiting = executor.execute([tile(1)]);
+    const why = `it was begun on device class ${deviceClass}, and only cpu/1.30.0/test/plain/program-1 is connected`;
+    expect(coordinator.waitingReason()).toBe(why);
+    // Others get their results from the same worker meanwhile, under the same fingerprint.
+    expect(firstLogit(await coordinator.executor.execute([tile(1)]))).toEqual([2]);
+    expect(coordinator.waitingReason()).toBe(why);
+    const closed = expect(waiting).rejects.toThrow("the coordinator was closed");
+    await executor.close();
+    await closed;
+    void executor.execute([tile(1)]).catch(() => {});
+    expect(coordinator.waitingReason()).toBe(why);
+  });
 });
 
 describe("addresses", () => {
