@@ -36,7 +36,7 @@ export function canTakeLease({ settings }: DispatchState, worker: WorkerState, n
 function choose(state: DispatchState, worker: WorkerState, nowMs: number): OperationState | undefined {
   if (worker.reservedFor !== undefined) {
     const operation = state.operations.get(worker.reservedFor);
-    return operation && operation.lease === undefined && worker.leases.size === 0 ? operation : undefined;
+    return operation?.leases.size === 0 && worker.leases.size === 0 ? operation : undefined;
   }
   const loaded = loadedCheckpoints(state);
   let best: OperationState | undefined;
@@ -142,7 +142,7 @@ function isReserved({ workers }: DispatchState, { key }: OperationState): boolea
   return false;
 }
 
-/** The lease of an operation that has none. */
+/** A lease of an operation that waits, or one more of an operation that has one. */
 export function assignTo(
   state: DispatchState,
   worker: WorkerState,
@@ -160,7 +160,7 @@ export function assignTo(
     progressMs: nowMs,
     deadlineMs: nowMs + leaseMs,
   });
-  operation.lease = leaseId;
+  operation.leases.add(leaseId);
   worker.leases.add(leaseId);
   worker.credit -= 1;
   worker.loaded = checkpoint;

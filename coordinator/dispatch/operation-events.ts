@@ -1,7 +1,24 @@
 import type { Digest } from "../../proto/operations.ts";
 import type { EventOf, Verdict } from "./events.ts";
-import { laneOf, type OperationKey, type OperationState, operationKey, scopeOf } from "./state.ts";
-import { cancel, endLease, fail, forget, heldBy, type Turn, wentWrong, workersNamed } from "./turn.ts";
+import {
+  type LeaseState,
+  laneOf,
+  type OperationKey,
+  type OperationState,
+  operationKey,
+  scopeOf,
+} from "./state.ts";
+import {
+  cancel,
+  endLease,
+  endLeases,
+  fail,
+  forget,
+  heldBy,
+  type Turn,
+  wentWrong,
+  workersNamed,
+} from "./turn.ts";
 
 /** More unaccepted results than any outbox holds. */
 const MAX_OWED_ACCEPTS = 10_000;
@@ -20,7 +37,7 @@ export function submitted({ state, nowMs }: Turn, { scope, terms, operations }: 
       form,
       order: ++state.lastOrder,
       waitingSinceMs: nowMs,
-      lease: undefined,
+      leases: new Set(),
       childDeaths: 0,
       attempts: 0,
       reasons: [],
@@ -65,21 +82,17 @@ function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass }: Ev
   const { state, decisions } = turn;
   const operation = state.operations.get(key)!;
   const scope = scopeOf(state, operation.scope);
-  const { lease, holderId } = leaseOf(turn, operation);
+  const lease = leaseOf(turn, operation, workerId);
   // A scope that nobody worked for yet takes no class that is gone: nobody could go on with it.
   const fits =
     scope.deviceClass === undefined ? isPresent(turn, deviceClass) : scope.deviceClass === deviceClass;
   if (!fits) {
-    if (lease && holderId === workerId) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
+    if (lease) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
     return;
   }
   scope.deviceClass = deviceClass;
-  if (lease && holderId === workerId) {
-    endLease(turn, lease, "result");
-  } else if (lease) {
-    cancel(turn, lease, "another result came first", true);
-    endLease(turn, lease, "overtaken");
-  }
+  if (lease) endLease(turn, lease, "result");
+  endLeases(turn, operation, { end: "overtaken", reason: "another result came first", letRun: true });
   forget(turn, operation);
   if (operation.state !== undefined) state.holders.delete(operation.state);
   decisions.push({ kind: "resolve", key });
@@ -97,8 +110,8 @@ function rejectResult(
   verdict: Exclude<Verdict, { kind: "valid" }>,
 ): void {
   const operation = turn.state.operations.get(key)!;
-  const { lease, holderId } = leaseOf(turn, operation);
-  if (!lease || holderId !== workerId) return;
+  const lease = leaseOf(turn, operation, workerId);
+  if (!lease) return;
   switch (verdict.kind) {
     case "invalid":
       wentWrong(turn, lease, `invalid result: ${verdict.reason}`);
@@ -140,11 +153,7 @@ function accept(turn: Turn, workerId: string, fingerprint: Digest): void {
 function withdraw(turn: Turn, key: OperationKey, reason: string): void {
   const operation = turn.state.operations.get(key);
   if (!operation) return;
-  const { lease } = leaseOf(turn, operation);
-  if (lease) {
-    cancel(turn, lease, reason);
-    endLease(turn, lease, "withdrawn");
-  }
+  endLeases(turn, operation, { end: "withdrawn", reason });
   forget(turn, operation);
 }
 
@@ -153,7 +162,11 @@ function isPresent({ state }: Turn, deviceClass: string): boolean {
   return false;
 }
 
-function leaseOf({ state }: Turn, operation: OperationState) {
-  const lease = operation.lease === undefined ? undefined : state.leases.get(operation.lease);
-  return { lease, holderId: lease && state.workers.get(lease.session)?.workerId };
+/** The lease that a worker has of an operation. */
+function leaseOf({ state }: Turn, { leases }: OperationState, workerId: string): LeaseState | undefined {
+  for (const id of leases) {
+    const lease = state.leases.get(id)!;
+    if (state.workers.get(lease.session)?.workerId === workerId) return lease;
+  }
+  return undefined;
 }

@@ -50,8 +50,8 @@ export interface OperationState {
   readonly order: number;
   /** Since when it waits. */
   waitingSinceMs: number;
-  /** Its one live lease; undefined while it waits. */
-  lease: number | undefined;
+  /** Its live leases, the first one first; none while it waits. */
+  readonly leases: Set<number>;
   childDeaths: number;
   /** Invalid results and retryable errors. */
   attempts: number;

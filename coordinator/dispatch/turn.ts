@@ -25,22 +25,36 @@ export function heldBy({ state }: Turn, worker: WorkerState, leaseIds: Iterable<
   return [...leaseIds].flatMap((id) => (worker.leases.has(id) ? [state.leases.get(id)!] : []));
 }
 
+/** Ends all leases that an operation has. */
+export function endLeases(
+  turn: Turn,
+  { leases }: OperationState,
+  why: { readonly end: LeaseEnd; readonly reason: string; readonly letRun?: boolean },
+): void {
+  for (const id of [...leases]) {
+    const lease = turn.state.leases.get(id)!;
+    cancel(turn, lease, why.reason, why.letRun);
+    endLease(turn, lease, why.end);
+  }
+}
+
 export function cancel({ decisions }: Turn, lease: LeaseState, reason: string, letRun = false): void {
   decisions.push({ kind: "cancel", session: lease.session, leaseId: lease.id, reason, letRun });
 }
 
-/** The lease is over; its operation waits again, in the place where it stood, for any worker. */
+/** The lease is over; its operation waits again, in the place where it stood, for any worker, unless another one still has it. */
 export function requeue(turn: Turn, lease: LeaseState, end: LeaseEnd): void {
   const operation = endLease(turn, lease, end);
+  if (operation.leases.size > 0) return;
   operation.waitingSinceMs = turn.nowMs;
   laneOf(turn.state, operation.scope, operation.checkpoint).line.add(operation.order, operation.key);
 }
 
-/** Returns the operation, which has no lease then. */
+/** Returns the operation, which has one lease less then. */
 export function endLease({ state, decisions }: Turn, lease: LeaseState, end: LeaseEnd): OperationState {
   state.leases.delete(lease.id);
   const operation = state.operations.get(lease.key)!;
-  operation.lease = undefined;
+  operation.leases.delete(lease.id);
   const worker = state.workers.get(lease.session);
   worker?.leases.delete(lease.id);
   if (worker?.reservedFor === lease.key) worker.reservedFor = undefined;
@@ -56,7 +70,7 @@ export function wentWrong(turn: Turn, lease: LeaseState, reason: string): void {
   operation.attempts += 1;
   operation.reasons.push(`on ${workerId}: ${reason}`);
   operation.avoid.add(workerId);
-  if (operation.attempts < state.settings.maxAttempts) {
+  if (operation.attempts < state.settings.maxAttempts || operation.leases.size > 1) {
     requeue(turn, lease, "failed");
   } else {
     endLease(turn, lease, "failed");
@@ -65,11 +79,12 @@ export function wentWrong(turn: Turn, lease: LeaseState, reason: string): void {
 }
 
 export function fail(turn: Turn, operation: OperationState, reason: string): void {
+  endLeases(turn, operation, { end: "failed", reason: "the operation is given up", letRun: true });
   forget(turn, operation);
   turn.decisions.push({ kind: "fail", key: operation.key, reason });
 }
 
-/** The operation is over; its lease, if it had one, ended before. */
+/** The operation is over; its leases ended before. */
 export function forget({ state }: Turn, operation: OperationState): void {
   const { key, fingerprint, scope } = operation;
   removeFromLane(state, operation);

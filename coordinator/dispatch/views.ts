@@ -58,7 +58,7 @@ function formThatNoneHas(
 /** The numbers that metrics show, as they are when read. */
 export function readCluster(state: () => DispatchState): CoordinatorReadings {
   return {
-    waiting: () => state().operations.size - state().leases.size,
+    waiting: () => [...state().lanes.values()].reduce((sum, { line }) => sum + line.length, 0),
     leases: () => state().leases.size,
     workers: () => {
       const counts = { active: 0, draining: 0 };

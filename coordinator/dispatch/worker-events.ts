@@ -110,5 +110,5 @@ export function tick(turn: Turn): void {
 /** Lets an operation go to another worker that this one was kept free for. */
 function freeReservation({ operations }: DispatchState, worker: WorkerState): void {
   const operation = worker.reservedFor === undefined ? undefined : operations.get(worker.reservedFor);
-  if (operation?.lease === undefined) worker.reservedFor = undefined;
+  if (operation === undefined || operation.leases.size === 0) worker.reservedFor = undefined;
 }

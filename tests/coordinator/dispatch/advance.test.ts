@@ -331,7 +331,7 @@ describe("results", () => {
     cluster.submit("a");
     cluster.join(2, { credit: 0 });
     cluster.invalid("a", "w2");
-    expect(cluster.state.operations.get("s/a")).toMatchObject({ attempts: 0, lease: 1 });
+    expect(cluster.state.operations.get("s/a")).toMatchObject({ attempts: 0, leases: new Set([1]) });
   });
 
   test("an error that no worker can avoid fails the operation at once, a retryable one sends it elsewhere", () => {
@@ -393,7 +393,7 @@ describe("quarantine", () => {
     cluster.join(1, { credit: 3 });
     cluster.submit("bad", "x");
     die(cluster, 1);
-    expect(cluster.state.operations.get("s/x")).toMatchObject({ lease: 2, childDeaths: 0 });
+    expect(cluster.state.operations.get("s/x")).toMatchObject({ leases: new Set([2]), childDeaths: 0 });
   });
 
   test("a worker that leaves or drains is no longer kept free", () => {
