@@ -1,3 +1,4 @@
+import { collectDefaultMetrics } from "prom-client";
 import { type FinalState, isFinal, type WorkerState } from "./life.ts";
 import { createLogger } from "./logging.ts";
 import { type HealthServer, startHealthServer } from "./metrics/http.ts";
@@ -79,6 +80,7 @@ async function startHealth(
   { metricsHost, metricsPort }: CompiledWorkerOptions,
 ): Promise<HealthServer | undefined> {
   if (metricsPort === undefined) return undefined;
+  collectDefaultMetrics({ register: supervisor.metrics.registry });
   return startHealthServer({
     host: metricsHost,
     port: metricsPort,

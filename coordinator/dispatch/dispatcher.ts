@@ -50,7 +50,14 @@ export interface DispatcherOptions {
   readonly now?: () => number;
   /** Calls back after some of them. */
   readonly after?: (ms: number, action: () => void) => void;
+  /** Calls back again and again. Gives back what ends that. */
+  readonly every?: (ms: number, action: () => void) => () => void;
 }
+
+const everySystem = (ms: number, action: () => void): (() => void) => {
+  const timer = setInterval(action, ms).unref();
+  return () => clearInterval(timer);
+};
 
 /** Carries out what `advance` decides: messages to workers, results to those who wait. */
 export class Dispatcher {
@@ -61,7 +68,7 @@ export class Dispatcher {
   readonly #programs = new Map<Session, string>();
   readonly #waiters = new Map<OperationKey, Waiter>();
   readonly #events: { readonly event: DispatchEvent; readonly result?: OperationResult }[] = [];
-  readonly #ticking: NodeJS.Timeout;
+  readonly #stopTicking: () => void;
   #isBusy = false;
   #isClosed = false;
   #willLook = false;
@@ -71,7 +78,7 @@ export class Dispatcher {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.state = newDispatchState(options.settings);
-    this.#ticking = this.#startTicking();
+    this.#stopTicking = this.#startTicking();
   }
 
   /** Why a worker is refused, or undefined. */
@@ -175,7 +182,7 @@ export class Dispatcher {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#ticking);
+    this.#stopTicking();
     this.handle({ kind: "drain" });
     const keys = [...this.#waiters.keys()];
     for (const waiter of this.#waiters.values()) waiter.reject(new CoordinatorClosedError());
@@ -262,17 +269,16 @@ export class Dispatcher {
     return waiter;
   }
 
-  #startTicking(): NodeJS.Timeout {
+  #startTicking(): () => void {
     const everyMs = Math.min(1_000, this.#options.settings.leaseMs / 4);
     let lastMs = this.#now();
-    const timer = setInterval(() => {
+    return (this.#options.every ?? everySystem)(everyMs, () => {
       const nowMs = this.#now();
       // After a pause of this process, heartbeats that came meanwhile are read before leases are judged.
       const isLate = nowMs - lastMs > 2 * everyMs;
       lastMs = nowMs;
       if (!isLate) this.handle({ kind: "tick" });
-    }, everyMs);
-    return timer.unref();
+    });
   }
 }
 

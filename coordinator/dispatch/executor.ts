@@ -3,17 +3,20 @@ import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ScopeTerms } from "./state.ts";
 
+/** What executors need of the store. */
+export type ExecutorArtifacts = Pick<ArtifactStore, "put" | "putFile" | "read" | "release" | "releaseAllOf">;
+
 /**
  * Runs operations on the cluster's workers. All operations of one executor are computed by one device class and program
  * version, that of its terms or else of the first worker that gets one: an executor is made for one search, command or job.
  */
 export class ClusterExecutor implements Executor {
   readonly #dispatcher: Dispatcher;
-  readonly #store: ArtifactStore;
+  readonly #store: ExecutorArtifacts;
   readonly #scope: string;
   readonly #terms: ScopeTerms;
 
-  constructor(dispatcher: Dispatcher, store: ArtifactStore, scope: string, terms: ScopeTerms = {}) {
+  constructor(dispatcher: Dispatcher, store: ExecutorArtifacts, scope: string, terms: ScopeTerms = {}) {
     this.#dispatcher = dispatcher;
     this.#store = store;
     this.#scope = scope;

@@ -14,6 +14,12 @@ import type { DispatchObserver, ResultFate, ResultPath } from "../dispatch/obser
 import { findFault } from "./validate.ts";
 import { findArtifactFault, findStateFault } from "./validate-artifacts.ts";
 
+/** What results need of the store. */
+export type UploadedArtifacts = Pick<
+  ArtifactStore,
+  "find" | "uploadBytes" | "readUpload" | "releaseUpload" | "keepUpload" | "release"
+>;
+
 interface Judgement {
   readonly verdict: Verdict;
   readonly fate: ResultFate;
@@ -23,7 +29,7 @@ interface Judgement {
 /** Reads results, on whichever path they came, judges them and tells the dispatcher. */
 export class ResultIntake {
   readonly #dispatcher: Dispatcher;
-  readonly #store: ArtifactStore;
+  readonly #store: UploadedArtifacts;
   readonly #observer: DispatchObserver;
   readonly #logger: Logger;
   /** Results with files that are being read: the next one of the same operation comes after it. */
@@ -31,7 +37,7 @@ export class ResultIntake {
 
   constructor(parts: {
     readonly dispatcher: Dispatcher;
-    readonly store: ArtifactStore;
+    readonly store: UploadedArtifacts;
     readonly observer: DispatchObserver;
     readonly logger: Logger;
   }) {

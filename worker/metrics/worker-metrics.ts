@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { OperationKind } from "../../proto/operations.ts";
 import type { CacheCounts } from "../cache/artifact-cache.ts";
 import { WORKER_STATES, type WorkerStateKind } from "../life.ts";
@@ -34,7 +34,6 @@ export class WorkerMetrics {
 
   constructor(readings: WorkerReadings) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
     this.#operations = new Counter({
       name: "elibad_worker_operations_total",
       help: "Operations that ended on this worker, by kind and outcome.",

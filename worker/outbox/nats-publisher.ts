@@ -12,6 +12,9 @@ export interface PublisherOptions {
   readonly onReconnect: () => void;
 }
 
+/** The way of results to JetStream. */
+export type Publisher = Pick<NatsPublisher, "options" | "isConnected" | "publish" | "close">;
+
 /**
  * Publishes result envelopes to JetStream. It connects in the background and for ever: while there is no connection
  * `publish` answers false, and the result goes over the worker's own stream.

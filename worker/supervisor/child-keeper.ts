@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Answer, ChildOptions, FromChild, ReadyDevice, ToChild } from "../child/messages.ts";
+import { type Clock, sleep } from "../clock.ts";
 import type { Provider } from "../device-names.ts";
-import { InferenceChild } from "./inference-child.ts";
+import type { ChildEvents, InferenceChild } from "./inference-child.ts";
 
 export interface KeeperEvents {
   /** A child takes operations. */
@@ -16,6 +16,12 @@ export interface KeeperEvents {
   line(text: string): void;
 }
 
+/** An inference process as its keeper sees it. */
+export type Child = Pick<InferenceChild, "pid" | "send" | "kill" | "rssBytes">;
+
+/** Starts one, from a compiled module. */
+export type StartChild = (entry: string, options: ChildOptions, events: ChildEvents) => Child;
+
 /** Starts in a row that may fail. */
 const MAX_FAILED_STARTS = 5;
 const backOffMs = (failures: number): number => Math.min(10_000, 100 * 2 ** failures);
@@ -25,8 +31,10 @@ export class ChildKeeper {
   readonly #entry: string;
   #options: ChildOptions;
   readonly #events: KeeperEvents;
+  readonly #startChild: StartChild;
+  readonly #clock: Clock;
   readonly #stopped = new AbortController();
-  #child: InferenceChild | undefined;
+  #child: Child | undefined;
   #ready = false;
   #everReady = false;
   #failedStarts = 0;
@@ -35,10 +43,17 @@ export class ChildKeeper {
   #unusable: string | undefined;
   #lastRssBytes = 0;
 
-  constructor(entry: string, options: ChildOptions, events: KeeperEvents) {
+  constructor(
+    entry: string,
+    options: ChildOptions,
+    events: KeeperEvents,
+    machine: { readonly startChild: StartChild; readonly clock: Clock },
+  ) {
     this.#entry = entry;
     this.#options = options;
     this.#events = events;
+    this.#startChild = machine.startChild;
+    this.#clock = machine.clock;
     this.#start();
   }
 
@@ -73,7 +88,7 @@ export class ChildKeeper {
 
   #start(): void {
     this.#unusable = undefined;
-    const child = new InferenceChild(this.#entry, this.#options, {
+    const child = this.#startChild(this.#entry, this.#options, {
       // What comes from one that is gone already may name files that were removed.
       message: (message) => {
         if (this.#child === child) this.#onMessage(message);
@@ -127,7 +142,7 @@ export class ChildKeeper {
       this.#events.gaveUp(reason);
       return;
     }
-    if (!end.asked) await sleep(backOffMs(this.#deaths), undefined, this.#stopped).catch(() => {});
+    if (!end.asked) await sleep(this.#clock, backOffMs(this.#deaths), this.#stopped.signal).catch(() => {});
     if (!this.#stopped.signal.aborted) this.#start();
   }
 }

@@ -1,6 +1,7 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
-import { type CoordinatorClient, connectToCoordinator } from "../../proto/client.ts";
+import type { CoordinatorClient } from "../../proto/client.ts";
 import type { CoordinatorMessage, Hello, Welcome, WorkerMessage } from "../../proto/messages.ts";
+import type { Clock } from "../clock.ts";
 
 export interface StreamEvents {
   /** The coordinator welcomed the worker. */
@@ -14,6 +15,12 @@ export interface StreamEvents {
 /** A coordinator answered Hello with Refused: coming back unchanged is of no use. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
+}
+
+/** What a stream is made with. */
+export interface Dialling {
+  readonly connect: (address: string) => CoordinatorClient;
+  readonly clock: Clock;
 }
 
 const WELCOME_MS = 10_000;
@@ -31,9 +38,10 @@ export function dialCoordinator(
   hello: Hello,
   signal: AbortSignal,
   events: StreamEvents,
+  { connect, clock }: Dialling,
 ): Promise<void> {
   signal.throwIfAborted();
-  const client = connectToCoordinator(address);
+  const client = connect(address);
   const call = client.work();
   let stream: CoordinatorStream | undefined;
   return new Promise<void>((resolve, reject) => {
@@ -43,11 +51,11 @@ export function dialCoordinator(
       client.close();
       reject(error);
     };
-    const timer = setTimeout(() => fail(new Error("no answer to Hello")), WELCOME_MS);
+    const stopWaiting = clock.after(WELCOME_MS, () => fail(new Error("no answer to Hello")));
     const onAbort = () => fail(signal.reason as Error);
     signal.addEventListener("abort", onAbort, { once: true });
     const settle = () => {
-      clearTimeout(timer);
+      stopWaiting();
       signal.removeEventListener("abort", onAbort);
     };
     const over = (reason: string) => {
@@ -61,7 +69,8 @@ export function dialCoordinator(
       if (message.message === "refused") return fail(new RefusedError(message.refused.reason));
       if (message.message !== "welcome") return fail(new Error(`Hello was answered with ${message.message}`));
       settle();
-      stream = new CoordinatorStream({ address, client, call, welcome: message.welcome, onEnd: events.end });
+      const { welcome } = message;
+      stream = new CoordinatorStream({ address, client, call, clock, welcome, onEnd: events.end });
       events.open(stream);
       resolve();
     });
@@ -73,6 +82,7 @@ interface StreamParts {
   readonly address: string;
   readonly client: CoordinatorClient;
   readonly call: ClientDuplexStream<WorkerMessage, CoordinatorMessage>;
+  readonly clock: Clock;
   readonly welcome: Welcome;
   readonly onEnd: (reason: string) => void;
 }
@@ -84,6 +94,7 @@ export class CoordinatorStream {
   /** Channel of the stream, for artifacts. */
   readonly client: CoordinatorClient;
   readonly #call: StreamParts["call"];
+  readonly #clock: Clock;
   readonly #onEnd: StreamParts["onEnd"];
   readonly #ended = new AbortController();
   /** Messages that wait for the transport to drain. */
@@ -94,11 +105,12 @@ export class CoordinatorStream {
   #full = false;
   #halfClosed = false;
 
-  constructor({ address, client, call, welcome, onEnd }: StreamParts) {
+  constructor({ address, client, call, clock, welcome, onEnd }: StreamParts) {
     this.address = address;
     this.client = client;
     this.welcome = welcome;
     this.#call = call;
+    this.#clock = clock;
     this.#onEnd = onEnd;
     call.on("drain", () => {
       this.#full = false;
@@ -131,9 +143,9 @@ export class CoordinatorStream {
     this.#halfClosed = true;
     this.#flush();
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, waitMs);
+      const stopWaiting = this.#clock.after(waitMs, resolve);
       const ended = () => {
-        clearTimeout(timer);
+        stopWaiting();
         resolve();
       };
       if (this.#ended.signal.aborted) ended();

@@ -1,6 +1,7 @@
 import type { Digest } from "../../proto/operations.ts";
 import type { ArtifactCache } from "../cache/artifact-cache.ts";
-import type { NatsPublisher } from "../outbox/nats-publisher.ts";
+import type { Clock } from "../clock.ts";
+import type { Publisher } from "../outbox/nats-publisher.ts";
 import type { Outbox, OutboxResult } from "../outbox/outbox.ts";
 import { removeResult } from "../outbox/result-folder.ts";
 import { giveArtifact } from "./artifact-transfer.ts";
@@ -10,24 +11,27 @@ import type { CoordinatorStream } from "./coordinator-stream.ts";
 export class Delivery {
   readonly #outbox: Outbox;
   readonly #cache: Pick<ArtifactCache, "adopt" | "forget" | "sharedFolder">;
+  readonly #clock: Clock;
   readonly #log: (message: string) => void;
   /** Uploads by result, so that a result which is sent again on the same stream is not uploaded again. */
   readonly #uploads = new Map<Digest, Promise<void>>();
   #stream: CoordinatorStream | undefined;
-  #publisher: NatsPublisher | undefined;
+  #publisher: Publisher | undefined;
 
   constructor(
     outbox: Outbox,
     cache: Pick<ArtifactCache, "adopt" | "forget" | "sharedFolder">,
+    clock: Clock,
     log: (message: string) => void,
   ) {
     this.#outbox = outbox;
     this.#cache = cache;
+    this.#clock = clock;
     this.#log = log;
   }
 
   /** A stream began: everything that was not accepted goes over it, whatever became of it before. */
-  attach(stream: CoordinatorStream, publisher: NatsPublisher | undefined): void {
+  attach(stream: CoordinatorStream, publisher: Publisher | undefined): void {
     this.#stream = stream;
     this.#publisher = publisher;
     this.#uploads.clear();
@@ -40,7 +44,7 @@ export class Delivery {
 
   /** Sends what waits for too long. */
   resendOverdue(): void {
-    for (const result of this.#outbox.overdue(Date.now())) {
+    for (const result of this.#outbox.overdue(this.#clock.now())) {
       this.#log(`the result ${result.fingerprint.slice(0, 12)} was not accepted, sending it again`);
       this.send(result, "stream");
     }
@@ -50,7 +54,7 @@ export class Delivery {
   send(result: OutboxResult, way: "usual" | "stream"): void {
     const stream = this.#stream;
     if (!stream) return;
-    const attempt = this.#outbox.sending(result.fingerprint, Date.now());
+    const attempt = this.#outbox.sending(result.fingerprint, this.#clock.now());
     const publisher = way === "usual" && this.#publisher?.isConnected ? this.#publisher : undefined;
     if (result.files.length > 0 || publisher) void this.#sendSlowly(result, stream, publisher, attempt);
     else stream.sendResult(result.envelope);
@@ -71,7 +75,7 @@ export class Delivery {
   async #sendSlowly(
     result: OutboxResult,
     stream: CoordinatorStream,
-    publisher: NatsPublisher | undefined,
+    publisher: Publisher | undefined,
     attempt: number,
   ): Promise<void> {
     try {

@@ -1,21 +1,24 @@
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { type CoordinatorClient, connectToCoordinator } from "../../proto/client.ts";
 import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
 import type { ReadyDevice } from "../child/messages.ts";
+import { type Clock, sleep, systemClock } from "../clock.ts";
 import { type FinalState, isFinal, mayBecome, type WorkerState } from "../life.ts";
 import type { Logger } from "../logging.ts";
 import { WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
-import { NatsPublisher } from "../outbox/nats-publisher.ts";
+import { NatsPublisher, type Publisher, type PublisherOptions } from "../outbox/nats-publisher.ts";
 import { Outbox } from "../outbox/outbox.ts";
 import { makeResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { CoordinatorArtifacts } from "./artifact-transfer.ts";
+import type { StartChild } from "./child-keeper.ts";
 import { type CoordinatorStream, RefusedError } from "./coordinator-stream.ts";
 import { Delivery } from "./delivery.ts";
 import { dialForever } from "./dial-forever.ts";
+import { InferenceChild } from "./inference-child.ts";
 import { creditToGrant } from "./lease-book.ts";
 import { Workbench } from "./workbench.ts";
 
@@ -25,12 +28,40 @@ const GOODBYE_MS = 1_000;
 const REDIAL_MS = 3_000;
 const DEFAULT_HEARTBEAT_MS = 2_000;
 
-interface Parts {
+/** What a worker stands on: time, and what is beyond its process. */
+export interface Machine {
+  readonly clock: Clock;
+  readonly startChild: StartChild;
+  readonly connect: (address: string) => CoordinatorClient;
+  readonly openPublisher: (options: PublisherOptions) => Publisher;
+}
+
+const system: Machine = {
+  clock: systemClock,
+  startChild: (entry, options, events) => new InferenceChild(entry, options, events),
+  connect: connectToCoordinator,
+  openPublisher: (options) => new NatsPublisher(options),
+};
+
+export interface SupervisorParts {
   readonly options: CompiledWorkerOptions;
   readonly log: Logger;
-  readonly cache: ArtifactCache;
+  readonly cache: Pick<
+    ArtifactCache,
+    | "hold"
+    | "adopt"
+    | "forget"
+    | "sharedFolder"
+    | "useSharedFolder"
+    | "cachedCheckpoints"
+    | "counts"
+    | "close"
+  >;
   readonly artifacts: CoordinatorArtifacts;
   readonly resultFolder: string;
+  /** Removes the result folder. */
+  readonly removeResults: () => Promise<void>;
+  readonly machine: Machine;
 }
 
 /**
@@ -41,7 +72,7 @@ export class Supervisor {
   readonly metrics: WorkerMetrics;
   /** Resolves when the worker has ended all that it started. */
   readonly done: Promise<FinalState>;
-  readonly #parts: Parts;
+  readonly #parts: SupervisorParts;
   readonly #outbox: Outbox;
   readonly #delivery: Delivery;
   readonly #workbench: Workbench;
@@ -51,9 +82,9 @@ export class Supervisor {
   #finish: (state: FinalState) => void = () => {};
   #device: ReadyDevice | undefined;
   #stream: CoordinatorStream | undefined;
-  #publisher: NatsPublisher | undefined;
+  #publisher: Publisher | undefined;
   #outstandingCredit = 0;
-  #heartbeat: NodeJS.Timeout | undefined;
+  #stopHeartbeat: () => void = () => {};
   #looking: NodeJS.Immediate | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -66,15 +97,16 @@ export class Supervisor {
       log: (message) => log.info(message),
     });
     const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);
-    return new Supervisor({ options, log, cache, artifacts, resultFolder });
+    const removeResults = () => removeResult(resultFolder);
+    return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine: system });
   }
 
-  private constructor(parts: Parts) {
+  constructor(parts: SupervisorParts) {
     this.#parts = parts;
-    const { options, log, cache, resultFolder } = parts;
+    const { options, log, cache, resultFolder, machine } = parts;
     const { outboxResults: maxResults, outboxBytes: maxBytes, resendMs } = options;
     this.#outbox = new Outbox({ maxResults, maxBytes, resendMs });
-    this.#delivery = new Delivery(this.#outbox, cache, (message) => log.warn(message));
+    this.#delivery = new Delivery(this.#outbox, cache, machine.clock, (message) => log.warn(message));
     this.metrics = new WorkerMetrics({
       state: () => this.#state.kind,
       leases: () => this.#workbench.held,
@@ -150,6 +182,7 @@ export class Supervisor {
         addresses,
         hello: () => this.#hello(),
         signal: this.#over.signal,
+        dialling: this.#parts.machine,
         waiting: (reason) =>
           this.#parts.log.warn(`waiting for a coordinator at ${addresses.join(", ")} (${reason})`),
         events: {
@@ -186,7 +219,9 @@ export class Supervisor {
     this.#become({ kind: "serving", address: stream.address });
     await this.#followWelcome(stream);
     if (this.#stream !== stream) return;
-    this.#heartbeat = setInterval(() => this.#beat(), stream.welcome.heartbeatMs || DEFAULT_HEARTBEAT_MS);
+    const { heartbeatMs } = stream.welcome;
+    const { clock } = this.#parts.machine;
+    this.#stopHeartbeat = clock.every(heartbeatMs || DEFAULT_HEARTBEAT_MS, () => this.#beat());
     this.#delivery.attach(stream, this.#publisher);
     this.#beat();
     this.#grantCredit();
@@ -203,7 +238,7 @@ export class Supervisor {
     void this.#publisher?.close();
     this.#publisher = undefined;
     if (url === "") return;
-    this.#publisher = new NatsPublisher({
+    this.#publisher = this.#parts.machine.openPublisher({
       url,
       subject,
       workerId: options.id,
@@ -242,7 +277,7 @@ export class Supervisor {
   #onStreamEnd(reason: string): void {
     this.#stream = undefined;
     this.#parts.artifacts.client = undefined;
-    clearInterval(this.#heartbeat);
+    this.#stopHeartbeat();
     this.#delivery.detach();
     if (this.#over.signal.aborted) return;
     this.#workbench.forgetLeases();
@@ -301,19 +336,19 @@ export class Supervisor {
     if (next === "stop") return this.#end({ kind: "stopped", reason });
     this.#parts.log.info("dialling again");
     this.#become({ kind: "connecting", addresses: this.#parts.options.coordinators });
-    await sleep(REDIAL_MS, undefined, { signal: this.#over.signal }).catch(() => {});
+    await sleep(this.#parts.machine.clock, REDIAL_MS, this.#over.signal).catch(() => {});
     await this.#connect();
   }
 
   /** Waits until nothing runs and every result was accepted, or the stream is over. */
   async #idleWithin(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
+    let stopWaiting: (() => void) | undefined;
     await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, Math.max(0, ms));
+      stopWaiting = this.#parts.machine.clock.after(Math.max(0, ms), resolve);
       this.#onIdle = resolve;
       this.#onChanged();
     });
-    clearTimeout(timer);
+    stopWaiting?.();
     this.#onIdle = undefined;
   }
 
@@ -330,13 +365,13 @@ export class Supervisor {
     if (isFinal(this.#state)) return;
     this.#become(state);
     this.#over.abort(new Error(state.reason));
-    clearInterval(this.#heartbeat);
+    this.#stopHeartbeat();
     clearImmediate(this.#looking);
     if (state.kind === "failed") this.#giveBack(this.#workbench.giveBackAll());
     await this.#stream?.goodbye(state.reason, GOODBYE_MS);
     this.#parts.cache.close();
     await Promise.all([this.#workbench.close(), this.#publisher?.close()]);
-    await removeResult(this.#parts.resultFolder);
+    await this.#parts.removeResults();
     this.#finish(state);
   }
 }

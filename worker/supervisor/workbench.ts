@@ -5,13 +5,14 @@ import { encodeResultEnvelope, type ResultOutcome } from "../../proto/result-env
 import type { ArtifactCache, Hold } from "../cache/artifact-cache.ts";
 import { ManifestError } from "../cache/errors.ts";
 import type { Answer, ChildOptions, NamedFile, ReadyDevice, Run } from "../child/messages.ts";
+import type { Clock } from "../clock.ts";
 import type { Logger } from "../logging.ts";
 import type { ChildEnd, WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
 import type { Outbox, OutboxFile } from "../outbox/outbox.ts";
 import { clearResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
-import { ChildKeeper } from "./child-keeper.ts";
+import { ChildKeeper, type StartChild } from "./child-keeper.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Assignment, LeaseBook, type Withdrawal } from "./lease-book.ts";
 import { needsOf, replacedBy } from "./needs.ts";
@@ -34,10 +35,11 @@ export interface WorkbenchParts {
   readonly options: CompiledWorkerOptions;
   readonly childOptions: ChildOptions;
   readonly log: Logger;
-  readonly cache: ArtifactCache;
+  readonly cache: Pick<ArtifactCache, "hold">;
   readonly outbox: Outbox;
   readonly delivery: Delivery;
-  readonly metrics: WorkerMetrics;
+  readonly metrics: Pick<WorkerMetrics, "operationEnded" | "childReplaced">;
+  readonly machine: { readonly clock: Clock; readonly startChild: StartChild };
   readonly events: WorkbenchEvents;
 }
 
@@ -49,7 +51,7 @@ export class Workbench {
   readonly #keeper: ChildKeeper;
   #deviceClass: DeviceClass | undefined;
   #checkpointsOfChild = new Set<Digest>();
-  /** `performance.now()` when the operation that runs began, or its last part ended. */
+  /** By the clock, when the operation that runs began, or its last part ended. */
   #runningSince = 0;
   #partsDone = 0;
   #feeding: NodeJS.Immediate | undefined;
@@ -58,17 +60,18 @@ export class Workbench {
 
   constructor(parts: WorkbenchParts) {
     this.#parts = parts;
-    this.#keeper = new ChildKeeper(parts.options.childEntry, parts.childOptions, {
-      ready: (device) => this.#onChildReady(device),
-      finished: (answers) => this.#onFinished(answers),
+    const events = {
+      ready: (device: ReadyDevice) => this.#onChildReady(device),
+      finished: (answers: readonly Answer[]) => this.#onFinished(answers),
       partDone: () => {
         this.#partsDone++;
-        this.#runningSince = performance.now();
+        this.#runningSince = this.#now();
       },
-      gone: (end) => this.#onChildGone(end),
+      gone: (end: { readonly asked: boolean; readonly reason: string }) => this.#onChildGone(end),
       gaveUp: parts.events.gaveUp,
-      line: (text) => parts.log.warn({ child: this.#keeper.pid }, text),
-    });
+      line: (text: string) => parts.log.warn({ child: this.#keeper.pid }, text),
+    };
+    this.#keeper = new ChildKeeper(parts.options.childEntry, parts.childOptions, events, parts.machine);
   }
 
   /** Operations that are not finished. */
@@ -152,7 +155,7 @@ export class Workbench {
 
   /** Ends a child that is silent for too long; the operation counts as one that a child died of. */
   endHungChild(): void {
-    const silentMs = this.#book.running() ? performance.now() - this.#runningSince : 0;
+    const silentMs = this.#book.running() ? this.#now() - this.#runningSince : 0;
     if (silentMs <= this.#parts.options.operationTimeoutMs || this.#killing !== undefined) return;
     this.#parts.log.error(`the child is silent for ${Math.round(silentMs / 1000)} s during one operation`);
     this.#replaceChild("hung");
@@ -164,6 +167,10 @@ export class Workbench {
     await this.#keeper.stop();
     for (const hold of this.#holds.values()) hold.release();
     this.#holds.clear();
+  }
+
+  #now(): number {
+    return this.#parts.machine.clock.now();
   }
 
   #onArtifactsReady(ticket: number): void {
@@ -188,7 +195,7 @@ export class Workbench {
       this.#feeding = undefined;
       const runs: Run[] = [];
       for (let next = this.#nextRun(); next; next = this.#nextRun()) {
-        if (!this.#book.running()) this.#runningSince = performance.now();
+        if (!this.#book.running()) this.#runningSince = this.#now();
         this.#book.send(next);
         runs.push({ ticket: next.ticket, operation: next.operation });
       }
@@ -213,7 +220,7 @@ export class Workbench {
   #onFinished(answers: readonly Answer[]): void {
     for (const answer of answers) this.#onAnswer(answer);
     // The one behind them runs from now on.
-    this.#runningSince = performance.now();
+    this.#runningSince = this.#now();
     this.#feedChild();
     this.#parts.events.changed();
   }
@@ -306,7 +313,7 @@ export class Workbench {
     });
     const replaces = operation ? replacedBy(operation, files) : [];
     const result = { fingerprint, envelope, reusable: !retryable, files, replaces };
-    void delivery.drop(outbox.put(result, leaseId, Date.now()));
+    void delivery.drop(outbox.put(result, leaseId, this.#now()));
     delivery.send(result, "usual");
   }
 }
