@@ -99,9 +99,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       settings,
       observer: metrics,
       logger,
+      recall: (fingerprint, operation) => intake.recall(fingerprint, operation),
       ...(options.programVersion === undefined ? {} : { programVersion: options.programVersion }),
     });
-    const intake = new ResultIntake({ dispatcher, store, observer: metrics, logger });
+    const intake: ResultIntake = new ResultIntake({ dispatcher, store, observer: metrics, logger });
     const { natsUrl } = options;
     const nats =
       natsUrl === undefined

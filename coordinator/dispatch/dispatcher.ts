@@ -40,10 +40,24 @@ interface Waiter {
   users: number;
 }
 
+/** A result that came before its operation was asked for. */
+export interface RecalledResult {
+  readonly workerId: string;
+  readonly deviceClass: string;
+  readonly result: OperationResult;
+  /** It answers the operation. */
+  use(): void;
+}
+
+/** What a decision gives to whoever waits. */
+type ResultOf = (decision: Extract<Decision, { readonly kind: "resolve" }>) => OperationResult;
+
 export interface DispatcherOptions {
   readonly settings: DispatchSettings;
   readonly observer: DispatchObserver;
   readonly logger: Logger;
+  /** Right results of an operation that is asked for now and came before; absent: there are none. */
+  readonly recall?: (fingerprint: Digest, operation: Operation) => readonly RecalledResult[];
   /** Refuses workers with another one; absent: that of the workers that are there. */
   readonly programVersion?: string;
   /** Milliseconds that never jump. */
@@ -67,7 +81,7 @@ export class Dispatcher {
   readonly #ports = new Map<Session, SessionPort>();
   readonly #programs = new Map<Session, string>();
   readonly #waiters = new Map<OperationKey, Waiter>();
-  readonly #events: { readonly event: DispatchEvent; readonly result?: OperationResult }[] = [];
+  readonly #events: { readonly event: DispatchEvent; readonly resultOf: ResultOf }[] = [];
   readonly #stopTicking: () => void;
   #isBusy = false;
   #isClosed = false;
@@ -79,6 +93,15 @@ export class Dispatcher {
     this.#now = options.now ?? (() => performance.now());
     this.state = newDispatchState(options.settings);
     this.#stopTicking = this.#startTicking();
+  }
+
+  get settings(): DispatchSettings {
+    return this.#options.settings;
+  }
+
+  /** By the dispatcher's clock. */
+  get nowMs(): number {
+    return this.#now();
   }
 
   /** Why a worker is refused, or undefined. */
@@ -131,12 +154,19 @@ export class Dispatcher {
     for (const [key, waiter] of fresh) this.#waiters.set(key, waiter);
     const waiters = new Map(wanted.map(({ key }) => [key, this.#waiters.get(key)!]));
     for (const waiter of waiters.values()) waiter.users += 1;
-    const submitted = wanted.flatMap(({ key, fingerprint, operation }) =>
-      fresh.delete(key)
-        ? [{ fingerprint, checkpoint: operation.checkpoint, ...stateOf(operation), ...formOf(operation) }]
-        : [],
-    );
-    this.handle({ kind: "submitted", scope, terms, operations: submitted });
+    const recalled = new Map<OperationKey, readonly RecalledResult[]>();
+    const submitted = wanted.flatMap(({ key, fingerprint, operation }) => {
+      if (!fresh.delete(key)) return [];
+      const early = this.#options.recall?.(fingerprint, operation) ?? [];
+      recalled.set(key, early);
+      const { checkpoint } = operation;
+      return [{ fingerprint, checkpoint, early, ...stateOf(operation), ...formOf(operation) }];
+    });
+    this.#handle({ kind: "submitted", scope, terms, operations: submitted }, ({ key, early }) => {
+      const used = recalled.get(key)![early!]!;
+      used.use();
+      return used.result;
+    });
     try {
       const results = wanted.map(({ key }) => waiters.get(key)!.promise);
       return await untilAborted(Promise.all(results), signal);
@@ -151,9 +181,18 @@ export class Dispatcher {
     return key === undefined ? undefined : this.#waiters.get(key)?.operation;
   }
 
+  /** Whether an operation was answered not long ago: what arrives for it is a duplicate. */
+  wasAnswered(fingerprint: Digest): boolean {
+    return this.state.answered.has(fingerprint);
+  }
+
   /** Handles an event; `result` is what a valid result event is about. Answers whether anybody was given it. */
   handle(event: DispatchEvent, result?: OperationResult): boolean {
-    this.#events.push({ event, result });
+    return this.#handle(event, () => result!);
+  }
+
+  #handle(event: DispatchEvent, resultOf: ResultOf): boolean {
+    this.#events.push({ event, resultOf });
     // A full stream, for one, is an event that comes up while decisions are carried out. No result comes then.
     if (this.#isBusy) return false;
     let isUsed = false;
@@ -161,7 +200,7 @@ export class Dispatcher {
     try {
       for (let next = this.#events.shift(); next; next = this.#events.shift()) {
         const decisions = advance(this.state, next.event, this.#now());
-        for (const decision of decisions) this.#carryOut(decision, next.result);
+        for (const decision of decisions) this.#carryOut(decision, next.resultOf);
         isUsed ||= decisions.some(({ kind }) => kind === "resolve");
       }
     } finally {
@@ -206,7 +245,7 @@ export class Dispatcher {
       this.handle({ kind: "withdrawn", keys: unwanted, reason: "nobody waits for it" });
   }
 
-  #carryOut(decision: Decision, result: OperationResult | undefined): void {
+  #carryOut(decision: Decision, resultOf: ResultOf): void {
     const { observer, logger } = this.#options;
     switch (decision.kind) {
       case "lease": {
@@ -229,8 +268,9 @@ export class Dispatcher {
         return;
       case "resolve": {
         const waiter = this.#take(decision.key);
-        observer.operationEnded(waiter.operation.kind, "done", result!);
-        waiter.resolve(result!);
+        const result = resultOf(decision);
+        observer.operationEnded(waiter.operation.kind, "done", result);
+        waiter.resolve(result);
         return;
       }
       case "fail": {

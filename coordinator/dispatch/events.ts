@@ -60,6 +60,8 @@ export type DispatchEvent =
         readonly state?: Digest;
         /** Absent: the primitive one. */
         readonly form?: ProgramForm;
+        /** Right results that came before they were asked for. */
+        readonly early?: readonly { readonly workerId: string; readonly deviceClass: string }[];
       }[];
     }
   /** Nobody waits for these any more. */
@@ -106,8 +108,8 @@ export type Decision =
       readonly letRun: boolean;
     }
   | { readonly kind: "accept"; readonly session: Session; readonly fingerprint: Digest }
-  /** The result at hand answers this operation. */
-  | { readonly kind: "resolve"; readonly key: OperationKey }
+  /** The result at hand answers this operation; `early`: which of those that came before it was asked for. */
+  | { readonly kind: "resolve"; readonly key: OperationKey; readonly early?: number }
   | { readonly kind: "fail"; readonly key: OperationKey; readonly reason: string }
   /** Nothing may happen until then that would make anyone look, and there is something to be seen. */
   | { readonly kind: "look-again"; readonly afterMs: number }

@@ -4,8 +4,8 @@ import type { LeaseEnd } from "./events.ts";
 /** How a result came. */
 export type ResultPath = "stream" | "nats";
 
-/** What an arriving result was. `unneeded`: nobody waits for it, any more or ever. */
-export type ResultFate = "used" | "unneeded" | "invalid" | "error" | "malformed";
+/** What an arriving result was. `unneeded`: nobody waits for it any more; `kept`: nobody has asked for it yet. */
+export type ResultFate = "used" | "unneeded" | "kept" | "invalid" | "error" | "malformed";
 
 /** Told what happens, for metrics; it must not throw. */
 export interface DispatchObserver {
@@ -17,6 +17,8 @@ export interface DispatchObserver {
   leaseGranted(): void;
   leaseEnded(end: LeaseEnd): void;
   resultArrived(path: ResultPath, fate: ResultFate): void;
+  /** What became of kept results: asked for and used, asked for and wrong, or forgotten. */
+  keptResults(outcome: "reused" | "invalid" | "forgotten", results: number): void;
   /** Seconds from the moment the broker had the result to the moment it was used. */
   resultLag(seconds: number): void;
   /** Bytes of artifacts that went to workers, or came from them, over gRPC; what they took from a shared folder is none. */

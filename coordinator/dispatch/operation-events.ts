@@ -23,9 +23,12 @@ import {
 /** More unaccepted results than any outbox holds. */
 const MAX_OWED_ACCEPTS = 10_000;
 const MAX_ABSENT_WORKERS = 1_000;
+/** More operations than are answered in the time in which duplicates come. */
+const MAX_ANSWERED = 10_000;
 
-export function submitted({ state, nowMs }: Turn, { scope, terms, operations }: EventOf<"submitted">): void {
-  for (const { fingerprint, checkpoint, state: begins, form = "primitive" } of operations) {
+export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"submitted">): void {
+  const { state, nowMs } = turn;
+  for (const { fingerprint, checkpoint, state: begins, form = "primitive", early = [] } of operations) {
     const key = operationKey(scope, fingerprint);
     if (state.operations.has(key)) continue;
     const operation: OperationState = {
@@ -46,7 +49,9 @@ export function submitted({ state, nowMs }: Turn, { scope, terms, operations }: 
     state.operations.set(key, operation);
     scopeOf(state, scope, terms).operations.add(key);
     state.keysOf.set(fingerprint, (state.keysOf.get(fingerprint) ?? new Set()).add(key));
-    laneOf(state, scope, checkpoint).line.add(operation.order, key);
+    const at = early.findIndex(({ deviceClass }) => fitOf(turn, operation, deviceClass) === "fits");
+    if (at >= 0) answer(turn, operation, { ...early[at]!, early: at });
+    else laneOf(state, scope, checkpoint).line.add(operation.order, key);
   }
 }
 
@@ -63,39 +68,60 @@ export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): voi
 
 /**
  * A result, from whomever and whenever: the first valid one of the right device class answers every scope that waits for
- * it, and its sender may forget it in any case.
+ * it, and its sender may forget it, unless it comes too early to be judged.
  */
 export function result(turn: Turn, event: EventOf<"result">): void {
   const keys = [...(turn.state.keysOf.get(event.fingerprint) ?? [])];
+  let isEarly = false;
   for (const key of keys) {
-    if (event.verdict.kind === "valid") takeResult(turn, key, event);
-    else rejectResult(turn, key, event.workerId, event.verdict);
+    if (event.verdict.kind !== "valid") rejectResult(turn, key, event.workerId, event.verdict);
+    else if (takeResult(turn, key, event) === "early") isEarly = true;
   }
   if (event.state !== undefined && turn.decisions.some(({ kind }) => kind === "resolve")) {
     const { holders } = turn.state;
     holders.set(event.state, (holders.get(event.state) ?? new Set()).add(event.workerId));
   }
-  accept(turn, event.workerId, event.fingerprint);
+  if (!isEarly) accept(turn, event.workerId, event.fingerprint);
 }
 
-function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass }: EventOf<"result">): void {
-  const { state, decisions } = turn;
-  const operation = state.operations.get(key)!;
-  const scope = scopeOf(state, operation.scope);
+/** Whether a scope takes results of a class. `early`: it has no class yet, and none that is not there can become it, since nobody could go on with it. */
+function fitOf(turn: Turn, { scope }: OperationState, deviceClass: string): "fits" | "early" | "never" {
+  const wanted = scopeOf(turn.state, scope).deviceClass;
+  if (wanted === undefined) return isPresent(turn, deviceClass) ? "fits" : "early";
+  return wanted === deviceClass ? "fits" : "never";
+}
+
+function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass }: EventOf<"result">) {
+  const operation = turn.state.operations.get(key)!;
   const lease = leaseOf(turn, operation, workerId);
-  // A scope that nobody worked for yet takes no class that is gone: nobody could go on with it.
-  const fits =
-    scope.deviceClass === undefined ? isPresent(turn, deviceClass) : scope.deviceClass === deviceClass;
-  if (!fits) {
-    if (lease) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
-    return;
+  const fit = fitOf(turn, operation, deviceClass);
+  if (fit === "never" && lease) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
+  if (fit === "fits") {
+    if (lease) endLease(turn, lease, "result");
+    answer(turn, operation, { workerId, deviceClass });
   }
-  scope.deviceClass = deviceClass;
-  if (lease) endLease(turn, lease, "result");
+  return fit;
+}
+
+/** A result is what the operation's scope waits for. */
+function answer(
+  turn: Turn,
+  operation: OperationState,
+  {
+    deviceClass,
+    early,
+  }: { readonly workerId: string; readonly deviceClass: string; readonly early?: number },
+): void {
+  const { state, decisions } = turn;
+  const { key, scope, fingerprint } = operation;
+  scopeOf(state, scope).deviceClass = deviceClass;
   endLeases(turn, operation, { end: "overtaken", reason: "another result came first", letRun: true });
   forget(turn, operation);
   if (operation.state !== undefined) state.holders.delete(operation.state);
-  decisions.push({ kind: "resolve", key });
+  state.answered.delete(fingerprint);
+  state.answered.add(fingerprint);
+  if (state.answered.size > MAX_ANSWERED) state.answered.delete(state.answered.values().next().value!);
+  decisions.push({ kind: "resolve", key, ...(early === undefined ? {} : { early }) });
 }
 
 export function released({ state }: Turn, { digest }: EventOf<"released">): void {

@@ -18,6 +18,14 @@ export const DispatchSettings = z.strictObject({
   moveAfterMs: z.number().int().min(0).default(20),
   /** An operation that waited longer, while no worker has its checkpoint loaded, takes precedence over loaded checkpoints. */
   affinityMs: z.number().int().min(0).default(10_000),
+  /** A result that arrived before its operation was asked for, as after a coordinator's restart, is kept for so long … */
+  keepResultsMs: z.number().int().min(0).default(600_000),
+  /** … while all of them together have at most so many bytes. */
+  keepResultsBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(64 * 1024 ** 2),
 });
 
 export type DispatchSettings = z.infer<typeof DispatchSettings>;

@@ -115,6 +115,8 @@ export interface DispatchState {
   readonly lanes: Map<string, Lane>;
   /** Ids of the workers that have a state of a training run, also of those that are away; until an operation went on from it, or it is released. */
   readonly holders: Map<Digest, Set<string>>;
+  /** Fingerprints of operations that were answered, the latest ones: what else arrives for them is a duplicate. */
+  readonly answered: Set<Digest>;
   /** Fingerprints to accept when the worker with this id comes back. */
   readonly owedAccepts: Map<string, Set<Digest>>;
   /** True: no more leases are given. */
@@ -133,6 +135,7 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     scopes: new Map(),
     lanes: new Map(),
     holders: new Map(),
+    answered: new Set(),
     owedAccepts: new Map(),
     draining: false,
     lastLease: 0,

@@ -7,10 +7,11 @@ import {
 } from "../../proto/result-envelope.ts";
 import { decodeTensors } from "../../proto/tensors.ts";
 import type { ArtifactStore } from "../dispatch/artifact-store.ts";
-import type { Dispatcher } from "../dispatch/dispatcher.ts";
+import type { Dispatcher, RecalledResult } from "../dispatch/dispatcher.ts";
 import type { Verdict } from "../dispatch/events.ts";
 import { deviceClassName } from "../dispatch/hello.ts";
 import type { DispatchObserver, ResultFate, ResultPath } from "../dispatch/observer.ts";
+import { EarlyResults } from "./early-results.ts";
 import { findFault } from "./validate.ts";
 import { findArtifactFault, findStateFault } from "./validate-artifacts.ts";
 
@@ -32,6 +33,7 @@ export class ResultIntake {
   readonly #store: UploadedArtifacts;
   readonly #observer: DispatchObserver;
   readonly #logger: Logger;
+  readonly #early: EarlyResults;
   /** Results with files that are being read: the next one of the same operation comes after it. */
   readonly #reading = new Map<Digest, Promise<void>>();
 
@@ -45,6 +47,29 @@ export class ResultIntake {
     this.#store = parts.store;
     this.#observer = parts.observer;
     this.#logger = parts.logger;
+    const { keepResultsMs: keepMs, keepResultsBytes: keepBytes } = parts.dispatcher.settings;
+    this.#early = new EarlyResults({ keepMs, keepBytes }, (results) =>
+      parts.observer.keptResults("forgotten", results),
+    );
+  }
+
+  /** Right results of an operation that came before it was asked for. */
+  recall(fingerprint: Digest, operation: Operation): RecalledResult[] {
+    return this.#early.of(fingerprint, this.#dispatcher.nowMs).flatMap((early) => {
+      const { workerId, deviceClass, forwards, tokens, seconds, tensors } = early;
+      const fault = findFault(operation, tensors) ?? findArtifactFault(operation);
+      if (fault !== undefined) {
+        this.#logger.warn({ worker: workerId, fingerprint, reason: fault }, "kept result refused");
+        this.#observer.keptResults("invalid", 1);
+        this.#early.remove(early);
+        return [];
+      }
+      const use = () => {
+        this.#observer.keptResults("reused", 1);
+        this.#early.remove(early);
+      };
+      return [{ workerId, deviceClass, result: { tensors, forwards, tokens, seconds }, use }];
+    });
   }
 
   /**
@@ -72,7 +97,8 @@ export class ResultIntake {
     const judgement =
       outcome.kind === "error"
         ? ({ verdict: outcome, fate: "error" } as const)
-        : judge(operation, envelope, outcome.tensors);
+        : (this.#keep(envelope, outcome.tensors, from.workerId) ??
+          judge(operation, envelope, outcome.tensors));
     this.#conclude(envelope, judgement, from);
   }
 
@@ -93,16 +119,17 @@ export class ResultIntake {
     from: { readonly workerId: string; readonly path: ResultPath },
   ): Promise<void> {
     const { outcome, artifacts = {} } = envelope;
-    let judgement: Judgement = { verdict: { kind: "valid" }, fate: "unneeded" };
+    let judgement = UNNEEDED;
     const kept: Digest[] = [];
     if (outcome.kind === "error") judgement = { verdict: outcome, fate: "error" };
-    else if (this.#dispatcher.operationOf(envelope.fingerprint)) {
+    else if (this.#dispatcher.operationOf(envelope.fingerprint) || this.#isEarly(envelope)) {
       try {
         const tensors =
           outcome.kind === "tensors"
             ? outcome.tensors
             : decodeTensors(await this.#store.readUpload(outcome.digest));
-        judgement = await this.#judgeFiles(envelope, tensors, kept);
+        judgement =
+          this.#keep(envelope, tensors, from.workerId) ?? (await this.#judgeFiles(envelope, tensors, kept));
       } catch (error) {
         judgement = invalid((error as Error).message);
       }
@@ -128,13 +155,29 @@ export class ResultIntake {
     return judgement;
   }
 
+  /** Nobody asked for it yet. States of training runs are too large to wait for somebody. */
+  #isEarly({ fingerprint, artifacts }: ResultEnvelope): boolean {
+    const dispatcher = this.#dispatcher;
+    return !artifacts && !dispatcher.operationOf(fingerprint) && !dispatcher.wasAnswered(fingerprint);
+  }
+
+  #keep(envelope: ResultEnvelope, tensors: TensorMap, workerId: string): Judgement | undefined {
+    if (!this.#isEarly(envelope)) return undefined;
+    const { fingerprint, programVersion, forwards, tokens, seconds } = envelope;
+    const deviceClass = deviceClassName(envelope.deviceClass, programVersion);
+    this.#early.keep(
+      { fingerprint, workerId, deviceClass, tensors, forwards, tokens, seconds },
+      this.#dispatcher.nowMs,
+    );
+    return { verdict: { kind: "valid" }, fate: "kept" };
+  }
+
   /** Whether anybody was given the result. */
   #conclude(
     { fingerprint, deviceClass, programVersion, artifacts = {} }: ResultEnvelope,
     { verdict, fate, result }: Judgement,
     { workerId, path }: { readonly workerId: string; readonly path: ResultPath },
   ): boolean {
-    this.#observer.resultArrived(path, fate);
     if (verdict.kind !== "valid")
       this.#logger.warn({ worker: workerId, fingerprint, verdict }, "result refused");
     const event = {
@@ -145,7 +188,9 @@ export class ResultIntake {
       ...(artifacts.weights === undefined || result === undefined ? {} : { state: artifacts.weights }),
       verdict,
     } as const;
-    return this.#dispatcher.handle(event, result);
+    const isUsed = this.#dispatcher.handle(event, result);
+    this.#observer.resultArrived(path, fate === "used" && !isUsed ? "unneeded" : fate);
+    return isUsed;
   }
 }
 
@@ -154,11 +199,13 @@ function judge(
   { artifacts, forwards, tokens, seconds }: ResultEnvelope,
   tensors: TensorMap,
 ): Judgement {
-  if (!operation) return { verdict: { kind: "valid" }, fate: "unneeded" };
+  if (!operation) return UNNEEDED;
   const fault = findFault(operation, tensors) ?? findArtifactFault(operation, artifacts);
   if (fault !== undefined) return invalid(fault);
   const result = { tensors, ...(artifacts && { artifacts }), forwards, tokens, seconds };
   return { verdict: { kind: "valid" }, fate: "used", result };
 }
+
+const UNNEEDED: Judgement = { verdict: { kind: "valid" }, fate: "unneeded" };
 
 const invalid = (reason: string): Judgement => ({ verdict: { kind: "invalid", reason }, fate: "invalid" });

@@ -57,8 +57,14 @@ export class CoordinatorMetrics implements DispatchObserver {
   });
   readonly #results = new Counter({
     name: "elibad_coordinator_results_total",
-    help: "Results that arrived, by path and by what became of them; unneeded ones were late or duplicates.",
+    help: "Results that arrived, by path and by what became of them; unneeded ones were late or duplicates, kept ones came before their operation was asked for.",
     labelNames: ["path", "fate"],
+    registers: [this.registry],
+  });
+  readonly #keptResults = new Counter({
+    name: "elibad_coordinator_kept_results_total",
+    help: "Results that came before their operation was asked for, by what became of them: reused, invalid, or forgotten.",
+    labelNames: ["outcome"],
     registers: [this.registry],
   });
   readonly #lag = new Histogram({
@@ -148,6 +154,10 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   resultArrived(path: ResultPath, fate: ResultFate): void {
     this.#results.inc({ path, fate });
+  }
+
+  keptResults(outcome: "reused" | "invalid" | "forgotten", results: number): void {
+    this.#keptResults.inc({ outcome }, results);
   }
 
   resultLag(seconds: number): void {

@@ -67,6 +67,7 @@ export function startSimulatedCluster({
       leaseGranted: ignore,
       leaseEnded: ignore,
       resultArrived: ignore,
+      keptResults: ignore,
       resultLag: ignore,
       artifactMoved: ignore,
       natsReconnected: ignore,

@@ -51,6 +51,15 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
         operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint: "model", form: "fused" })),
       });
     },
+    /** An operation whose result came before it was asked for, from these workers of these classes. */
+    submitLate(
+      fingerprint: string,
+      early: readonly { readonly workerId: string; readonly deviceClass: string }[],
+      deviceClass?: string,
+    ): Decision[] {
+      const operations = [{ fingerprint, checkpoint: "model", early }];
+      return on({ kind: "submitted", scope: "s", terms: { deviceClass }, operations });
+    },
     /** An operation that goes on from a state. */
     submitFrom(state: string, fingerprint: string): Decision[] {
       return on({

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
 import { NatsResults } from "../../../coordinator/gather/nats-results.ts";
 import { digestOf } from "../../../proto/canonical-json.ts";
+import { fingerprintOf } from "../../../proto/operation-codec.ts";
 import type { TensorMap } from "../../../proto/operations.ts";
 import { decodeResultEnvelope } from "../../../proto/result-envelope.ts";
 import { natsConnectionOptions, resultMessageId, resultSubject } from "../../../proto/subjects.ts";
@@ -113,6 +114,7 @@ describe.each(paths)("results over the $name path", (path) => {
     await eventually(() => worker.accepted.length === 3);
     expect(await fates("used")).toBe(1);
     expect(await fates("unneeded")).toBe(2);
+    // Nobody has asked for this one yet.
     const elsewhere = "e".repeat(64);
     worker.give(elsewhere, logits(1));
     await eventually(() => worker.accepted.includes(elsewhere));
@@ -135,6 +137,26 @@ describe.each(paths)("results over the $name path", (path) => {
     await eventually(() => liar.accepted.includes(fingerprint));
     expect(await fates("invalid")).toBe(1);
     expect(honest.leases).toHaveLength(1);
+  });
+
+  test("those that came before a restarted coordinator asked for them again answer without computing, or are refused", async () => {
+    const { coordinator, executor, workers, fates } = await cluster({ id: "w1", credit: 9 });
+    const [worker] = workers as [ScriptedWorker];
+    worker.give(fingerprintOf(tile(1)), rightAnswer(tile(1)));
+    worker.give(fingerprintOf(tile(2)), logits(1, 2, 3));
+    await eventually(() => worker.accepted.length === 2);
+    expect(await fates("kept")).toBe(2);
+    expect([...(await executor.execute([tile(1)]))[0]!.tensors.logits!.data]).toEqual([2, 4]);
+    expect(worker.leases).toHaveLength(0);
+    const running = executor.execute([tile(2)]);
+    const lease = await worker.lease();
+    worker.give(lease.fingerprint, rightAnswer(tile(2)));
+    expect([...(await running)[0]!.tensors.logits!.data]).toEqual([3, 5]);
+    const kept = await coordinator.metrics.registry.getSingleMetricAsString(
+      "elibad_coordinator_kept_results_total",
+    );
+    expect(kept).toMatch(/outcome="reused"\} 1$/m);
+    expect(kept).toMatch(/outcome="invalid"\} 1$/m);
   });
 
   test("an operation whose results are never valid fails with the reasons", async () => {
