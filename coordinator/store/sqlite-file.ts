@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
@@ -27,9 +28,13 @@ export interface HeldFile {
 /** Files that this process has, by device and inode. */
 const heldHere = new Map<string, Holder>();
 
-/** How long another program that only looks into the file is waited for. */
-const PROBES = 5;
-const PROBE_PAUSE_MS = 100;
+/** How often another program that only looks into the file, or another one that opens it, is waited for. */
+const PROBES = 8;
+
+/** Between probes, in ms: drawn, since two that look for each other at the same times never see that they are alone. */
+const PROBE_PAUSE_MS = [20, 200] as const;
+
+const probePause = () => pause(randomInt(...PROBE_PAUSE_MS));
 
 /**
  * Takes a file, makes it where it is missing, and raises its term. It must be on a local disk.
@@ -45,10 +50,9 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
   const holder: Holder = { host: hostname(), pid: process.pid, since: new Date().toISOString() };
   heldHere.set(key, holder);
   let connection: SqliteConnection | undefined;
-  let wasAlone = false;
   const release = async () => {
     // Out of WAL mode, so that the lock goes with it; while somebody looks into the file it stays until this process ends.
-    if (connection && wasAlone) await leaveWalMode(connection).catch(() => {});
+    if (connection) await leaveWalMode(connection).catch(() => {});
     connection?.close();
     heldHere.delete(key);
   };
@@ -57,30 +61,46 @@ export async function holdSqliteFile(file: string): Promise<HeldFile> {
     if (now?.dev !== dev || now.ino !== ino) throw new StoreGoneError(file, "was removed or replaced");
   };
   try {
-    connection = new SqliteConnection(file);
-    await leaveWalMode(connection);
-    wasAlone = true;
+    connection = await openAlone(file);
     const { term, last } = await verify(connection, file);
-    await takeTerm(connection, file, { term, last, holder });
+    await takeTerm(connection, { term, last, holder });
+    await enterWalMode(connection, term + 1);
     return { connection, term: term + 1, last, assertInPlace, release };
   } catch (error) {
     await release();
-    if (isBusy(error)) throw new StoreHeldError(file, await readHolder(file));
+    if (error instanceof TakenError || isBusy(error)) throw new StoreHeldError(file, await readHolder(file));
     return explain(file)(error);
   }
 }
 
 /**
  * A connection in WAL mode holds a shared lock for as long as it lives, and only somebody alone may leave that mode: so a
- * living holder is found out, and a killed one is forgotten at once.
+ * living holder is found out, and a killed one is forgotten at once. A connection for each probe, since one that waits
+ * keeps its lock, and two that open the file of a killed holder would wait for each other.
  */
+async function openAlone(file: string): Promise<SqliteConnection> {
+  for (let probe = 1; ; probe++) {
+    const connection = new SqliteConnection(file);
+    try {
+      await connection.execute(LEAVE_WAL_MODE);
+      return connection;
+    } catch (error) {
+      connection.close();
+      if (!isBusy(error) || probe === PROBES) throw error;
+      await probePause();
+    }
+  }
+}
+
+const LEAVE_WAL_MODE = "PRAGMA journal_mode = DELETE";
+
 async function leaveWalMode(connection: SqliteConnection): Promise<void> {
   for (let probe = 1; ; probe++) {
     try {
-      return await connection.execute("PRAGMA journal_mode = DELETE");
+      return await connection.execute(LEAVE_WAL_MODE);
     } catch (error) {
       if (!isBusy(error) || probe === PROBES) throw error;
-      await pause(PROBE_PAUSE_MS);
+      await probePause();
     }
   }
 }
@@ -113,23 +133,44 @@ async function pragma(connection: SqliteConnection, name: string): Promise<unkno
   return Object.values((await connection.all(`PRAGMA ${name}`))[0] ?? {})[0];
 }
 
+/** Somebody else took the file meanwhile; who, is read once this one has let go of its locks. */
+class TakenError extends Error {}
+
+/**
+ * Several may have been alone one after the other. While the file is in no WAL mode each may raise the term, as it read it;
+ * the last one to do so gets the file. Once it is in WAL mode, somebody has it.
+ */
 async function takeTerm(
   connection: SqliteConnection,
-  file: string,
   { term, last, holder }: { term: number; last: number; holder: Holder },
 ): Promise<void> {
   await connection.execute("PRAGMA busy_timeout = 5000");
-  await connection.execute("PRAGMA journal_mode = WAL");
   // Every acknowledged append is on the disk; NORMAL would keep it through a kill, not through a loss of power.
   await connection.execute("PRAGMA synchronous = FULL");
   await connection.execute(`PRAGMA journal_size_limit = ${16 * 1024 ** 2}`);
-  const taken = await connection.run(
-    "UPDATE meta SET term = ?, digest = ?, holder = ? WHERE term = ? AND last = ?",
-    ...[term + 1, digestOfRow(term + 1, last), JSON.stringify(holder), term, last],
-  );
-  // Two were alone one after the other, and the other one was faster.
-  if (taken !== 1 || (await pragma(connection, "journal_mode")) !== "wal")
-    throw new StoreHeldError(file, await readHolder(file));
+  const values = [term + 1, digestOfRow(term + 1, last), JSON.stringify(holder), term, last];
+  await connection.transaction(async () => {
+    const isFree = (await pragma(connection, "journal_mode")) !== "wal";
+    if (!isFree || (await connection.run(TAKE_TERM, ...values)) !== 1) throw new TakenError();
+  });
+}
+
+const TAKE_TERM = "UPDATE meta SET term = ?, digest = ?, holder = ? WHERE term = ? AND last = ?";
+
+/** Into WAL mode, and to its lock. Others that open the file may lead it out of that mode before the lock is there. */
+async function enterWalMode(connection: SqliteConnection, term: number): Promise<void> {
+  for (let probe = 1; ; probe++) {
+    try {
+      await connection.execute("PRAGMA journal_mode = WAL");
+      // The first read in that mode takes the lock; from then on nobody is alone, and so nobody raises the term.
+      const [meta] = await connection.all("SELECT term FROM meta WHERE id = 1");
+      if (meta?.term !== term) throw new TakenError();
+      if ((await pragma(connection, "journal_mode")) === "wal") return;
+    } catch (error) {
+      if (!isBusy(error) || probe === 10 * PROBES) throw error;
+    }
+    await probePause();
+  }
 }
 
 const isBusy = (error: unknown) => sqliteCode(error)?.startsWith("SQLITE_BUSY") === true;

@@ -1,13 +1,10 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LogEntry } from "../../../coordinator/store/log.ts";
-import { packageRoot } from "../../../proto/package-root.ts";
 import { startNatsServer, type TestNatsServer } from "../../support/nats-server.ts";
 import { jetStreamOptions, records, STORE_KINDS, type StoreKind } from "../../support/store-places.ts";
+import { startStoreProcess } from "../../support/store-process.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 let nats: TestNatsServer;
@@ -88,7 +85,7 @@ async function follow(
       ? { file: join(tempFolder(), "state.db") }
       : { stream: { ...jetStreamOptions(nats.url), leaseMs: 200 } };
   let model: Model = { snapshot: undefined, values: [] };
-  let process = startStore();
+  let process = startStoreProcess();
   let term = await process.ask<number>({ open: place });
   for (const step of actions) {
     if (step.kind === "append") {
@@ -101,7 +98,7 @@ async function follow(
       const next = step.kind === "kill" ? whatIfDone(model, step.during) : model;
       if (step.kind === "kill") await process.killDuring(step.during, step.afterMs);
       else await process.ask({ close: true });
-      if (step.kind === "kill") process = startStore();
+      if (step.kind === "kill") process = startStoreProcess();
       const newTerm = await process.ask<number>({ open: place });
       expect(newTerm).toBeGreaterThan(term);
       term = newTerm;
@@ -122,35 +119,3 @@ type During = Extract<Action, { kind: "kill" }>["during"];
 
 const whatIfDone = (model: Model, during: During): Model =>
   "append" in during ? appended(model, during.append) : snapshotted(model, during.snapshot);
-
-function startStore() {
-  const child = spawn(
-    globalThis.process.execPath,
-    [join(packageRoot, "tests", "support", "store-process.mjs")],
-    {
-      stdio: ["pipe", "pipe", "inherit"],
-    },
-  );
-  const gone = once(child, "close");
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const end = async () => {
-    child.kill("SIGKILL");
-    await gone;
-  };
-  onTestFinished(end);
-  child.stdin.on("error", () => {});
-  return {
-    end,
-    async ask<T>(command: object): Promise<T> {
-      child.stdin.write(`${JSON.stringify(command)}\n`);
-      const { value: line, done } = await lines.next();
-      if (done) throw new Error(`the process ended at ${JSON.stringify(command).slice(0, 200)}`);
-      return (JSON.parse(line) as { answer: T }).answer;
-    },
-    async killDuring(command: During, afterMs: number): Promise<void> {
-      child.stdin.write(`${JSON.stringify(command)}\n`);
-      await new Promise((resolve) => setTimeout(resolve, afterMs));
-      await end();
-    },
-  };
-}
