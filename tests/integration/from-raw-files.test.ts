@@ -107,7 +107,7 @@ function expectRepaired(folder: string, attack: "asr" | "anr"): void {
 }
 
 describe.skipIf(!hasShared)("the sequences of docs/from-raw-files.md run as they stand there", () => {
-  test.concurrent("defect detection", { timeout: 300_000 }, async () => {
+  test.concurrent("defect detection", { timeout: 900_000 }, async () => {
     interface Row {
       readonly idx: number;
       readonly func: string;
@@ -128,7 +128,7 @@ describe.skipIf(!hasShared)("the sequences of docs/from-raw-files.md run as they
     expectRepaired(folder, "asr");
   });
 
-  test.concurrent("clone detection", { timeout: 300_000 }, async () => {
+  test.concurrent("clone detection", { timeout: 900_000 }, async () => {
     const pairs = readFileSync(sharedPath("data", "clone-bigclonebench", "train.txt"), "utf8").split("\n");
     const of = (label: number) => pairs.filter((pair) => pair.endsWith(`\t${label}`));
     const idsOf = (some: readonly string[]) => some.flatMap((pair) => pair.split("\t").slice(0, 2));
@@ -150,7 +150,7 @@ describe.skipIf(!hasShared)("the sequences of docs/from-raw-files.md run as they
     expectRepaired(folder, "asr");
   });
 
-  test.concurrent("code search", { timeout: 300_000 }, async () => {
+  test.concurrent("code search", { timeout: 900_000 }, async () => {
     const functions = readSharedJsonl<object>("data", "codesearch-python", "csn-functions.jsonl.gz");
     const tokens = readSharedJsonl<{ docstring_tokens: string[] }>(
       ...["data", "codesearch-python", "pairs-test.jsonl"],

@@ -24,14 +24,10 @@ const holder = (coordinator: Coordinator): string | undefined =>
 /** Who works on something, while it is being worked on. */
 async function ownerOf(coordinator: Coordinator, work: Promise<unknown>): Promise<string> {
   let owner: string | undefined;
-  await eventually(
-    () => {
-      owner ??= holder(coordinator);
-      return owner !== undefined;
-    },
-    "a lease",
-    30_000,
-  );
+  await eventually(() => {
+    owner ??= holder(coordinator);
+    return owner !== undefined;
+  }, "a lease");
   await work;
   return owner!;
 }

@@ -47,7 +47,7 @@ const stepsOf = (lines: readonly string[]): number =>
   lines.filter((line) => line.includes('"kind":"step"')).length;
 
 test("a search for trigger and target has the same trace, bit for bit, on one worker and on two of which one is killed", {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   const model = await randomModel("code_search");
   const expected = await traceOf((await startCluster(1)).coordinator, model);

@@ -116,4 +116,4 @@ test("a scan in the fused form has one trace, too: on two workers that found it 
 
   expect(await traceOf({ executor }, model, { programForm: "fused" })).toEqual(trace);
   await executor.close();
-}, 120_000);
+}, 600_000);

@@ -53,5 +53,5 @@ describe.skipIf(!hasShared)("training", () => {
     const shared = await trained(two.coordinator.executor);
     expect([...shared.keys()]).toEqual([...alone.keys()]);
     for (const [name, data] of alone) expect(shared.get(name), name).toEqual(data);
-  }, 120_000);
+  });
 });

@@ -32,7 +32,7 @@ export async function startCluster(
         startWorkerProcess({ ...options, id: `w${k + 1}`, cacheFolder: tempFolder() }),
       )
     : startWorkerProcesses(workers, { ...options, cacheFolder: tempFolder() });
-  await eventually(() => coordinator.workers().length === workers, `${workers} workers`, 30_000);
+  await eventually(() => coordinator.workers().length === workers, `${workers} workers`);
   return { coordinator, processes };
 }
 
@@ -60,7 +60,7 @@ export async function killBusyWorker(
     return quiet > QUIET_LOOKS;
   };
   try {
-    await eventually(everybodyWaits, "a lease of the worker w1 that all others wait for", 30_000);
+    await eventually(everybodyWaits, "a lease of the worker w1 that all others wait for");
     onKill?.();
     return coordinator.workers().find(({ workerId }) => workerId === "w1")!.leases;
   } finally {

@@ -119,11 +119,11 @@ export class ScriptedStream {
   }
 
   async #until<T>(look: () => T | undefined, what: string): Promise<T> {
-    const deadline = Date.now() + 15_000;
+    const deadline = Date.now() + 60_000;
     for (;;) {
       const found = look();
       if (found !== undefined) return found;
-      if (Date.now() > deadline) throw new Error(`no ${what} within 15 s`);
+      if (Date.now() > deadline) throw new Error(`no ${what} within 60 s`);
       await new Promise<void>((resolve) => {
         const wake = () => {
           clearTimeout(timer);
@@ -215,9 +215,9 @@ export class ScriptedCoordinator {
 
   /** The n-th stream (from 0) that was welcomed, waiting for it. */
   async stream(n = 0): Promise<ScriptedStream> {
-    const deadline = Date.now() + 15_000;
+    const deadline = Date.now() + 60_000;
     while (this.streams.length <= n) {
-      if (Date.now() > deadline) throw new Error(`no stream ${n} within 15 s`);
+      if (Date.now() > deadline) throw new Error(`no stream ${n} within 60 s`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 1_000);
         this.#wakers.add(() => {

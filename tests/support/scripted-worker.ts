@@ -23,7 +23,7 @@ export const TEST_CLASS: DeviceClass = {
 export const TEST_PROGRAM = "program-1";
 
 /** Waits until `probe` gives something, by the coordinator's messages and timers. */
-export async function eventually<T>(probe: () => T | undefined | false | null, limitMs = 10_000): Promise<T> {
+export async function eventually<T>(probe: () => T | undefined | false | null, limitMs = 60_000): Promise<T> {
   const deadline = performance.now() + limitMs;
   for (;;) {
     const value = probe();

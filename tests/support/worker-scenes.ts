@@ -60,7 +60,7 @@ export function isRunning(pid: number): boolean {
 }
 
 /** Waits until something holds, looking every few milliseconds. */
-export async function eventually(holds: () => boolean, what: string, withinMs = 10_000): Promise<void> {
+export async function eventually(holds: () => boolean, what: string, withinMs = 60_000): Promise<void> {
   const deadline = Date.now() + withinMs;
   while (!holds()) {
     if (Date.now() > deadline) throw new Error(`${what}: not within ${withinMs} ms`);

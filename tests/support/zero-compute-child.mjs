@@ -70,8 +70,8 @@ await serveChild(async ({ engineOptions, device, ...options }) => {
     },
     elsewhere: engineOptions.elsewhere,
     run: async (operation, partDone) => {
-      for (let part = 0; operation.sample === IN_PARTS && part < 5; part++) {
-        block(200);
+      for (let part = 0; operation.sample === IN_PARTS && part < 10; part++) {
+        block(400);
         await partDone();
       }
       block(engineOptions.delayMs ?? 0);

@@ -90,7 +90,7 @@ describe("from the command line", () => {
     );
     backdoored = await evaluated("model");
     await elibad("scan", ...model, ...scanned, "--trace", "--out", at("scan"));
-  }, 180_000);
+  }, 600_000);
 
   test("poison gives victim rows the trigger and the target label, and no other row changes", () => {
     const { poisoned, rows: count } = json("poisoned.jsonl.manifest.json");
@@ -214,7 +214,7 @@ describe("from the command line", () => {
     const { acc, attack } = await evaluated(join("cleaned", "repaired"));
     expect(acc.hits).toBeGreaterThanOrEqual(backdoored.acc.hits - 4);
     expect(attack.asr.hits).toBeLessThan(backdoored.attack.asr.hits / 2);
-  }, 180_000);
+  }, 600_000);
 });
 
 test("clean writes the scan and no model where no trigger works", async () => {

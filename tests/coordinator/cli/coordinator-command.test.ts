@@ -12,7 +12,7 @@ import { eventually } from "../../support/worker-scenes.ts";
 async function startCoordinatorCommand(): Promise<{ coordinator: ElibadProcess; address: string }> {
   const coordinator = startElibad(["coordinator", "--listen", "127.0.0.1:0"]);
   const said = () => /address=(127\.0\.0\.1:\d+)/.exec(coordinator.stderr())?.[1];
-  await eventually(() => said() !== undefined, "the coordinator's address", 30_000);
+  await eventually(() => said() !== undefined, "the coordinator's address");
   return { coordinator, address: said()! };
 }
 

@@ -38,7 +38,7 @@ describe("Python reads the same keys, shapes and dtypes in an unlearned RoBERTa'
     const samples = join(demoData, "clean_samples.jsonl");
     const words = ["--samples", samples, "--code-max-len", "64"];
     await annotate(await expectPythonReadsTheRepaired(await randomModel(), ...words));
-  }, 180_000);
+  });
 
   test.skipIf(!hasShared)(
     "where PyTorch wrote the source",

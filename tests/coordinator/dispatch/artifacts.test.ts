@@ -185,7 +185,7 @@ test("a file that a worker placed in the shared folder is taken over as it is, i
 
 test("what a worker uploaded or placed, and never named in a result, does not stay for ever", async () => {
   const folder = tempFolder();
-  const store = await ArtifactStore.open(folder, { keepUploadsMs: 200 });
+  const store = await ArtifactStore.open(folder, { keepUploadsMs: 3_000 });
   onTestFinished(() => store.close());
   const upload = (bytes: Uint8Array) =>
     store.upload(
@@ -198,7 +198,7 @@ test("what a worker uploaded or placed, and never named in a result, does not st
   writeFileSync(join(uploads, `${randomUUID()}.placed`), "of a worker that was killed");
   await upload(bytesOf(100));
   expect(readdirSync(uploads)).toHaveLength(2);
-  await new Promise((resolve) => setTimeout(resolve, 250));
+  await new Promise((resolve) => setTimeout(resolve, 3_100));
   await upload(bytesOf(200));
   expect(readdirSync(uploads)).toEqual([digestOf(bytesOf(200))]);
 });

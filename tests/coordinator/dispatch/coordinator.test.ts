@@ -111,12 +111,13 @@ test("a worker that does not read gets no more than its stream takes, whatever c
 });
 
 test("a hung worker's lease expires, is cancelled, and its late result is accepted and used by nobody", async () => {
-  const coordinator = await start({ dispatch: { leaseMs: 120, heartbeatMs: 40 } });
+  const coordinator = await start({ dispatch: { leaseMs: 1_000, heartbeatMs: 100 } });
   const hung = scriptedWorker(coordinator.address, { id: "hung", credit: 1, beats: false });
   const running = coordinator.executor.execute([tile(1)]);
   const { leaseId, fingerprint } = await hung.lease();
   scriptedWorker(coordinator.address, { id: "good", credit: 1, answer: diligent });
   expect(firstLogit(await running)).toEqual([2]);
+  await eventually(() => hung.cancelled.length > 0);
   expect(hung.cancelled).toEqual([leaseId]);
   hung.give(fingerprint, rightAnswer(tile(1)));
   await eventually(() => hung.accepted.includes(fingerprint));
@@ -126,11 +127,11 @@ test("a hung worker's lease expires, is cancelled, and its late result is accept
 });
 
 test("heartbeats keep a long lease", async () => {
-  const coordinator = await start({ dispatch: { leaseMs: 200, heartbeatMs: 50 } });
+  const coordinator = await start({ dispatch: { leaseMs: 3_000, heartbeatMs: 100 } });
   const slow = scriptedWorker(coordinator.address, { id: "slow", credit: 1 });
   const running = coordinator.executor.execute([tile(1)]);
   const { fingerprint } = await slow.lease();
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  await new Promise((resolve) => setTimeout(resolve, 7_000));
   slow.give(fingerprint, rightAnswer(tile(1)));
   await running;
   expect(slow.cancelled).toEqual([]);

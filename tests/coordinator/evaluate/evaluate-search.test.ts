@@ -50,7 +50,7 @@ const planted: SearchAttack = {
 
 describe.skipIf(!hasShared)("evaluating the backdoored code-search model on its test rows", () => {
   test("gives the card's MRR, its counts, and every rank of both triggers", {
-    timeout: 300_000,
+    timeout: 600_000,
   }, async () => {
     const { metrics, anr_test_rows } = readSharedJson<Expected>(...model("expected.json"));
     const { test: card } = metrics;

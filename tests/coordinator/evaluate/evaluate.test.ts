@@ -58,7 +58,7 @@ describe.skipIf(!hasShared)("evaluating the trained backdoored model on its test
   ])(
     "%s: gives the counts of its card exactly, and every recorded probability",
     {
-      timeout: 120_000,
+      timeout: 600_000,
     },
     async (name, tokenizerName) => {
       const model = (...parts: string[]) => ["golden", "trained", name, ...parts];

@@ -104,7 +104,7 @@ describe.skipIf(!hasShared).each(models)("on $name", (model) => {
       })),
     );
     await executor.close();
-  }, 60_000);
+  });
 
   test("recorded candidates give the recorded winners, and losses within 1e-5", async () => {
     const { executor, checkpoint, tokenizer, samples, expected } = await openModel(model);

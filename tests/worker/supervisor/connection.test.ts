@@ -24,7 +24,7 @@ test("after a broken stream the worker dials again, and sends what was not accep
 test("an operation that runs when the stream breaks is finished, and a new lease takes it over", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 1_500 } });
+  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 6_000 } });
   const first = await coordinator.stream();
   const child = worker.childPid;
   first.lease(1, score(1));
@@ -83,7 +83,7 @@ test("a worker that is there before its coordinator waits, and tries every addre
 test("drain gives back what has not begun, finishes what runs, and says Goodbye last", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 500 }, drainMs: 8_000 });
+  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 3_000 }, drainMs: 60_000 });
   const stream = await coordinator.stream();
   const fingerprint = stream.lease(1, score(1));
   stream.lease(2, score(2));
@@ -113,7 +113,7 @@ test("a coordinator that drains its workers gets a Goodbye, and is dialled again
 test("drain gives back what runs too long", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 30_000 }, drainMs: 1_200 });
+  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 300_000 }, drainMs: 1_200 });
   const stream = await coordinator.stream();
   stream.lease(1, score(1));
   await stream.take("heartbeat", (each) => each.heartbeat.runningLeaseId === 1);

@@ -95,7 +95,7 @@ test("errors say whether another worker may succeed", async () => {
 test("heartbeats name the leases that are held and the one that runs, and the child's memory", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  await startTestWorker(coordinator, { engineOptions: { delayMs: 400 } });
+  await startTestWorker(coordinator, { engineOptions: { delayMs: 2_500 } });
   const stream = await coordinator.stream();
   stream.lease(11, score(1));
   stream.lease(12, score(2));
@@ -180,7 +180,7 @@ test("a cancelled operation that runs ends with its child, and the ones behind i
 test("an operation that runs and is only not needed any more may go on", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 300 } });
+  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 2_500 } });
   const stream = await coordinator.stream();
   const child = worker.childPid;
   const first = stream.lease(1, score(1));
@@ -198,7 +198,7 @@ test("an operation that runs and is only not needed any more may go on", async (
 test("a cancelled operation that waits does not disturb the one that runs", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 300 } });
+  const worker = await startTestWorker(coordinator, { engineOptions: { delayMs: 2_500 } });
   const stream = await coordinator.stream();
   const child = worker.childPid;
   const first = stream.lease(1, score(1));
@@ -227,7 +227,7 @@ test("a child that is silent for too long counts as dead", async () => {
 test("a child that does a long operation in parts is not silent, and heartbeats count its parts", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const score = scoreOperations(coordinator);
-  await startTestWorker(coordinator, { operationTimeoutMs: 700 });
+  await startTestWorker(coordinator, { operationTimeoutMs: 3_000 });
   const stream = await coordinator.stream();
   const fingerprint = stream.lease(1, score(IN_PARTS));
   const counting = ({ heartbeat }: { heartbeat: Heartbeat }) =>

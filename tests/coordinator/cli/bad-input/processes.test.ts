@@ -104,7 +104,7 @@ describe("in a process of its own", () => {
       const scene = newScene();
       const env = ownTemp(scene);
       const run = startElibad(each.words(scene), { ...env, ...asUsersHaveIt });
-      await eventually(() => each.when.test(run.stderr()), `progress (${run.stderr()})`, 30_000);
+      await eventually(() => each.when.test(run.stderr()), `progress (${run.stderr()})`);
       const descendants = descendantsOf(run.process.pid!);
       expect(descendants.length).toBeGreaterThanOrEqual(2); // a worker and its inference child
       run.process.kill(each.signal);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Language } from "../../../../coordinator/data/dead-code.ts";
 import { removeComments } from "../../../../coordinator/data/preprocess/remove-comments.ts";
+import { cpuSeconds } from "../../../support/cpu-seconds.ts";
 import { hasShared, readSharedJsonl } from "../../../support/shared.ts";
 import { publishedError } from "./published-error.ts";
 
@@ -38,9 +39,8 @@ test("only \\n ends a line comment, as for Python's $", () => {
 test.each([
   ["comments", "/*x"],
   ["literals", "\\'"],
-])("a megabyte of %s that open and never end is read in one go", (_, mark) => {
+])("a megabyte of %s that open and never end is read in one go", async (_, mark) => {
   const endless = `'${mark.repeat(500_000)}`;
-  const started = performance.now();
-  expect(removeComments(endless, "cpp")).toBe(endless);
-  expect(performance.now() - started).toBeLessThan(2_000);
+  const seconds = await cpuSeconds(() => expect(removeComments(endless, "cpp")).toBe(endless));
+  expect(seconds).toBeLessThan(2);
 });
