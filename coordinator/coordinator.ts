@@ -30,7 +30,14 @@ import { listen, listening } from "./dispatch/listen.ts";
 import { type DispatchOptions, DispatchSettings } from "./dispatch/settings.ts";
 import type { ScopeTerms } from "./dispatch/state.ts";
 import { type SubmitHandler, serveSubmit } from "./dispatch/submit-service.ts";
-import { readCluster, type WorkerView, waitingReason, workerViews } from "./dispatch/views.ts";
+import {
+  readCluster,
+  type ShareView,
+  shareViews,
+  type WorkerView,
+  waitingReason,
+  workerViews,
+} from "./dispatch/views.ts";
 import { serveWork } from "./dispatch/work-session.ts";
 import { ResultIntake } from "./gather/intake.ts";
 import { NatsResults } from "./gather/nats-results.ts";
@@ -71,6 +78,8 @@ export interface Coordinator {
   /** Takes bytes and files for operations; the same for all executors. */
   readonly artifacts: ArtifactStore;
   workers(): WorkerView[];
+  /** What sweeps and commands were served. */
+  shares(): ShareView[];
   /** Why operations wait although no worker is busy with them, in one line; undefined where none does. */
   waitingReason(): string | undefined;
   close(): Promise<void>;
@@ -177,6 +186,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       newExecutor,
       artifacts: store,
       workers: () => workerViews(dispatcher.state),
+      shares: () => shareViews(dispatcher.state),
       waitingReason: () => waitingReason(dispatcher.state),
       close,
     };

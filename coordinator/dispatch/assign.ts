@@ -1,5 +1,7 @@
 import type { Digest } from "../../proto/operations.ts";
 import type { Decision } from "./events.ts";
+import { byNeed, due, expectedSeconds, expectWork, type Standing } from "./fair-shares.ts";
+import { addLease, loadOf, remainingMs } from "./load.ts";
 import type { DispatchState, Lane, OperationState, WorkerState } from "./state.ts";
 
 /**
@@ -10,12 +12,18 @@ export function assign(state: DispatchState, nowMs: number): Decision[] {
   const decisions: Decision[] = [];
   if (state.draining || state.lanes.size === 0) return decisions;
   const free = [...state.workers.values()].filter((worker) => canTakeLease(state, worker, nowMs));
+  let afterMs = Number.POSITIVE_INFINITY;
   while (free.length > 0 && state.lanes.size > 0) {
-    const worker = free.reduce((a, b) => (b.leases.size < a.leases.size ? b : a));
-    const operation = choose(state, worker, nowMs);
+    const worker = free.reduce((a, b) => (loadOf(b) < loadOf(a) ? b : a));
+    const earlyMs = tooEarlyMs(state, worker, nowMs);
+    afterMs = Math.min(afterMs, earlyMs > 0 ? earlyMs : afterMs);
+    const operation = earlyMs > 0 ? undefined : choose(state, worker, nowMs);
     if (operation) decisions.push(assignTo(state, worker, operation, nowMs));
     if (!operation || worker.credit === 0) free.splice(free.indexOf(worker), 1);
   }
+  // Whoever is looked at a little late has work until then.
+  if (afterMs < Number.POSITIVE_INFINITY)
+    decisions.push({ kind: "look-again", afterMs: Math.max(afterMs, state.settings.aheadMs / 4) });
   return decisions;
 }
 
@@ -30,28 +38,41 @@ export function canTakeLease({ settings }: DispatchState, worker: WorkerState, n
 }
 
 /**
- * The operation that a worker should have next: one that waited too long while nobody has its checkpoint loaded; else
- * one of the checkpoint that this worker has loaded; else of one in its cache; else any. The oldest of these.
+ * Leases are given ahead so that no worker waits for a message, and no further: what waits behind a long operation would come late, whoever's turn it is.
+ * Milliseconds until the worker may have one more.
+ */
+function tooEarlyMs(state: DispatchState, worker: WorkerState, nowMs: number): number {
+  return Math.max(0, remainingMs(state, worker, nowMs) - state.settings.aheadMs);
+}
+
+/**
+ * The operation that a worker should have next. Of those whose turn it is: one that waited too long while nobody has its checkpoint loaded; else one of
+ * the checkpoint that this worker has loaded; else of one in its cache; else any. Of these, that of whoever was served least; then the oldest.
  */
 function choose(state: DispatchState, worker: WorkerState, nowMs: number): OperationState | undefined {
   if (worker.reservedFor !== undefined) {
     const operation = state.operations.get(worker.reservedFor);
-    return operation?.leases.size === 0 && worker.leases.size === 0 ? operation : undefined;
+    return operation?.leases.size === 0 && loadOf(worker) === 0 ? operation : undefined;
   }
   const loaded = loadedCheckpoints(state);
-  let best: OperationState | undefined;
-  let bestRank = Number.POSITIVE_INFINITY;
+  const possible: OperationState[] = [];
   for (const lane of state.lanes.values()) {
     const operation = firstFor(state, lane, worker, nowMs);
-    if (!operation) continue;
-    const starves = nowMs - operation.waitingSinceMs > state.settings.affinityMs;
-    const rank = starves && !loaded.has(operation.checkpoint) ? 0 : rankOf(operation, worker);
-    if (rank < bestRank || (rank === bestRank && operation.order < best!.order)) {
-      best = operation;
+    if (operation) possible.push(operation);
+  }
+  let first: Standing | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const standing of due(state, possible)) {
+    const { checkpoint, waitingSinceMs } = standing.operation;
+    const starves = nowMs - waitingSinceMs > state.settings.affinityMs;
+    const rank = starves && !loaded.has(checkpoint) ? 0 : rankOf(checkpoint, worker);
+    if (rank < bestRank || (rank === bestRank && byNeed(standing, first!) < 0)) {
+      first = standing;
       bestRank = rank;
     }
   }
-  if (best && needsWholeWorker(state, best) && worker.leases.size > 0) {
+  const best = first?.operation;
+  if (best && needsWholeWorker(state, best) && loadOf(worker) > 0) {
     // It gets nothing more until its other leases are done; then it gets this operation.
     worker.reservedFor = best.key;
     return undefined;
@@ -59,7 +80,7 @@ function choose(state: DispatchState, worker: WorkerState, nowMs: number): Opera
   return best;
 }
 
-function rankOf({ checkpoint }: OperationState, worker: WorkerState): number {
+function rankOf(checkpoint: Digest, worker: WorkerState): number {
   if (checkpoint === worker.loaded) return 1;
   return worker.checkpoints.has(checkpoint) ? 2 : 3;
 }
@@ -152,21 +173,26 @@ export function assignTo(
   const { leaseMs } = state.settings;
   const { key, fingerprint, checkpoint, scope } = operation;
   const leaseId = ++state.lastLease;
-  state.leases.set(leaseId, {
+  const scopeState = state.scopes.get(scope)!;
+  const expected = expectedSeconds(state, scopeState);
+  expectWork(state, scopeState, expected);
+  const lease = {
     id: leaseId,
     key,
     session: worker.session,
     grantedMs: nowMs,
+    expectedSeconds: expected,
     progressMs: nowMs,
     deadlineMs: nowMs + leaseMs,
-  });
+  };
+  state.leases.set(leaseId, lease);
   operation.leases.add(leaseId);
-  worker.leases.add(leaseId);
+  addLease(worker, lease, nowMs);
   worker.credit -= 1;
   worker.loaded = checkpoint;
   worker.checkpoints.add(checkpoint);
   if (needsWholeWorker(state, operation)) worker.reservedFor = key;
-  state.scopes.get(scope)!.deviceClass ??= worker.deviceClass;
+  scopeState.deviceClass ??= worker.deviceClass;
   removeFromLane(state, operation);
   return { kind: "lease", session: worker.session, leaseId, key, fingerprint, leaseMs };
 }

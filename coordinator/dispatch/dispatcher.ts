@@ -85,7 +85,7 @@ export class Dispatcher {
   readonly #stopTicking: () => void;
   #isBusy = false;
   #isClosed = false;
-  #willLook = false;
+  #looksAtMs = Number.POSITIVE_INFINITY;
   #lastSession = 0;
 
   constructor(options: DispatcherOptions) {
@@ -294,11 +294,12 @@ export class Dispatcher {
 
   /** One look for all that was asked for until then. */
   #lookAgain(afterMs: number): void {
-    if (this.#willLook) return;
-    this.#willLook = true;
+    const atMs = this.#now() + afterMs;
+    if (this.#looksAtMs <= atMs) return;
+    this.#looksAtMs = atMs;
     const after = this.#options.after ?? ((ms, action) => setTimeout(action, ms).unref());
     after(Math.ceil(afterMs), () => {
-      this.#willLook = false;
+      if (this.#looksAtMs === atMs) this.#looksAtMs = Number.POSITIVE_INFINITY;
       if (!this.#isClosed) this.handle({ kind: "looked-again" });
     });
   }

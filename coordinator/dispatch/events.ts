@@ -44,6 +44,8 @@ export type DispatchEvent =
       readonly deviceClass: string;
       /** A state that its sender has now, and that operations may go on from. */
       readonly state?: Digest;
+      /** That its device worked on it, as its sender says. */
+      readonly seconds?: number;
       readonly verdict: Verdict;
     }
   /** Bytes that no result could be read from. Which lease they were for is unknown, so all of the worker's are taken back. */

@@ -1,5 +1,6 @@
 import { assignTo, canTakeLease, couldDo, needsWholeWorker } from "./assign.ts";
 import type { Decision } from "./events.ts";
+import { loadOf } from "./load.ts";
 import type { DispatchState, LeaseState, WorkerState } from "./state.ts";
 import { cancel, endLease, type Turn } from "./turn.ts";
 
@@ -33,9 +34,9 @@ export function moveWaiting(state: DispatchState, nowMs: number): Decision[] {
 
 function idleWorkers(state: DispatchState, nowMs: number): WorkerState[] {
   const idle: WorkerState[] = [];
-  if (state.draining || state.leases.size < 2) return idle;
+  if (state.draining || state.leases.size === 0) return idle;
   for (const worker of state.workers.values()) {
-    if (worker.leases.size > 0 || worker.reservedFor !== undefined) continue;
+    if (loadOf(worker) > 0 || worker.reservedFor !== undefined) continue;
     if (canTakeLease(state, worker, nowMs)) idle.push(worker);
   }
   return idle;
@@ -45,22 +46,24 @@ function idleWorkers(state: DispatchState, nowMs: number): WorkerState[] {
 function longQueues({ workers }: DispatchState): WorkerState[] {
   const queues: WorkerState[] = [];
   for (const worker of workers.values()) {
-    if (worker.leases.size > 1 && worker.reservedFor === undefined) queues.push(worker);
+    if (hasWaiting(worker) && worker.reservedFor === undefined) queues.push(worker);
   }
   return queues.sort(byLength);
 }
 
-const byLength = (a: WorkerState, b: WorkerState): number => b.leases.size - a.leases.size;
+const byLength = (a: WorkerState, b: WorkerState): number => loadOf(b) - loadOf(a);
+
+const hasWaiting = (worker: WorkerState): boolean => worker.leases.size > 0 && loadOf(worker) > 1;
 
 function youngestWaiting(
   state: DispatchState,
   queues: readonly WorkerState[],
   idle: WorkerState,
 ): LeaseState | undefined {
-  for (const { leases } of queues) {
-    if (leases.size < 2) return undefined;
+  for (const worker of queues) {
+    if (!hasWaiting(worker)) continue;
     let youngest = 0;
-    for (const leaseId of leases) youngest = leaseId;
+    for (const leaseId of worker.leases) youngest = leaseId;
     const lease = state.leases.get(youngest)!;
     const operation = state.operations.get(lease.key)!;
     // A state is better used where it is, and a last try has its worker for itself.

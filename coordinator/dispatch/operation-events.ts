@@ -1,5 +1,7 @@
 import type { Digest } from "../../proto/operations.ts";
 import type { EventOf, Verdict } from "./events.ts";
+import { leave, serve } from "./fair-shares.ts";
+import { lingersNoMore } from "./load.ts";
 import {
   type LeaseState,
   laneOf,
@@ -39,6 +41,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       state: begins,
       form,
       order: ++state.lastOrder,
+      submittedMs: nowMs,
       waitingSinceMs: nowMs,
       leases: new Set(),
       childDeaths: 0,
@@ -63,6 +66,9 @@ export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): voi
   for (const key of [...(turn.state.scopes.get(scope)?.operations ?? [])]) {
     withdraw(turn, key, "the command ended");
   }
+  const known = turn.state.scopes.get(scope);
+  if (!known) return;
+  leave(turn.state, scope, known);
   turn.state.scopes.delete(scope);
 }
 
@@ -72,6 +78,8 @@ export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): voi
  */
 export function result(turn: Turn, event: EventOf<"result">): void {
   const keys = [...(turn.state.keysOf.get(event.fingerprint) ?? [])];
+  for (const worker of workersNamed(turn, event.workerId))
+    if (worker.lingering?.fingerprint === event.fingerprint) lingersNoMore(worker, turn.nowMs);
   let isEarly = false;
   for (const key of keys) {
     if (event.verdict.kind !== "valid") rejectResult(turn, key, event.workerId, event.verdict);
@@ -91,14 +99,14 @@ function fitOf(turn: Turn, { scope }: OperationState, deviceClass: string): "fit
   return wanted === deviceClass ? "fits" : "never";
 }
 
-function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass }: EventOf<"result">) {
+function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass, seconds }: EventOf<"result">) {
   const operation = turn.state.operations.get(key)!;
   const lease = leaseOf(turn, operation, workerId);
   const fit = fitOf(turn, operation, deviceClass);
   if (fit === "never" && lease) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
   if (fit === "fits") {
     if (lease) endLease(turn, lease, "result");
-    answer(turn, operation, { workerId, deviceClass });
+    answer(turn, operation, { workerId, deviceClass, seconds });
   }
   return fit;
 }
@@ -109,13 +117,22 @@ function answer(
   operation: OperationState,
   {
     deviceClass,
+    seconds = 0,
     early,
-  }: { readonly workerId: string; readonly deviceClass: string; readonly early?: number },
+  }: {
+    readonly workerId: string;
+    readonly deviceClass: string;
+    readonly seconds?: number | undefined;
+    readonly early?: number;
+  },
 ): void {
   const { state, decisions } = turn;
-  const { key, scope, fingerprint } = operation;
-  scopeOf(state, scope).deviceClass = deviceClass;
+  const { key, fingerprint } = operation;
+  const scope = scopeOf(state, operation.scope);
+  scope.deviceClass = deviceClass;
   endLeases(turn, operation, { end: "overtaken", reason: "another result came first", letRun: true });
+  // Nobody can have worked on it for longer than it is there, whatever a worker says.
+  serve(state, scope, Math.min(Math.max(0, seconds), (turn.nowMs - operation.submittedMs) / 1_000));
   forget(turn, operation);
   if (operation.state !== undefined) state.holders.delete(operation.state);
   state.answered.delete(fingerprint);

@@ -14,8 +14,17 @@ export const DispatchSettings = z.strictObject({
   maxChildDeaths: z.number().int().min(1).default(3),
   /** Invalid results and retryable errors of one operation before it is given up. */
   maxAttempts: z.number().int().min(1).default(3),
+  /** A worker gets another lease when what it has is expected to be done in less time than this. */
+  aheadMs: milliseconds.default(500),
   /** A lease that waits behind another one for longer may move to an idle worker. */
   moveAfterMs: z.number().int().min(0).default(20),
+  /**
+   * Milliseconds of work by which a sweep or command may be ahead of its share before a worker leaves the checkpoint that it has loaded for another one's.
+   * Who had nothing to do for a while catches up on four of them at most.
+   */
+  quantumMs: z.number().int().min(0).default(5_000),
+  /** The same between jobs of one sweep, where changing over less often is worth more. */
+  jobQuantumMs: z.number().int().min(0).default(20_000),
   /** An operation that waited longer, while no worker has its checkpoint loaded, takes precedence over loaded checkpoints. */
   affinityMs: z.number().int().min(0).default(10_000),
   /** A result that arrived before its operation was asked for, as after a coordinator's restart, is kept for so long … */

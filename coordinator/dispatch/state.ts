@@ -1,4 +1,6 @@
 import type { Digest, ProgramForm } from "../../proto/operations.ts";
+import type { Account } from "./fair-shares.ts";
+import { enter } from "./fair-shares.ts";
 import type { DispatchSettings } from "./settings.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
@@ -23,6 +25,12 @@ export interface WorkerState {
   /** False while its stream is full; nothing is sent then. */
   writable: boolean;
   readonly leases: Set<number>;
+  /** An operation that it may finish although its lease is over: its child is not free before. */
+  lingering:
+    | { readonly leaseId: number; readonly fingerprint: Digest; readonly expectedSeconds: number }
+    | undefined;
+  /** When the first of what it has could begin. */
+  beganMs: number;
   /** The lease that its child works on, by its last heartbeat; 0 for none. */
   runningLease: number;
   /** Parts of long operations that its child had done, by its last heartbeat. */
@@ -48,6 +56,7 @@ export interface OperationState {
   readonly form: ProgramForm;
   /** Place in the order of submission. */
   readonly order: number;
+  readonly submittedMs: number;
   /** Since when it waits. */
   waitingSinceMs: number;
   /** Its live leases, the first one first; none while it waits. */
@@ -65,6 +74,8 @@ export interface LeaseState {
   readonly key: OperationKey;
   readonly session: Session;
   readonly grantedMs: number;
+  /** What its operation was expected to take when it was granted. */
+  readonly expectedSeconds: number;
   /** When it was granted, or its operation last said that a part of it is done. */
   progressMs: number;
   deadlineMs: number;
@@ -89,11 +100,24 @@ export interface ScopeTerms {
 }
 
 /** Operations whose results must come from one device class: those of one search, or one command. */
-export interface ScopeState {
+export interface ScopeState extends Account {
   /** The class in its terms, else that of the first worker that got one of them; undefined before. */
   deviceClass: string | undefined;
   readonly share: Share;
   readonly operations: Set<OperationKey>;
+  /** Of its operations, the newest counting most; undefined before the first result. */
+  meanSeconds: number | undefined;
+}
+
+/** Scopes that stand together against others: a sweep's jobs, or one command. */
+export interface GroupState extends Account {
+  readonly share: Share;
+  /** Those that are open. */
+  readonly scopes: Set<string>;
+  /** What the least served scope was served that could be given something. */
+  clock: number;
+  /** Seconds of work in results that were used, whatever the weight. */
+  workSeconds: number;
 }
 
 /** Operations of one scope and checkpoint that wait. */
@@ -112,6 +136,9 @@ export interface DispatchState {
   readonly keysOf: Map<Digest, Set<OperationKey>>;
   readonly leases: Map<number, LeaseState>;
   readonly scopes: Map<string, ScopeState>;
+  readonly groups: Map<string, GroupState>;
+  /** By priority: what the least served group was served that could be given something. */
+  readonly clocks: Map<number, number>;
   readonly lanes: Map<string, Lane>;
   /** Ids of the workers that have a state of a training run, also of those that are away; until an operation went on from it, or it is released. */
   readonly holders: Map<Digest, Set<string>>;
@@ -121,6 +148,8 @@ export interface DispatchState {
   readonly owedAccepts: Map<string, Set<Digest>>;
   /** True: no more leases are given. */
   draining: boolean;
+  /** Of all operations, the newest counting most; undefined before the first result. */
+  meanSeconds: number | undefined;
   lastLease: number;
   lastOrder: number;
 }
@@ -133,11 +162,14 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     keysOf: new Map(),
     leases: new Map(),
     scopes: new Map(),
+    groups: new Map(),
+    clocks: new Map(),
     lanes: new Map(),
     holders: new Map(),
     answered: new Set(),
     owedAccepts: new Map(),
     draining: false,
+    meanSeconds: undefined,
     lastLease: 0,
     lastOrder: 0,
   };
@@ -158,12 +190,14 @@ export function laneOf(state: DispatchState, scope: string, checkpoint: Digest):
 export function scopeOf(
   state: DispatchState,
   scope: string,
-  { deviceClass, share = { group: scope, weight: 1, priority: 0 } }: ScopeTerms = {},
+  { deviceClass, share = { group: `command/${scope}`, weight: 1, priority: 0 } }: ScopeTerms = {},
 ): ScopeState {
   let known = state.scopes.get(scope);
   if (!known) {
-    known = { deviceClass, share, operations: new Set() };
+    const account = { served: 0, expected: 0, meanSeconds: undefined };
+    known = { deviceClass, share, operations: new Set(), ...account };
     state.scopes.set(scope, known);
+    enter(state, scope, known);
   }
   return known;
 }

@@ -1,6 +1,8 @@
 import type { Digest } from "../../proto/operations.ts";
 import { removeFromLane } from "./assign.ts";
 import type { Decision, LeaseEnd } from "./events.ts";
+import { expectWork } from "./fair-shares.ts";
+import { lingers, removeLease } from "./load.ts";
 import {
   type DispatchState,
   type LeaseState,
@@ -38,7 +40,10 @@ export function endLeases(
   }
 }
 
-export function cancel({ decisions }: Turn, lease: LeaseState, reason: string, letRun = false): void {
+/** Before the lease ends. */
+export function cancel({ state, decisions }: Turn, lease: LeaseState, reason: string, letRun = false): void {
+  const worker = state.workers.get(lease.session);
+  if (worker && letRun) lingers(worker, lease, state.operations.get(lease.key)!.fingerprint);
   decisions.push({ kind: "cancel", session: lease.session, leaseId: lease.id, reason, letRun });
 }
 
@@ -51,12 +56,17 @@ export function requeue(turn: Turn, lease: LeaseState, end: LeaseEnd): void {
 }
 
 /** Returns the operation, which has one lease less then. */
-export function endLease({ state, decisions }: Turn, lease: LeaseState, end: LeaseEnd): OperationState {
+export function endLease(
+  { state, nowMs, decisions }: Turn,
+  lease: LeaseState,
+  end: LeaseEnd,
+): OperationState {
   state.leases.delete(lease.id);
   const operation = state.operations.get(lease.key)!;
   operation.leases.delete(lease.id);
   const worker = state.workers.get(lease.session);
-  worker?.leases.delete(lease.id);
+  expectWork(state, state.scopes.get(operation.scope)!, -lease.expectedSeconds);
+  if (worker) removeLease(worker, lease, nowMs);
   if (worker?.reservedFor === lease.key) worker.reservedFor = undefined;
   decisions.push({ kind: "lease-ended", leaseId: lease.id, end });
   return operation;

@@ -22,6 +22,29 @@ export function workerViews(state: DispatchState): WorkerView[] {
   }));
 }
 
+/** What sweeps and commands with open executors were served, for people and tests. */
+export interface ShareView {
+  /** A sweep's name; of a command, what nobody else is called. */
+  readonly group: string;
+  readonly weight: number;
+  readonly priority: number;
+  /** Its jobs that are being worked on. */
+  readonly scopes: number;
+  /** Seconds of work in its results that were used, since its first executor was made. */
+  readonly workSeconds: number;
+  /** Operations that wait or have leases. */
+  readonly operations: number;
+}
+
+export function shareViews({ groups, scopes }: DispatchState): ShareView[] {
+  return [...groups.values()].map(({ share, scopes: open, workSeconds }) => ({
+    ...share,
+    scopes: open.size,
+    workSeconds,
+    operations: [...open].reduce((sum, scope) => sum + scopes.get(scope)!.operations.size, 0),
+  }));
+}
+
 /** Why operations wait although nobody works on their scope, in one line; undefined where none does. */
 export function waitingReason(state: DispatchState): string | undefined {
   if (state.lanes.size === 0) return undefined;

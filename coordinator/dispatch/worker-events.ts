@@ -1,4 +1,5 @@
 import type { EventOf } from "./events.ts";
+import { lingersNoMore } from "./load.ts";
 import type { DispatchState, WorkerState } from "./state.ts";
 import { cancel, endLease, fail, heldBy, requeue, type Turn, workersNamed } from "./turn.ts";
 
@@ -21,6 +22,8 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
     credit: 0,
     writable: true,
     leases: new Set(),
+    lingering: undefined,
+    beganMs: nowMs,
     runningLease: 0,
     partsDone: 0,
     heardMs: nowMs,
@@ -59,6 +62,7 @@ export function heartbeat(
   const worker = turn.state.workers.get(session);
   if (!worker) return;
   worker.runningLease = runningLeaseId;
+  if (worker.lingering && !leaseIds.includes(worker.lingering.leaseId)) lingersNoMore(worker, turn.nowMs);
   const goesOn = partsDone > worker.partsDone;
   worker.partsDone = partsDone;
   for (const lease of heldBy(turn, worker, leaseIds)) {
@@ -79,6 +83,8 @@ export function draining(turn: Turn, { session, returnedLeaseIds }: EventOf<"dra
 export function childDied(turn: Turn, { session, leaseId, reason }: EventOf<"child-died">): void {
   const { state } = turn;
   const lease = state.leases.get(leaseId);
+  const dying = state.workers.get(session);
+  if (dying?.lingering?.leaseId === leaseId) lingersNoMore(dying, turn.nowMs);
   if (lease?.session !== session) return;
   const operation = state.operations.get(lease.key)!;
   const { workerId } = state.workers.get(session)!;

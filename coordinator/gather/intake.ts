@@ -185,6 +185,7 @@ export class ResultIntake {
       fingerprint,
       workerId,
       deviceClass: deviceClassName(deviceClass, programVersion),
+      ...(result && { seconds: result.seconds }),
       ...(artifacts.weights === undefined || result === undefined ? {} : { state: artifacts.weights }),
       verdict,
     } as const;

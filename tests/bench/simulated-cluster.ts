@@ -4,7 +4,8 @@
  */
 import { pino } from "pino";
 import { Dispatcher, type SessionPort } from "../../coordinator/dispatch/dispatcher.ts";
-import { DispatchSettings } from "../../coordinator/dispatch/settings.ts";
+import { type DispatchOptions, DispatchSettings } from "../../coordinator/dispatch/settings.ts";
+import type { DispatchState, ScopeTerms } from "../../coordinator/dispatch/state.ts";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { LeaseMessage } from "../../proto/messages.ts";
 import { operationFromMessage } from "../../proto/operation-codec.ts";
@@ -13,11 +14,12 @@ import { landscapeAnswer } from "./landscape.ts";
 
 export interface SimulatedCluster {
   /** An executor of its own for each search. */
-  newExecutor(): Pick<Executor, "execute" | "putArtifact">;
+  newExecutor(terms?: ScopeTerms): Pick<Executor, "execute" | "putArtifact">;
   /** Lets time pass until `ms`. */
   runUntil(ms: number): Promise<void>;
   /** Milliseconds that all workers together have computed so far, what runs now included. */
   busyMs(): number;
+  readonly state: DispatchState;
   /** Operations that ended so far, by kind. */
   readonly ended: ReadonlyMap<string, number>;
   close(): void;
@@ -31,6 +33,7 @@ export interface ClusterShape {
   readonly latencyMs: number;
   /** Whole milliseconds of an operation. */
   readonly durationMs: (operation: Operation) => number;
+  readonly dispatch?: DispatchOptions;
 }
 
 const HEARTBEAT_MS = 2_000;
@@ -49,6 +52,7 @@ export function startSimulatedCluster({
   window,
   latencyMs,
   durationMs,
+  dispatch,
 }: ClusterShape): SimulatedCluster {
   let nowMs = 0;
   let executors = 0;
@@ -61,7 +65,7 @@ export function startSimulatedCluster({
   const ended = new Map<string, number>();
   const ignore = () => {};
   const dispatcher = new Dispatcher({
-    settings: DispatchSettings.parse({ heartbeatMs: HEARTBEAT_MS }),
+    settings: DispatchSettings.parse({ heartbeatMs: HEARTBEAT_MS, ...dispatch }),
     observer: {
       operationEnded: (kind) => void ended.set(kind, (ended.get(kind) ?? 0) + 1),
       leaseGranted: ignore,
@@ -100,7 +104,10 @@ export function startSimulatedCluster({
       const seconds = durationMs(operation) / 1_000;
       const workerId = `w${worker.session}`;
       dispatcher.handle(
-        { kind: "result", fingerprint, workerId, deviceClass: className, verdict: { kind: "valid" } },
+        {
+          ...{ kind: "result", fingerprint, workerId, deviceClass: className, seconds },
+          verdict: { kind: "valid" },
+        },
         { tensors, forwards: 0, tokens: 0, seconds },
       );
       dispatcher.handle({ kind: "credit", session: worker.session, leases: 1 });
@@ -148,11 +155,12 @@ export function startSimulatedCluster({
   beat();
 
   return {
+    state: dispatcher.state,
     ended,
-    newExecutor() {
+    newExecutor(terms) {
       const scope = `s${executors++}`;
       return {
-        execute: (operations, signal) => dispatcher.run(scope, operations, signal),
+        execute: (operations, signal) => dispatcher.run(scope, operations, signal, terms),
         putArtifact: async (bytes) => digestOf(bytes),
       };
     },

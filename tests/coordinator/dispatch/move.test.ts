@@ -75,3 +75,37 @@ test("the first result of a moved operation counts, from whomever it comes", () 
   expect(only(valid("b", "w2"), "resolve")).toEqual([]);
   expect(state.leases.size).toBe(1);
 });
+
+/** "a" was taken over from the first worker, which it expired on, and came first from the second one; the first one holds nothing else. */
+function overtaken() {
+  const cluster = scene({ moveAfterMs: 20, leaseMs: 1_000 });
+  cluster.join(1, { credit: 4, cached: ["model"] });
+  cluster.submit("a");
+  cluster.wait(50);
+  // Somebody else's result, computed before: the first worker may finish what it has begun.
+  cluster.valid("a", "w9");
+  cluster.join(2, { credit: 4, cached: ["model"] });
+  cluster.join(3, { credit: 0, cached: ["model"] });
+  return cluster;
+}
+
+test("a worker that finishes what another one did before is not idle until it said so", () => {
+  for (const end of ["result", "heartbeat", "child-died"] as const) {
+    const { state, on, submit, wait, valid } = overtaken();
+    // It has one operation less to do than the first one.
+    expect(leasesIn(submit("b", "c", "d"))).toEqual(["b → 2", "c → 1", "d → 2"]);
+    expect(state.workers.get(1)!.lingering).toMatchObject({ leaseId: 1, fingerprint: "a" });
+    wait(50);
+    expect(leasesIn(valid("b", "w2"))).toEqual([]);
+    wait(50);
+    // "c" waits behind what has no lease any more: who is really idle takes it.
+    expect(leasesIn(valid("d", "w2"))).toEqual(["c → 2"]);
+    on({ kind: "heartbeat", session: 1, leaseIds: [1], runningLeaseId: 1 });
+    expect(leasesIn(submit("e"))).toEqual(["e → 1"]);
+    expect(state.workers.get(1)!.lingering).toBeDefined();
+    if (end === "result") valid("a", "w1");
+    else if (end === "heartbeat") on({ kind: "heartbeat", session: 1, leaseIds: [5], runningLeaseId: 5 });
+    else on({ kind: "child-died", session: 1, leaseId: 1, reason: "SIGSEGV" });
+    expect(state.workers.get(1)!.lingering, end).toBeUndefined();
+  }
+});

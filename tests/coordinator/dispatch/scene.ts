@@ -1,7 +1,7 @@
 import { advance } from "../../../coordinator/dispatch/advance.ts";
 import type { Decision, DispatchEvent } from "../../../coordinator/dispatch/events.ts";
 import { DispatchSettings } from "../../../coordinator/dispatch/settings.ts";
-import { newDispatchState } from "../../../coordinator/dispatch/state.ts";
+import { newDispatchState, type ScopeTerms } from "../../../coordinator/dispatch/state.ts";
 
 /** Dispatch with a clock that the test moves; events are those of `events.ts`. */
 export function scene(settings: Partial<DispatchSettings> = {}) {
@@ -38,9 +38,16 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
       });
     },
     submitFor(checkpoint: string, scope: string, ...fingerprints: string[]): Decision[] {
+      return this.submitOf({}, checkpoint, scope, ...fingerprints);
+    },
+    submitOf(
+      terms: ScopeTerms,
+      checkpoint: string,
+      scope: string,
+      ...fingerprints: readonly string[]
+    ): Decision[] {
       return on({
-        kind: "submitted",
-        scope,
+        ...{ kind: "submitted", scope, terms },
         operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint })),
       });
     },
@@ -79,8 +86,9 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
       } as const;
       return on({ ...event, verdict: { kind: "valid" } });
     },
-    valid(fingerprint: string, workerId: string, deviceClass = "cpu"): Decision[] {
-      return on({ kind: "result", fingerprint, workerId, deviceClass, verdict: { kind: "valid" } });
+    valid(fingerprint: string, workerId: string, deviceClass = "cpu", seconds = 0): Decision[] {
+      const event = { kind: "result", fingerprint, workerId, deviceClass, seconds } as const;
+      return on({ ...event, verdict: { kind: "valid" } });
     },
     invalid(fingerprint: string, workerId: string): Decision[] {
       const verdict = { kind: "invalid", reason: "NaN" } as const;
