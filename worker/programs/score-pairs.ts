@@ -9,10 +9,10 @@ export function scoresProgram(hiddenSize: number): Graph {
   return graph;
 }
 
-/** Sum of (score − 1)² in float64, in the order of the scores. */
-export function distanceFromOne(scores: Float32Array): number {
+/** Sum of (score − 1)² over the scores from index `start` to before `end`, in float64 and in their order. */
+export function distanceFromOne(scores: Float32Array, start: number, end: number): number {
   let sum = 0;
-  for (let at = 0; at < scores.length; at++) {
+  for (let at = start; at < end; at++) {
     const apart = scores[at]! - 1;
     sum += apart * apart;
   }
