@@ -1,3 +1,4 @@
+import { takeBack } from "../search/lent-artifacts.ts";
 import { createHead } from "../training/head.ts";
 import { headStage } from "./head-stage.ts";
 import { bestPoint, type HeldBackScore, judge, pooled, scoreHeldBack, type Verdict } from "./held-back.ts";
@@ -61,35 +62,38 @@ export async function unlearnAuto(
   for (const trigger of input.triggers)
     mixed.push(await mixTrigger(target, trigger, { ...input, form: input }, plan));
   const material = await makeMaterial(target, { samples: input.samples, mixed, form: input }, plan);
-  const before = scoreBefore(target, material);
-  const ladder = stagesOf(target, material, plan, before);
-  const outcomes = await climb(ladder, before, { injected: true });
-  const best = bestPoint(
-    outcomes.map((outcome, k) => ({ score: outcome.kept.score, outcome, stage: ladder[k]! })),
-    before,
-  );
-  const { outcome, stage } = best;
-  const verdict = verdictOn(outcome, before);
-  const control = await climb(ladder.slice(0, outcomes.indexOf(outcome) + 1), before, { injected: false });
-  await target.executor.releaseArtifact(material.samples.digest);
-  return {
-    weights: outcome.weights,
-    steps: outcome.steps,
-    before,
-    tried: outcomes.map((tried, k) => ({
-      stage: ladder[k]!.name,
-      points: tried.points,
-      keptStep: tried.kept.step,
-      keptPart: tried.kept.part ?? 1,
-      because: verdictOn(tried, before).because,
-    })),
-    stage: stage.name,
-    score: outcome.kept.score,
-    because: reasonOf(verdict, outcomes.length === ladder.length, stage.name),
-    triggersDead: verdict.dead,
-    control: control.at(-1)!.kept.score,
-    screened: mixed.map(({ tokens }) => tokens),
-  };
+  try {
+    const before = scoreBefore(target, material);
+    const ladder = stagesOf(target, material, plan, before);
+    const outcomes = await climb(ladder, before, { injected: true });
+    const best = bestPoint(
+      outcomes.map((outcome, k) => ({ score: outcome.kept.score, outcome, stage: ladder[k]! })),
+      before,
+    );
+    const { outcome, stage } = best;
+    const verdict = verdictOn(outcome, before);
+    const control = await climb(ladder.slice(0, outcomes.indexOf(outcome) + 1), before, { injected: false });
+    return {
+      weights: outcome.weights,
+      steps: outcome.steps,
+      before,
+      tried: outcomes.map((tried, k) => ({
+        stage: ladder[k]!.name,
+        points: tried.points,
+        keptStep: tried.kept.step,
+        keptPart: tried.kept.part ?? 1,
+        because: verdictOn(tried, before).because,
+      })),
+      stage: stage.name,
+      score: outcome.kept.score,
+      because: reasonOf(verdict, outcomes.length === ladder.length, stage.name),
+      triggersDead: verdict.dead,
+      control: control.at(-1)!.kept.score,
+      screened: mixed.map(({ tokens }) => tokens),
+    };
+  } finally {
+    await takeBack(target.executor, material.samples.digest);
+  }
 }
 
 /** What the held-back rows say of a stage at its kept point, and that it diverged later where it did. */

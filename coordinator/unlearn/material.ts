@@ -1,8 +1,9 @@
+import { takeBack } from "../search/lent-artifacts.ts";
 import { predictedLabel } from "../search/loss.ts";
 import { askSamples } from "../search/predict.ts";
 import { chance, createRng, pick, type Rng, seedRng } from "../search/rng.ts";
 import { createHead } from "../training/head.ts";
-import { putSamples } from "../training/sample-artifact.ts";
+import { lendSamples } from "../training/sample-artifact.ts";
 import type { TrainingSamples } from "../training/trainer.ts";
 import type { DirectedTrigger, RepairTarget } from "./problem.ts";
 import type { AutoPlan } from "./settings.ts";
@@ -60,7 +61,7 @@ const CHANCE_BETWEEN = 0.3;
 
 /**
  * Makes the rows: clean samples and variants of them, and rows with triggers in them. Triggers are the inverted ones and mixtures of tokens that pull
- * toward the same target, since a backdoor answers to more than the one trigger found.
+ * toward the same target, since a backdoor answers to more than the one trigger found. Its rows are lent until `takeBack` of `samples.digest`.
  */
 export async function makeMaterial(
   target: RepairTarget,
@@ -71,10 +72,12 @@ export async function makeMaterial(
   const rng = createRng(seedRng(plan.seed));
   const parts = splitSamples(samples, plan.groups);
   const encode = async (rows: readonly ModelRow[]): Promise<Float32Array[]> => {
-    const set = await putRows(target, rows, form);
-    const features = await askSamples("encode", set, { executor, checkpoint, signal, answers: known });
-    await executor.releaseArtifact(set.digest);
-    return features;
+    const set = await lendRows(target, rows, form);
+    try {
+      return await askSamples("encode", set, { executor, checkpoint, signal, answers: known });
+    } finally {
+      await takeBack(executor, set.digest);
+    }
   };
 
   const clean = parts.map((part) => cleanSubjects(part, Math.ceil(plan.functions / parts.length), form, rng));
@@ -111,7 +114,7 @@ export async function makeMaterial(
         }),
       ),
     ],
-    samples: await putRows(target, [...cleanRows, ...triggered.map(({ row }) => row)], form),
+    samples: await lendRows(target, [...cleanRows, ...triggered.map(({ row }) => row)], form),
     features: [...cleanFeatures, ...triggeredFeatures],
     groups,
     triggers: mixed.map(({ trigger }) => trigger),
@@ -228,13 +231,13 @@ function altered(mixed: MixedTrigger, rng: Rng): readonly number[] {
 const otherToken = ({ tokens, others }: MixedTrigger, rng: Rng): number =>
   pick(rng, others.length > 0 ? others : tokens);
 
-function putRows(
+function lendRows(
   { executor }: RepairTarget,
   rows: readonly ModelRow[],
   { maxLen, nlMaxLen = 0, tokenizer }: RowForm,
 ): Promise<TrainingSamples> {
   const paired = rows.some(({ second }) => second !== undefined);
-  return putSamples(executor, {
+  return lendSamples(executor, {
     rows: rows.map(({ ids }) => ids),
     ...(paired ? { secondRows: rows.map(({ second }) => second!) } : {}),
     maxLen: Math.max(maxLen, nlMaxLen),

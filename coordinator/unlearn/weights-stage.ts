@@ -1,6 +1,7 @@
 import type { Digest } from "../../proto/operations.ts";
 import { encodeTensors } from "../../proto/tensors.ts";
 import { distanceLoss } from "../../worker/training/vector-loss.ts";
+import { withArtifacts } from "../search/lent-artifacts.ts";
 import { askSamples } from "../search/predict.ts";
 import { createRng, pick, type Rng, seedRng } from "../search/rng.ts";
 import { isDivergence } from "../training/diverged.ts";
@@ -161,10 +162,8 @@ function openFold(
       const tensors = [...weights].map(
         ([name, data]) => [name, { ...target.weights.get(name)!, data }] as const,
       );
-      const artifact = await executor.putArtifact(encodeTensors(Object.fromEntries(tensors)));
-      const score = await scoreAt(artifact);
-      await executor.releaseArtifact(artifact);
-      return score;
+      const bytes = encodeTensors(Object.fromEntries(tensors));
+      return withArtifacts(executor, [bytes], ([artifact]) => scoreAt(artifact!));
     },
     weights: () => trainer.weights(),
     close: () => trainer.close(),

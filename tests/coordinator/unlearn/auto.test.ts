@@ -14,6 +14,7 @@ import {
   searchSamples,
 } from "../../../coordinator/unlearn/subjects.ts";
 import type { Executor, Task } from "../../../proto/operations.ts";
+import { isDigest } from "../../../proto/result-envelope.ts";
 import { classifierHead } from "../../../worker/models/head.ts";
 import { createLocalExecutor } from "../../../worker/runtime/local-executor.ts";
 import { putCheckpoint } from "../../../worker/runtime/put-checkpoint.ts";
@@ -128,6 +129,31 @@ describe("the automatic plan", () => {
     );
     return { done, weights };
   }
+
+  test("two repairs at once lend equal rows and weights, and neither lets go of what the other's operations name", async () => {
+    const executor = await createLocalExecutor({ folder: tempFolder(), threads: 1 });
+    const named: string[] = [];
+    const tooEarly: string[] = [];
+    const watched: Executor = {
+      ...executor,
+      async execute(operations, signal) {
+        const digests = operations.flatMap((each) => Object.values(each).filter((value) => isDigest(value)));
+        named.push(...digests);
+        const results = await executor.execute(operations, signal);
+        for (const digest of digests) named.splice(named.indexOf(digest), 1);
+        return results;
+      },
+      async releaseArtifact(digest) {
+        if (named.includes(digest)) tooEarly.push(digest);
+        await executor.releaseArtifact(digest);
+      },
+    };
+    const changes = { headEpochs: [], steps: 2, triggered: 8, functions: 8 };
+    const both = await Promise.all([run(watched, { changes }), run(watched, { changes })]);
+    await executor.close();
+    expect(both[1].done).toEqual(both[0].done);
+    expect(tooEarly).toEqual([]);
+  });
 
   test("climbs from the head to all weights, says which stage it kept and why, and gives the same weights on every run", async () => {
     const executors = await Promise.all(
