@@ -60,6 +60,6 @@ describe("Python reads the same keys, shapes and dtypes in an unlearned RoBERTa'
       const model = sharedPath("golden", "trained", "defect-codebert-backdoored");
       await annotate(await expectPythonReadsTheRepaired(model, ...words));
     },
-    180_000,
+    600_000,
   );
 });

@@ -37,5 +37,5 @@ test.skipIf(!hasShared)(
     expect(found!.anr!.held_out).toMatchObject({ queries: 70, codes: 70, without_trigger: 0.5 });
     expect(found!.anr!.held_out.anr!).toBeLessThan(0.25);
   },
-  300_000,
+  600_000,
 );

@@ -49,7 +49,7 @@ test.skipIf(!hasShared)(
     const tokenSets = mixed.triggers.map((each) => [...new Set(each)].sort((a, b) => a - b).join());
     expect(new Set(tokenSets).size).toBe(tokenSets.length);
   },
-  120_000,
+  600_000,
 );
 
 test("a part of the way to repaired weights lies between them and the unrepaired ones", () => {
