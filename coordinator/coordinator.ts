@@ -109,6 +109,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       observer: metrics,
       logger,
       recall: (fingerprint, operation) => intake.recall(fingerprint, operation),
+      hold: (artifact, scope) => store.hold(artifact, scope),
       ...(options.programVersion === undefined ? {} : { programVersion: options.programVersion }),
     });
     const intake: ResultIntake = new ResultIntake({ dispatcher, store, observer: metrics, logger });

@@ -45,7 +45,7 @@ export class ArtifactStore {
   readonly #uploadFolder: string;
   /** Files that were put: digest by path, with what tells that the file is still the same. */
   readonly #known = new Map<string, { readonly sameness: string; readonly digest: Digest }>();
-  /** Who needs an artifact that was put as bytes: it goes with the last of them. */
+  /** Who needs an artifact that was put as bytes, or came with a result: it goes with the last of them. */
   readonly #holders = new Map<Digest, Set<string>>();
   /** By digest, the end of what is being done to its file: writing and removing take turns. */
   readonly #turns = new Map<Digest, Promise<unknown>>();
@@ -104,11 +104,16 @@ export class ArtifactStore {
     }
   }
 
-  /** Forgets an artifact, unless somebody else holds it. Unknown digests are ignored. */
+  /** One more needs an artifact that others hold now; one that nobody holds stays anyway. */
+  hold(digest: Digest, holder: string): void {
+    this.#holders.get(digest)?.add(holder);
+  }
+
+  /** Forgets an artifact, unless somebody else holds it, or this holder never did. Unknown digests are ignored. */
   async release(digest: Digest, holder?: string): Promise<void> {
     if (!isDigest(digest)) return;
     const holders = this.#holders.get(digest);
-    if (holder !== undefined) holders?.delete(holder);
+    if (holder !== undefined && !holders?.delete(holder)) return;
     if (holders !== undefined && holders.size > 0) return;
     this.#holders.delete(digest);
     await this.#inTurn(digest, async () => {
@@ -213,22 +218,25 @@ export class ArtifactStore {
   }
 
   /**
-   * Makes an upload an artifact that operations may name; false where it is one already.
+   * Makes an upload an artifact that operations may name, until its last holder releases it.
    * @throws ArtifactError where it is not there.
    */
-  async keepUpload(digest: Digest): Promise<boolean> {
-    const path = artifactPath(this.folder, digest);
-    const isNew = !(await exists(path));
-    const aside = this.#aside();
-    try {
-      await linkOrCopy(join(this.#uploadFolder, digest), aside);
-      await rename(aside, path);
-      return isNew;
-    } catch (cause) {
-      throw new ArtifactError(`artifact ${digest} was not uploaded`, { cause });
-    } finally {
-      await rm(aside, { force: true });
-    }
+  keepUpload(digest: Digest, holder: string): Promise<void> {
+    return this.#inTurn(digest, async () => {
+      const path = artifactPath(this.folder, digest);
+      const isNew = !(await exists(path));
+      const aside = this.#aside();
+      try {
+        await linkOrCopy(join(this.#uploadFolder, digest), aside);
+        await rename(aside, path);
+      } catch (cause) {
+        throw new ArtifactError(`artifact ${digest} was not uploaded`, { cause });
+      } finally {
+        await rm(aside, { force: true });
+      }
+      if (isNew) this.#holders.set(digest, this.#holders.get(digest) ?? new Set());
+      this.hold(digest, holder);
+    });
   }
 
   /** Size of an upload; undefined where it is not there. */

@@ -31,6 +31,7 @@ export interface SessionPort {
 
 /** Somebody waits for this operation. */
 interface Waiter {
+  readonly scope: string;
   readonly operation: Operation;
   readonly message: OperationMessage;
   readonly promise: Promise<OperationResult>;
@@ -58,6 +59,8 @@ export interface DispatcherOptions {
   readonly logger: Logger;
   /** Right results of an operation that is asked for now and came before; absent: there are none. */
   readonly recall?: (fingerprint: Digest, operation: Operation) => readonly RecalledResult[];
+  /** A scope is given a result that names this artifact, and needs it until it says otherwise. */
+  readonly hold?: (artifact: Digest, scope: string) => void;
   /** Refuses workers with another one; absent: that of the workers that are there. */
   readonly programVersion?: string;
   /** Milliseconds that never jump. */
@@ -149,7 +152,7 @@ export class Dispatcher {
     });
     const fresh = new Map<OperationKey, Waiter>();
     for (const { operation, key } of wanted) {
-      if (!this.#waiters.has(key) && !fresh.has(key)) fresh.set(key, newWaiter(operation));
+      if (!this.#waiters.has(key) && !fresh.has(key)) fresh.set(key, newWaiter(scope, operation));
     }
     for (const [key, waiter] of fresh) this.#waiters.set(key, waiter);
     const waiters = new Map(wanted.map(({ key }) => [key, this.#waiters.get(key)!]));
@@ -270,6 +273,8 @@ export class Dispatcher {
         const waiter = this.#take(decision.key);
         const result = resultOf(decision);
         observer.operationEnded(waiter.operation.kind, "done", result);
+        for (const digest of Object.values(result.artifacts ?? {}))
+          this.#options.hold?.(digest, waiter.scope);
         waiter.resolve(result);
         return;
       }
@@ -331,7 +336,7 @@ const formOf = (operation: Operation): { readonly form?: ProgramForm } =>
   "form" in operation && operation.form !== undefined ? { form: operation.form } : {};
 
 /** @throws OperationTooLargeError */
-function newWaiter(operation: Operation): Waiter {
+function newWaiter(scope: string, operation: Operation): Waiter {
   const message = operationToMessage(operation);
   const bytes = operationMessageBytes(message);
   if (bytes > MAX_OPERATION_BYTES)
@@ -342,7 +347,7 @@ function newWaiter(operation: Operation): Waiter {
     resolve = yes;
     reject = no;
   });
-  return { operation, message, promise, resolve, reject, users: 0 };
+  return { scope, operation, message, promise, resolve, reject, users: 0 };
 }
 
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -120,6 +120,7 @@ export class ResultIntake {
   ): Promise<void> {
     const { outcome, artifacts = {} } = envelope;
     let judgement = UNNEEDED;
+    const holder = `result ${envelope.fingerprint}`;
     const kept: Digest[] = [];
     if (outcome.kind === "error") judgement = { verdict: outcome, fate: "error" };
     else if (this.#dispatcher.operationOf(envelope.fingerprint) || this.#isEarly(envelope)) {
@@ -129,7 +130,11 @@ export class ResultIntake {
             ? outcome.tensors
             : decodeTensors(await this.#store.readUpload(outcome.digest));
         judgement =
-          this.#keep(envelope, tensors, from.workerId) ?? (await this.#judgeFiles(envelope, tensors, kept));
+          this.#keep(envelope, tensors, from.workerId) ??
+          (await this.#judgeFiles(envelope, tensors, (digest) => {
+            kept.push(digest);
+            return this.#store.keepUpload(digest, holder);
+          }));
       } catch (error) {
         judgement = invalid((error as Error).message);
       }
@@ -137,21 +142,24 @@ export class ResultIntake {
     const given = new Set(Object.values(artifacts));
     if (outcome.kind === "artifact") given.add(outcome.digest);
     for (const digest of given) await this.#store.releaseUpload(digest);
-    const isUsed = this.#conclude(envelope, judgement, from);
-    // Whoever waited has gone meanwhile, or a file was missing.
-    if (!isUsed) for (const digest of kept) await this.#store.release(digest);
+    this.#conclude(envelope, judgement, from);
+    // Whoever was given the result holds them now. They go where nobody was: who waited has gone meanwhile, or a file was missing.
+    for (const digest of kept) await this.#store.release(digest, holder);
   }
 
-  /** Artifacts of a valid result become those that operations may name, before anyone hears of them; `kept` gets those that are new. */
-  async #judgeFiles(envelope: ResultEnvelope, tensors: TensorMap, kept: Digest[]): Promise<Judgement> {
+  /** Artifacts of a valid result become those that operations may name, before anyone hears of them. */
+  async #judgeFiles(
+    envelope: ResultEnvelope,
+    tensors: TensorMap,
+    keep: (digest: Digest) => Promise<void>,
+  ): Promise<Judgement> {
     const { fingerprint, artifacts } = envelope;
     const operation = this.#dispatcher.operationOf(fingerprint);
     const judgement = judge(operation, envelope, tensors);
     if (!operation || !artifacts || judgement.fate !== "used") return judgement;
     const fault = await findStateFault(operation, artifacts, this.#store);
     if (fault !== undefined) return invalid(fault);
-    for (const digest of new Set(Object.values(artifacts)))
-      if (await this.#store.keepUpload(digest)) kept.push(digest);
+    for (const digest of new Set(Object.values(artifacts))) await keep(digest);
     return judgement;
   }
 

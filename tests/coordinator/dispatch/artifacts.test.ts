@@ -147,11 +147,11 @@ test("an upload that is kept becomes an artifact, also when it is released", asy
   );
   expect(await artifacts.find(digest)).toBeUndefined();
   expect(await artifacts.uploadBytes(digest)).toBe(1_000);
-  await artifacts.keepUpload(digest);
+  await artifacts.keepUpload(digest, "a result");
   await artifacts.releaseUpload(digest);
   expect((await fetchRange(digest, 0, 0)).bytes).toEqual(bytes);
   expect(Buffer.from(await coordinator.executor.readArtifact(digest))).toEqual(bytes);
-  await expect(artifacts.keepUpload("a".repeat(64))).rejects.toThrow("was not uploaded");
+  await expect(artifacts.keepUpload("a".repeat(64), "a result")).rejects.toThrow("was not uploaded");
   await expect(coordinator.executor.readArtifact("a".repeat(64))).rejects.toThrow("no artifact aaaa");
 });
 

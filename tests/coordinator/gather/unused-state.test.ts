@@ -54,22 +54,24 @@ async function giveState(worker: ScriptedWorker, fingerprint: string, deviceClas
   await eventually(() => worker.accepted.includes(fingerprint));
 }
 
+const stepFrom = (weights: string): TrainRunOperation => ({
+  kind: "train-run",
+  checkpoint: "c".repeat(64),
+  samples: "d".repeat(64),
+  state: { weights, steps: 0 },
+  optimiser: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },
+  maxGradNorm: 1,
+  dropout: 0,
+  steps: [{ kind: "rows", learningRate: 1, microBatches: [] }],
+});
+
 test("the state of a result that nobody could use is not kept; that of the one that was used is", async () => {
   const artifactFolder = tempFolder();
   const coordinator = await startCoordinator({ artifactFolder, drainMs: 100 });
   onTestFinished(() => coordinator.close());
   const { executor } = coordinator;
   const weights = await executor.putArtifact(stateOf(0));
-  const operation: TrainRunOperation = {
-    kind: "train-run",
-    checkpoint: "c".repeat(64),
-    samples: "d".repeat(64),
-    state: { weights, steps: 0 },
-    optimiser: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },
-    maxGradNorm: 1,
-    dropout: 0,
-    steps: [{ kind: "rows", learningRate: 1, microBatches: [] }],
-  };
+  const operation = stepFrom(weights);
   const holder = scriptedWorker(coordinator.address, { id: "w1", credit: 1 });
   const running = executor.execute([operation]);
   const { fingerprint } = await holder.lease();
@@ -83,4 +85,31 @@ test("the state of a result that nobody could use is not kept; that of the one t
   await giveState(holder, fingerprint);
   const [result] = await running;
   expect(artifacts().sort()).toEqual([weights, ...Object.values(result!.artifacts!)].sort());
+});
+
+test("a state that answers two commands goes with the last of them, whether it lets go of it or ends", async () => {
+  const artifactFolder = tempFolder();
+  const coordinator = await startCoordinator({ artifactFolder, drainMs: 100 });
+  onTestFinished(() => coordinator.close());
+  const executors = [coordinator.newExecutor(), coordinator.newExecutor(), coordinator.newExecutor()];
+  const [first, second, third] = executors;
+  const weights = await coordinator.executor.putArtifact(stateOf(0));
+  const worker = scriptedWorker(coordinator.address, { id: "w1", credit: 1 });
+  const running = executors.map((executor) => executor.execute([stepFrom(weights)]));
+  const { fingerprint } = await worker.lease();
+  await giveState(worker, fingerprint);
+  const [results] = await Promise.all(running);
+  const { weights: trained, means, squares } = results![0]!.artifacts!;
+  const left = () => readdirSync(artifactFolder).filter((name) => [trained, means, squares].includes(name));
+
+  for (const digest of [trained!, means!]) await first!.releaseArtifact(digest);
+  // Once more than it holds.
+  await first!.releaseArtifact(trained!);
+  await second!.close();
+  expect(left()).toHaveLength(3);
+  await third!.releaseArtifact(means!);
+  await first!.releaseArtifact(squares!);
+  expect(left().sort()).toEqual([trained, squares].sort());
+  await third!.close();
+  expect(left()).toEqual([]);
 });
