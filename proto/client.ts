@@ -3,6 +3,7 @@ import {
   type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
+  type ClientUnaryCall,
   type ClientWritableStream,
   credentials,
   type Metadata,
@@ -19,6 +20,24 @@ import type {
   CoordinatorMessage,
   WorkerMessage,
 } from "./messages.ts";
+import type {
+  BackupChunkMessage,
+  CancelRequest,
+  ExplanationMessage,
+  JobNameMessage,
+  JobResultsMessage,
+  JobsMovedMessage,
+  RetryRequest,
+  SweepChangeMessage,
+  SweepFileMessage,
+  SweepNameMessage,
+  SweepRowsMessage,
+  SweepSubmittedMessage,
+  WatchRequest,
+} from "./sweep-messages.ts";
+
+/** A call with one answer. */
+type Unary<Request, Answer> = (request: Request, callback: requestCallback<Answer>) => ClientUnaryCall;
 
 /** The coordinator as its workers and users call it; `elibad.proto` says what each method does. */
 export interface CoordinatorClient {
@@ -26,6 +45,14 @@ export interface CoordinatorClient {
   fetchArtifact(range: ArtifactRange): ClientReadableStream<ArtifactChunk>;
   putArtifact(callback: requestCallback<ArtifactStored>): ClientWritableStream<ArtifactUpload>;
   submit(request: CommandRequest): ClientReadableStream<CommandEvent>;
+  readonly submitSweep: Unary<SweepFileMessage, SweepSubmittedMessage>;
+  listSweeps(request: object): ClientReadableStream<SweepRowsMessage>;
+  watchSweep(request: WatchRequest): ClientReadableStream<SweepChangeMessage>;
+  readonly cancelJobs: Unary<CancelRequest, JobsMovedMessage>;
+  readonly retryJobs: Unary<RetryRequest, JobsMovedMessage>;
+  sweepResults(request: SweepNameMessage): ClientReadableStream<JobResultsMessage>;
+  readonly explainJob: Unary<JobNameMessage, ExplanationMessage>;
+  backup(request: object): ClientReadableStream<BackupChunkMessage>;
   /** Waits until the channel is connected; the callback gets an error after the deadline. */
   waitForReady(deadline: Date | number, callback: (error?: Error) => void): void;
   close(): void;

@@ -19,6 +19,21 @@ import type {
   WorkerMessage,
 } from "./messages.ts";
 import { packageRoot } from "./package-root.ts";
+import type {
+  BackupChunkMessage,
+  CancelRequest,
+  ExplanationMessage,
+  JobNameMessage,
+  JobResultsMessage,
+  JobsMovedMessage,
+  RetryRequest,
+  SweepChangeMessage,
+  SweepFileMessage,
+  SweepNameMessage,
+  SweepRowsMessage,
+  SweepSubmittedMessage,
+  WatchRequest,
+} from "./sweep-messages.ts";
 
 const definition: PackageDefinition = loadSync(join(packageRoot, "proto", "elibad.proto"), {
   longs: Number,
@@ -37,6 +52,14 @@ export interface CoordinatorService extends ServiceDefinition {
   readonly FetchArtifact: MethodDefinition<ArtifactRange, ArtifactChunk>;
   readonly PutArtifact: MethodDefinition<ArtifactUpload, ArtifactStored>;
   readonly Submit: MethodDefinition<CommandRequest, CommandEvent>;
+  readonly SubmitSweep: MethodDefinition<SweepFileMessage, SweepSubmittedMessage>;
+  readonly ListSweeps: MethodDefinition<object, SweepRowsMessage>;
+  readonly WatchSweep: MethodDefinition<WatchRequest, SweepChangeMessage>;
+  readonly CancelJobs: MethodDefinition<CancelRequest, JobsMovedMessage>;
+  readonly RetryJobs: MethodDefinition<RetryRequest, JobsMovedMessage>;
+  readonly SweepResults: MethodDefinition<SweepNameMessage, JobResultsMessage>;
+  readonly ExplainJob: MethodDefinition<JobNameMessage, ExplanationMessage>;
+  readonly Backup: MethodDefinition<object, BackupChunkMessage>;
 }
 
 /** For `Server.addService`. */

@@ -75,7 +75,8 @@ export type CoordinatorMessage =
   | { readonly message: "accepted"; readonly accepted: { readonly fingerprints: readonly Digest[] } }
   | { readonly message: "cancel"; readonly cancel: CancelMessage }
   | { readonly message: "drain"; readonly drain: { readonly reason: string } }
-  | { readonly message: "refused"; readonly refused: { readonly reason: string } };
+  | { readonly message: "refused"; readonly refused: { readonly reason: string } }
+  | { readonly message: "notLeader"; readonly notLeader: { readonly address: string } };
 
 export interface TriggersMessage {
   readonly count: number;

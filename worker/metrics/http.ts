@@ -6,7 +6,9 @@ export interface HealthServerOptions {
   /** 0 takes a free port. */
   readonly port: number;
   readonly host?: string;
-  readonly registry: Registry;
+  readonly registry: Registry | (() => Registry);
+  /** What this process is at the moment, for `/readyz`. */
+  readonly role?: () => string;
   /** Why this process cannot take work now, or undefined: answered by `/readyz`. */
   readonly notReady?: () => string | undefined;
 }
@@ -26,10 +28,12 @@ export async function startHealthServer({
   port,
   host = "127.0.0.1",
   registry,
+  role,
   notReady = () => undefined,
 }: HealthServerOptions): Promise<HealthServer> {
   const server = createServer((request, response) => {
-    answer(request, response, { registry, notReady }).catch((error: unknown) => {
+    const at = typeof registry === "function" ? registry() : registry;
+    answer(request, response, { registry: at, role: role?.(), notReady }).catch((error: unknown) => {
       text(response, 500, `${error instanceof Error ? error.message : String(error)}\n`);
     });
   });
@@ -51,7 +55,15 @@ export async function startHealthServer({
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { registry, notReady }: Required<Pick<HealthServerOptions, "registry" | "notReady">>,
+  {
+    registry,
+    role,
+    notReady,
+  }: {
+    readonly registry: Registry;
+    readonly role: string | undefined;
+    readonly notReady: () => string | undefined;
+  },
 ): Promise<void> {
   if (request.method !== "GET" && request.method !== "HEAD") return text(response, 405, "only GET\n");
   switch (new URL(request.url ?? "/", "http://localhost").pathname) {
@@ -61,7 +73,9 @@ async function answer(
       return text(response, 200, "ok\n");
     case "/readyz": {
       const reason = notReady();
-      return reason === undefined ? text(response, 200, "ready\n") : text(response, 503, `${reason}\n`);
+      return reason === undefined
+        ? text(response, 200, role === undefined ? "ready\n" : `ready: ${role}\n`)
+        : text(response, 503, `${reason}\n`);
     }
     default:
       return text(response, 404, "there are /metrics, /healthz and /readyz\n");

@@ -1,5 +1,6 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import type { CoordinatorClient } from "../../proto/client.ts";
+import { isDialable } from "../../proto/leader.ts";
 import type { CoordinatorMessage, Hello, Welcome, WorkerMessage } from "../../proto/messages.ts";
 import type { Clock } from "../clock.ts";
 
@@ -17,6 +18,16 @@ export class RefusedError extends Error {
   override readonly name = "RefusedError";
 }
 
+/** A coordinator that does not lead; `leader` is who does, as far as it knows, and may be dialled. */
+export class NotLeaderError extends Error {
+  override readonly name = "NotLeaderError";
+  readonly leader: string | undefined;
+  constructor(leader: string) {
+    super(leader === "" ? "it does not lead, and knows nobody who does" : `it does not lead, ${leader} does`);
+    this.leader = isDialable(leader) ? leader : undefined;
+  }
+}
+
 /** What a stream is made with. */
 export interface Dialling {
   readonly connect: (address: string) => CoordinatorClient;
@@ -31,7 +42,7 @@ const MAX_RESULTS_BYTES = 1024 ** 2;
 /**
  * Dials a coordinator and says Hello. Resolves after `events.open`.
  *
- * @throws RefusedError, or an error that says why there is no stream: then another attempt may succeed.
+ * @throws RefusedError, NotLeaderError, or an error that says why there is no stream: then another attempt may succeed.
  */
 export function dialCoordinator(
   address: string,
@@ -67,6 +78,7 @@ export function dialCoordinator(
     call.on("data", (message: CoordinatorMessage) => {
       if (stream) return events.message(message);
       if (message.message === "refused") return fail(new RefusedError(message.refused.reason));
+      if (message.message === "notLeader") return fail(new NotLeaderError(message.notLeader.address));
       if (message.message !== "welcome") return fail(new Error(`Hello was answered with ${message.message}`));
       settle();
       const { welcome } = message;

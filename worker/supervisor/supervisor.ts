@@ -15,7 +15,7 @@ import { makeResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { CoordinatorArtifacts } from "./artifact-transfer.ts";
 import type { StartChild } from "./child-keeper.ts";
-import { type CoordinatorStream, RefusedError } from "./coordinator-stream.ts";
+import { type CoordinatorStream, NotLeaderError, RefusedError } from "./coordinator-stream.ts";
 import { Delivery } from "./delivery.ts";
 import { dialForever } from "./dial-forever.ts";
 import { InferenceChild } from "./inference-child.ts";
@@ -87,6 +87,8 @@ export class Supervisor {
   #stopHeartbeat: () => void = () => {};
   #looking: NodeJS.Immediate | undefined;
   #onIdle: (() => void) | undefined;
+  /** Who leads, by the word of a coordinator that does so no more. */
+  #leader: string | undefined;
 
   static async start(options: CompiledWorkerOptions, log: Logger): Promise<Supervisor> {
     const artifacts = new CoordinatorArtifacts();
@@ -177,9 +179,12 @@ export class Supervisor {
   async #connect(): Promise<void> {
     const addresses = this.#parts.options.coordinators;
     this.#become({ kind: "connecting", addresses });
+    const leader = this.#leader;
+    this.#leader = undefined;
     try {
       await dialForever({
         addresses,
+        leader,
         hello: () => this.#hello(),
         signal: this.#over.signal,
         dialling: this.#parts.machine,
@@ -264,6 +269,10 @@ export class Supervisor {
         break;
       case "drain":
         if (this.#state.kind === "serving") void this.#drain(message.drain.reason, "dial");
+        break;
+      case "notLeader":
+        // The stream ends after this.
+        this.#leader = new NotLeaderError(message.notLeader.address).leader;
         break;
       case "refused":
         void this.#end({ kind: "refused", reason: message.refused.reason });
