@@ -5,9 +5,9 @@ import type {
   ServerReadableStream,
   ServerWritableStream,
   sendUnaryData,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { type Logger, pino } from "pino";
-import { coordinatorService } from "../proto/definition.ts";
 import type {
   ArtifactChunk,
   ArtifactRange,
@@ -21,12 +21,12 @@ import type {
   WorkerMessage,
 } from "../proto/messages.ts";
 import { resultSubject, SUBJECT_TOKEN } from "../proto/subjects.ts";
-import { startHealthServer } from "../worker/metrics/http.ts";
+import { CoordinatorServer, type Role, type ServerOptions } from "./api/server.ts";
+import { noSweepCalls } from "./api/sweep-calls.ts";
 import { fetchArtifact, putArtifact } from "./dispatch/artifact-service.ts";
 import { ArtifactStore } from "./dispatch/artifact-store.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { ClusterExecutor } from "./dispatch/executor.ts";
-import { listen, listening } from "./dispatch/listen.ts";
 import { type DispatchOptions, DispatchSettings } from "./dispatch/settings.ts";
 import type { ScopeTerms } from "./dispatch/state.ts";
 import { type SubmitHandler, serveSubmit } from "./dispatch/submit-service.ts";
@@ -43,23 +43,22 @@ import { ResultIntake } from "./gather/intake.ts";
 import { NatsResults } from "./gather/nats-results.ts";
 import { CoordinatorMetrics } from "./http/coordinator-metrics.ts";
 
-export interface CoordinatorOptions {
-  /** `host:port` (port 0 takes a free one) or `unix:path`. */
-  readonly listen?: string;
-  /** Lets it listen on other addresses than this machine's own, without encryption and without knowing who dials. */
-  readonly insecure?: boolean;
+export interface CoordinatorOptions extends ServerOptions {
+  /** Answers for this coordinator from now on, and stays open when it closes; absent: one of its own. */
+  readonly server?: CoordinatorServer;
   /** Where artifacts are kept; the caller removes it. */
   readonly artifactFolder: string;
   /** Stays the same over restarts, so that results that wait in NATS are found again; absent: a new one each time. */
   readonly coordinatorId?: string;
   /** Results come through JetStream on these servers instead of the workers' streams. */
   readonly natsUrl?: string;
-  readonly metrics?: { readonly host?: string; readonly port: number };
   /** Workers with another one are refused; absent: all workers must have the same. */
   readonly programVersion?: string;
   readonly dispatch?: DispatchOptions;
   /** Absent: the Submit call answers UNIMPLEMENTED. */
   readonly submit?: SubmitHandler;
+  /** Answers the calls about sweeps; absent: they fail with FAILED_PRECONDITION. */
+  readonly sweepCalls?: UntypedServiceImplementation;
   /** How long `close` waits for workers to say Goodbye. */
   readonly drainMs?: number;
   readonly logger?: Logger;
@@ -82,7 +81,8 @@ export interface Coordinator {
   shares(): ShareView[];
   /** Why operations wait although no worker is busy with them, in one line; undefined where none does. */
   waitingReason(): string | undefined;
-  close(): Promise<void>;
+  /** @param successor where workers are to go at once, as another one leads; empty: whom nobody knows yet. Absent: they finish what they do */
+  close(successor?: string): Promise<void>;
 }
 
 /**
@@ -97,7 +97,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
   const settings = DispatchSettings.parse(options.dispatch ?? {});
   const closers: (() => void | Promise<void>)[] = [];
-  const close = async () => {
+  let successor: string | undefined;
+  const close = async (to?: string) => {
+    successor = to;
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
   };
   try {
@@ -135,45 +137,41 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       artifactFolder: store.folder,
       artifactNonce: store.nonce,
     });
-    const { address, server } = await listen(options.listen ?? "127.0.0.1:0", {
-      insecure: options.insecure ?? false,
-      service: coordinatorService,
-      methods: {
-        Work: (call: ServerDuplexStream<WorkerMessage, CoordinatorMessage>) =>
-          serveWork(call, {
-            dispatcher,
-            welcome,
-            logger,
-            receive: (bytes, workerId) => {
-              const reading = intake.receive(bytes, { workerId, path: "stream" });
-              reading?.catch((error: unknown) => logger.error({ err: error }, "a result could not be read"));
-            },
-          }),
-        FetchArtifact: (call: ServerWritableStream<ArtifactRange, ArtifactChunk>) =>
-          void fetchArtifact(call, store, metrics),
-        PutArtifact: (
-          call: ServerReadableStream<ArtifactUpload, ArtifactStored>,
-          callback: sendUnaryData<ArtifactStored>,
-        ) => void putArtifact(call, callback, store, metrics),
-        Submit: (call: ServerWritableStream<CommandRequest, CommandEvent>) =>
-          void serveSubmit(call, options.submit),
-      },
-    });
-    closers.push(() => server.forceShutdown());
+    const calls = {
+      Work: (call: ServerDuplexStream<WorkerMessage, CoordinatorMessage>) =>
+        serveWork(call, {
+          dispatcher,
+          welcome,
+          logger,
+          receive: (bytes, workerId) => {
+            const reading = intake.receive(bytes, { workerId, path: "stream" });
+            reading?.catch((error: unknown) => logger.error({ err: error }, "a result could not be read"));
+          },
+        }),
+      FetchArtifact: (call: ServerWritableStream<ArtifactRange, ArtifactChunk>) =>
+        void fetchArtifact(call, store, metrics),
+      PutArtifact: (
+        call: ServerReadableStream<ArtifactUpload, ArtifactStored>,
+        callback: sendUnaryData<ArtifactStored>,
+      ) => void putArtifact(call, callback, store, metrics),
+      Submit: (call: ServerWritableStream<CommandRequest, CommandEvent>) =>
+        void serveSubmit(call, options.submit),
+      ...(options.sweepCalls ?? noSweepCalls("this coordinator keeps no sweeps: start it with --state DIR")),
+    };
+    const role: Role = {
+      name: "leader",
+      calls,
+      registry: metrics.registry,
+      notReady: () => (nats && !nats.isConnected ? "no connection to NATS" : undefined),
+    };
+    const server = options.server ?? (await CoordinatorServer.open(options, role));
+    const { address } = server;
+    if (options.server) server.become(role);
+    else closers.push(() => server.close());
     closers.push(async () => {
-      dispatcher.close();
+      dispatcher.close(successor);
       await untilTrue(() => dispatcher.state.workers.size === 0, options.drainMs ?? 2_000);
     });
-    const health =
-      options.metrics &&
-      (await listening(`${options.metrics.host ?? "127.0.0.1"}:${options.metrics.port}`, () =>
-        startHealthServer({
-          ...options.metrics!,
-          registry: metrics.registry,
-          notReady: () => (nats && !nats.isConnected ? "no connection to NATS" : undefined),
-        }),
-      ));
-    if (health) closers.push(() => health.close());
     logger.info({ address, natsUrl, artifactFolder: store.folder }, "coordinator listens");
 
     let executors = 0;
@@ -181,7 +179,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       new ClusterExecutor(dispatcher, store, `scope${++executors}`, terms);
     return {
       address,
-      metricsAddress: health?.address,
+      metricsAddress: server.metricsAddress,
       executor: newExecutor(),
       metrics,
       newExecutor,

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import {
   type ServerReadableStream,
@@ -10,6 +9,7 @@ import {
 import { ARTIFACT_CHUNK_BYTES, ARTIFACT_RANGE_BYTES } from "../../proto/artifact-layout.ts";
 import type { ArtifactChunk, ArtifactRange, ArtifactStored, ArtifactUpload } from "../../proto/messages.ts";
 import type { ArtifactStore } from "./artifact-store.ts";
+import { drained } from "./drained.ts";
 import { ArtifactError } from "./errors.ts";
 import type { DispatchObserver } from "./observer.ts";
 
@@ -86,18 +86,4 @@ function refuse(
   details: string,
 ): void {
   call.emit("error", { code, details });
-}
-
-/** Until the stream takes more, or nobody reads it any more. */
-async function drained(call: ServerWritableStream<ArtifactRange, ArtifactChunk>): Promise<void> {
-  const gone = new AbortController();
-  const cancelled = () => gone.abort();
-  call.once("cancelled", cancelled);
-  try {
-    await once(call, "drain", { signal: gone.signal });
-  } catch (error) {
-    if (!gone.signal.aborted) throw error;
-  } finally {
-    call.off("cancelled", cancelled);
-  }
 }

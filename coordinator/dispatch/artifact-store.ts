@@ -13,7 +13,7 @@ import {
   stat,
   writeFile,
 } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { artifactPath, noncePath, uploadFolder } from "../../proto/artifact-layout.ts";
 import { digestOf } from "../../proto/canonical-json.ts";
@@ -59,7 +59,8 @@ export class ArtifactStore {
   }
 
   static async open(folder: string, limits: Partial<UploadLimits> = {}): Promise<ArtifactStore> {
-    const store = new ArtifactStore(folder, { ...DEFAULT_LIMITS, ...limits });
+    // Workers on the same volume are told its path.
+    const store = new ArtifactStore(resolve(folder), { ...DEFAULT_LIMITS, ...limits });
     await mkdir(store.#uploadFolder, { recursive: true });
     await writeFile(noncePath(folder, store.nonce), "");
     return store;

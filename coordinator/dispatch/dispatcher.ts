@@ -107,9 +107,13 @@ export class Dispatcher {
     return this.#now();
   }
 
+  /** Workers that come now are to go elsewhere. */
+  get isClosing(): boolean {
+    return this.#isClosed || this.state.draining;
+  }
+
   /** Why a worker is refused, or undefined. */
   refusal(hello: Hello): string | undefined {
-    if (this.#isClosed || this.state.draining) return "the coordinator is shutting down";
     return refusalOf(hello, this.#options.programVersion ?? this.#programs.values().next().value);
   }
 
@@ -220,8 +224,8 @@ export class Dispatcher {
     this.handle({ kind: "scope-closed", scope });
   }
 
-  /** Everyone who waits gets an error, and workers are asked to leave. */
-  close(): void {
+  /** Everyone who waits gets an error, and workers are asked to leave: at once where there is a successor, as they need not finish what they do. */
+  close(successor?: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#stopTicking();
@@ -230,8 +234,14 @@ export class Dispatcher {
     for (const waiter of this.#waiters.values()) waiter.reject(new CoordinatorClosedError());
     this.#waiters.clear();
     this.handle({ kind: "withdrawn", keys, reason: "the coordinator closes" });
-    for (const port of this.#ports.values()) {
-      port.send({ message: "drain", drain: { reason: "the coordinator closes" } });
+    for (const [session, port] of this.#ports) {
+      if (successor === undefined) {
+        port.send({ message: "drain", drain: { reason: "the coordinator closes" } });
+        continue;
+      }
+      port.send({ message: "notLeader", notLeader: { address: successor } });
+      port.end();
+      this.leave(session, "another coordinator leads");
     }
   }
 

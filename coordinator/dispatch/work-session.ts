@@ -32,6 +32,10 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
     port.end();
   };
   const greet = (hello: Hello) => {
+    if (dispatcher.isClosing) {
+      port.send({ message: "notLeader", notLeader: { address: "" } });
+      return port.end();
+    }
     const reason = dispatcher.refusal(hello);
     if (reason !== undefined) {
       logger.warn({ worker: hello.workerId.slice(0, 80), reason }, "worker refused");

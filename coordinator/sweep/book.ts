@@ -1,21 +1,22 @@
 import type { z } from "zod";
 import { canonicalJson } from "../../proto/canonical-json.ts";
 import { type AnySearchState, committedStep } from "./committed-step.ts";
-import { fold, IllegalRecordError } from "./fold.ts";
+import { fold } from "./fold.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { isLive, type JobEvent } from "./job-state.ts";
+import { type JobEvent, takes } from "./job-state.ts";
 import { type RecordOf, SweepRecord } from "./records.ts";
 import {
   type FoundResult,
   findSweep,
-  type Job,
   type JobId,
   type MeasuredTile,
   NO_SWEEPS,
+  requireJob,
+  requireSweep,
   SweepSpec,
   SweepsState,
 } from "./sweep.ts";
-import type { SweepLog } from "./sweep-log.ts";
+import type { LogLostError, SweepLog } from "./sweep-log.ts";
 
 /** A sweep of this name is there, and it is another one. */
 export class SweepExistsError extends Error {
@@ -29,6 +30,13 @@ export interface BookOptions {
   readonly snapshotEvery?: number;
   /** Resolves when a write that found no room is to be tried again. */
   readonly pause?: () => Promise<void>;
+  /** The log takes no more; called once. Everything that is asked for from then on is refused with this error. */
+  readonly onLost?: (error: LogLostError) => void;
+}
+
+/** Jobs of one sweep; absent names: all of them. */
+export interface SomeJobs {
+  readonly jobs?: readonly string[];
 }
 
 /** Where a committed step comes from. */
@@ -90,16 +98,22 @@ export class SweepBook {
     return this.#commits.waiting;
   }
 
-  /** Adds a sweep. The same sweep a second time is there already, so that a client may ask again. @throws SweepExistsError */
-  async submit(spec: SweepSpec): Promise<void> {
+  /**
+   * Adds a sweep; answers whether it is new. The same sweep a second time is there already, so that a client may ask again.
+   *
+   * @throws SweepExistsError
+   */
+  async submit(spec: SweepSpec): Promise<boolean> {
     const checked = SweepSpec.parse(spec);
     const known = findSweep(this.#ahead, spec.name);
-    if (known !== undefined) {
-      if (canonicalJson(known.spec) !== canonicalJson(checked))
-        throw new SweepExistsError(`there is another sweep '${spec.name}': give this one another name`);
-      return this.#change([]);
+    if (known === undefined) {
+      await this.#change([{ kind: "sweep-submitted", at: this.#now(), spec: checked }]);
+      return true;
     }
-    await this.#change([{ kind: "sweep-submitted", at: this.#now(), spec: checked }]);
+    if (canonicalJson(known.spec) !== canonicalJson(checked))
+      throw new SweepExistsError(`there is another sweep '${spec.name}': give this one another name`);
+    await this.#change([]);
+    return false;
   }
 
   /** @throws IllegalRecordError where the job's state does not take the event; nothing changes then */
@@ -107,15 +121,14 @@ export class SweepBook {
     return this.#change([this.#moved(id, event)]);
   }
 
-  /** Cancels all jobs of a sweep that are not over, together; answers how many. */
-  async cancel(sweep: string): Promise<number> {
-    return this.#moveAll(sweep, ({ state }) => isLive(state), { kind: "cancelled" });
+  /** Cancels those of a sweep's jobs that are not over, together; answers how many. @throws UnknownNameError */
+  async cancel(sweep: string, some: SomeJobs = {}): Promise<number> {
+    return this.#moveAll(sweep, some, { kind: "cancelled" });
   }
 
-  /** Queues all jobs of a sweep that failed or were cancelled, together; answers how many. `fresh` forgets what they committed. */
-  async retry(sweep: string, { fresh }: { readonly fresh: boolean }): Promise<number> {
-    const isOver = ({ state: { phase } }: Job): boolean => phase === "failed" || phase === "cancelled";
-    return this.#moveAll(sweep, isOver, { kind: "retried", fresh });
+  /** Queues those of a sweep's jobs that failed or were cancelled, together; answers how many. `fresh` forgets what they committed. @throws UnknownNameError */
+  async retry(sweep: string, { fresh, ...some }: SomeJobs & { readonly fresh: boolean }): Promise<number> {
+    return this.#moveAll(sweep, some, { kind: "retried", fresh });
   }
 
   /** Resolves when the step is durable: the next one may start. */
@@ -146,12 +159,12 @@ export class SweepBook {
     return { kind: "job-moved", at: this.#now(), sweep, job, event };
   }
 
-  async #moveAll(name: string, isMeant: (job: Job) => boolean, event: JobEvent): Promise<number> {
-    const sweep = findSweep(this.#ahead, name);
-    if (sweep === undefined) throw new IllegalRecordError(`there is no sweep '${name}'`);
-    const meant = sweep.jobs.filter(isMeant);
-    await this.#change(meant.map((job) => this.#moved({ sweep: name, job: job.name }, event)));
-    return meant.length;
+  async #moveAll(sweep: string, { jobs }: SomeJobs, event: JobEvent): Promise<number> {
+    const named = jobs?.map((job) => requireJob(this.#ahead, { sweep, job }));
+    const meant = (named ?? requireSweep(this.#ahead, sweep).jobs).filter(({ state }) => takes(state, event));
+    const names = new Set(meant.map(({ name }) => name));
+    await this.#change([...names].map((job) => this.#moved({ sweep, job }, event)));
+    return names.size;
   }
 
   async #change(records: readonly SweepRecord[]): Promise<void> {

@@ -22,6 +22,8 @@ export interface GroupCommitOptions {
   readonly pause?: () => Promise<void>;
   /** Records are durable; called in their order. */
   readonly onDurable: (records: readonly SweepRecord[], state: SweepsState) => void;
+  /** Nothing more is written; called once. */
+  readonly onLost?: (error: LogLostError) => void;
 }
 
 /**
@@ -103,6 +105,7 @@ export class GroupCommit {
   #break(error: unknown, group: readonly Waiting[]): void {
     this.#broken = new LogLostError(error);
     for (const { reject } of [...group, ...this.#queue.splice(0)]) reject(this.#broken);
+    this.#options.onLost?.(this.#broken);
   }
 
   async #untilThereIsRoom(write: () => Promise<unknown>): Promise<void> {

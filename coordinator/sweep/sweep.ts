@@ -113,6 +113,25 @@ export const jobIdText = ({ sweep, job }: JobId): string => `${sweep}/${job}`;
 export const findSweep = ({ sweeps }: SweepsState, name: string): Sweep | undefined =>
   sweeps.find(({ spec }) => spec.name === name);
 
+/** A sweep or a job that nobody submitted. */
+export class UnknownNameError extends Error {
+  override readonly name = "UnknownNameError";
+}
+
+/** @throws UnknownNameError */
+export function requireSweep(state: SweepsState, name: string): Sweep {
+  const sweep = findSweep(state, name);
+  if (sweep === undefined) throw new UnknownNameError(`there is no sweep '${name.slice(0, 128)}'`);
+  return sweep;
+}
+
+/** @throws UnknownNameError */
+export function requireJob(state: SweepsState, { sweep, job }: JobId): Job {
+  const found = requireSweep(state, sweep).jobs.find(({ name }) => name === job);
+  if (found === undefined) throw new UnknownNameError(`sweep '${sweep}' has no job '${job.slice(0, 128)}'`);
+  return found;
+}
+
 export const findJob = (state: SweepsState, { sweep, job }: JobId): Job | undefined =>
   findSweep(state, sweep)?.jobs.find(({ name }) => name === job);
 

@@ -1,60 +1,51 @@
 /** What people ask about sweeps, out of their state. Pure. */
-import type { Task } from "../../proto/operations.ts";
-import type { Trigger } from "../search/candidates.ts";
-import type { JobPhase } from "./job-state.ts";
-import type { Job, Sweep, SweepsState } from "./sweep.ts";
+import type { JobResultMessage, JobRowMessage, Phase, SweepRowMessage } from "../../proto/sweep-messages.ts";
+import type { Job, Sweep } from "./sweep.ts";
 
 /** One line of `sweep list`. */
-export interface SweepRow {
-  readonly name: string;
-  readonly task: Task;
-  readonly submittedAt: number;
-  readonly jobs: number;
-  /** Jobs by where they are. */
-  readonly phases: { readonly [P in JobPhase]: number };
+export function sweepRow({ spec, submittedAt, jobs }: Sweep): SweepRowMessage {
+  const phases: { [P in Phase]: number } = {
+    ...{ queued: 0, scanning: 0, unlearning: 0, evaluating: 0 },
+    ...{ done: 0, failed: 0, cancelled: 0 },
+  };
+  for (const { state } of jobs) phases[state.phase]++;
+  const { name, task, priority, weight, maxParallel } = spec;
+  return { name, task, submittedAt, jobs: jobs.length, phases, priority, weight, maxParallel };
 }
 
-/** One job of a sweep, as far as it is. */
-export interface JobRow {
-  readonly name: string;
-  readonly model: string;
-  readonly phase: JobPhase;
-  readonly attempt: number;
-  readonly movedAt: number;
-  /** Why it failed. */
-  readonly reason?: string;
-  /** Committed steps and finished searches, while there are any; a job that is done has its report instead. */
-  readonly steps: number;
-  readonly searchesDone: number;
-  /** The best trigger of all its searches so far. */
-  readonly best: { readonly trigger: Trigger; readonly loss: number } | null;
-}
+/** Jobs of a sweep, as far as they are, in their order. */
+export const jobRows = ({ spec, jobs }: Sweep): JobRowMessage[] =>
+  jobs.map((job, k) => rowOf(job, spec.jobs[k]!.model));
 
-export const sweepRows = ({ sweeps }: SweepsState): SweepRow[] =>
-  sweeps.map(({ spec, submittedAt, jobs }) => {
-    const phases: { [P in JobPhase]: number } = {
-      ...{ queued: 0, scanning: 0, unlearning: 0, evaluating: 0 },
-      ...{ done: 0, failed: 0, cancelled: 0 },
-    };
-    for (const { state } of jobs) phases[state.phase]++;
-    return { name: spec.name, task: spec.task, submittedAt, jobs: jobs.length, phases };
-  });
+/** The same of those that `names` has. */
+export const someJobRows = ({ spec, jobs }: Sweep, names: ReadonlySet<string>): JobRowMessage[] =>
+  jobs.flatMap((job, k) => (names.has(job.name) ? [rowOf(job, spec.jobs[k]!.model)] : []));
 
-export const jobRows = ({ spec, jobs }: Sweep): JobRow[] =>
+/** Jobs with their reports, in their order. */
+export const jobResults = ({ spec, jobs }: Sweep): JobResultMessage[] =>
   jobs.map((job, k) => ({
-    name: job.name,
-    model: spec.jobs[k]!.model,
-    phase: job.state.phase,
-    attempt: job.attempt,
-    movedAt: job.movedAt,
-    ...(job.state.phase === "failed" ? { reason: job.state.reason } : {}),
-    steps: job.searches.reduce((sum, { steps }) => sum + (steps.at(-1)?.step ?? 0), 0),
-    searchesDone: job.searches.filter(({ result }) => result !== null).length,
-    best: bestOf(job),
+    job: rowOf(job, spec.jobs[k]!.model),
+    reportJson: job.state.phase === "done" ? JSON.stringify(job.state.report) : "",
   }));
 
-function bestOf({ searches }: Job): JobRow["best"] {
+const rowOf = (job: Job, model: string): JobRowMessage => ({
+  name: job.name,
+  model,
+  phase: job.state.phase,
+  attempt: job.attempt,
+  movedAt: job.movedAt,
+  reason: job.state.phase === "failed" ? job.state.reason : "",
+  steps: stepsOf(job),
+  searchesDone: job.searches.filter(({ result }) => result !== null).length,
+  best: bestOf(job),
+});
+
+/** Committed steps of all searches. */
+export const stepsOf = ({ searches }: Job): number =>
+  searches.reduce((sum, { steps }) => sum + (steps.at(-1)?.step ?? 0), 0);
+
+function bestOf({ searches }: Job): JobRowMessage["best"] {
   const found = searches.flatMap(({ steps }) => steps.at(-1)?.best ?? []);
   const [best] = found.sort((a, b) => a.loss - b.loss);
-  return best === undefined ? null : { trigger: best.trigger, loss: best.loss };
+  return best === undefined ? null : { ids: best.trigger, loss: best.loss };
 }

@@ -262,7 +262,7 @@ describe("addresses", () => {
     scriptedWorker(coordinator.address, { id: "w1", credit: 1, answer: diligent });
     await coordinator.executor.execute([tile(1)]);
     const get = async (path: string) => (await fetch(`http://${coordinator.metricsAddress}${path}`)).text();
-    expect(await get("/readyz")).toBe("ready\n");
+    expect(await get("/readyz")).toBe("ready: leader\n");
     const text = await get("/metrics");
     for (const line of [
       'elibad_coordinator_operations_total{kind="score",outcome="done"} 1',

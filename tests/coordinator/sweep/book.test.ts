@@ -6,7 +6,7 @@ import { IllegalRecordError } from "../../../coordinator/sweep/fold.ts";
 import type { SweepRecord } from "../../../coordinator/sweep/records.ts";
 import { findJob, findSweep } from "../../../coordinator/sweep/sweep.ts";
 import { LogLostError } from "../../../coordinator/sweep/sweep-log.ts";
-import { jobRows, sweepRows } from "../../../coordinator/sweep/views.ts";
+import { jobRows, sweepRow } from "../../../coordinator/sweep/views.ts";
 import { cpuSeconds } from "../../support/cpu-seconds.ts";
 import { FileLog, MemoryLog } from "../../support/sweep-logs.ts";
 import { events, resultOf, stepOf, sweepOf } from "../../support/sweeps.ts";
@@ -167,7 +167,7 @@ test("a thousand jobs are submitted in 10 s of processor time and listed in 1 s,
     });
     const lengths: number[] = [];
     const listing = await cpuSeconds(() => {
-      lengths.push(sweepRows(book.state).length, book.state.sweeps.flatMap(jobRows).length);
+      lengths.push(book.state.sweeps.map(sweepRow).length, book.state.sweeps.flatMap(jobRows).length);
     });
     expect(lengths).toEqual([301, 1_300]);
     expect(submitting).toBeLessThan(10);
@@ -192,11 +192,11 @@ test("rows say how far a job is, by its best trigger so far", async () => {
       phase: "scanning",
       steps: 3,
       searchesDone: 1,
-      best: { trigger: [2, 8, 11, 14, 17], loss: 0.5 },
+      best: { ids: [2, 8, 11, 14, 17], loss: 0.5 },
     },
     { name: "m1", model: "/models/m1", phase: "failed", reason: "no worker fits", steps: 0, best: null },
   ]);
-  expect(sweepRows(book.state)).toMatchObject([
+  expect(book.state.sweeps.map(sweepRow)).toMatchObject([
     { name: "friday", jobs: 2, submittedAt: 7_000, phases: { queued: 0, scanning: 1, failed: 1 } },
   ]);
 });

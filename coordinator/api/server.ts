@@ -1,0 +1,92 @@
+import type { Server, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { Registry } from "prom-client";
+import { coordinatorService } from "../../proto/definition.ts";
+import { type HealthServer, startHealthServer } from "../../worker/metrics/http.ts";
+import { listen, listening } from "../dispatch/listen.ts";
+
+export interface ServerOptions {
+  /** `host:port` (port 0 takes a free one) or `unix:path`. */
+  readonly listen?: string | undefined;
+  /** Lets it listen on other addresses than this machine's own, without encryption and without knowing who dials. */
+  readonly insecure?: boolean | undefined;
+  readonly metrics?: { readonly host?: string; readonly port: number } | undefined;
+}
+
+/** What a coordinator is at the moment, and how it answers then. */
+export interface Role {
+  /** For `/readyz`: "leader", "standby of 10.0.0.5:7070". */
+  readonly name: string;
+  /** Every call of the service. */
+  readonly calls: UntypedServiceImplementation;
+  readonly registry: Registry;
+  /** Why it cannot take work now, or undefined. */
+  notReady(): string | undefined;
+}
+
+/** What the outside dials, for as long as the process lives: gRPC, metrics and health, which answer as the role of the moment does. */
+export class CoordinatorServer {
+  /** What workers and clients dial. */
+  readonly address: string;
+  readonly #server: Server;
+  readonly #health: HealthServer | undefined;
+  readonly #role: { current: Role };
+
+  private constructor(
+    address: string,
+    parts: { readonly server: Server; readonly health: HealthServer | undefined; role: { current: Role } },
+  ) {
+    this.address = address;
+    this.#server = parts.server;
+    this.#health = parts.health;
+    this.#role = parts.role;
+  }
+
+  /** @throws ListenError; nothing is left running then. */
+  static async open(options: ServerOptions, first: Role): Promise<CoordinatorServer> {
+    const role = { current: first };
+    const names = Object.keys(coordinatorService);
+    const methods = Object.fromEntries(
+      names.map((name) => [name, (...call: unknown[]) => (role.current.calls[name] as Handler)(...call)]),
+    ) as UntypedServiceImplementation;
+    const { address, server } = await listen(options.listen ?? "127.0.0.1:0", {
+      insecure: options.insecure ?? false,
+      service: coordinatorService,
+      methods,
+    });
+    const { metrics } = options;
+    try {
+      const health =
+        metrics &&
+        (await listening(`${metrics.host ?? "127.0.0.1"}:${metrics.port}`, () =>
+          startHealthServer({
+            ...metrics,
+            registry: () => role.current.registry,
+            role: () => role.current.name,
+            notReady: () => role.current.notReady(),
+          }),
+        ));
+      return new CoordinatorServer(address, { server, health, role });
+    } catch (error) {
+      server.forceShutdown();
+      throw error;
+    }
+  }
+
+  /** Where `/metrics`, `/healthz` and `/readyz` are. */
+  get metricsAddress(): string | undefined {
+    return this.#health?.address;
+  }
+
+  /** Answers as this role from the next call on. */
+  become(role: Role): void {
+    this.#role.current = role;
+  }
+
+  /** Breaks off what still runs. */
+  async close(): Promise<void> {
+    await this.#health?.close();
+    this.#server.forceShutdown();
+  }
+}
+
+type Handler = (...call: unknown[]) => unknown;

@@ -1,0 +1,86 @@
+import { status, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type {
+  BackupChunkMessage,
+  CancelRequest,
+  ExplanationMessage,
+  JobNameMessage,
+  RetryRequest,
+  SweepFileMessage,
+  SweepNameMessage,
+  WatchRequest,
+} from "../../proto/sweep-messages.ts";
+import type { SweepBook } from "../sweep/book.ts";
+import { type JobId, requireSweep, type SweepSpec } from "../sweep/sweep.ts";
+import { jobResults, sweepRow } from "../sweep/views.ts";
+import { CallError, failing, streaming, unary } from "./calls.ts";
+import { portions } from "./portions.ts";
+import { rowBytes, watchSweep } from "./watch.ts";
+
+/** What calls about sweeps are answered from. */
+export interface SweepHost {
+  readonly book: SweepBook;
+  /** @throws InputError naming file, line and key */
+  readFile(file: SweepFileMessage): SweepSpec;
+  /** @throws UnknownNameError */
+  explain(id: JobId): ExplanationMessage;
+  /** All that the log holds. */
+  backup(): AsyncIterable<BackupChunkMessage>;
+  /** Fires when this coordinator keeps the sweeps no more: who watches them is to ask another one. */
+  readonly over: AbortSignal;
+}
+
+/** The calls about sweeps, by their names in the service. */
+export function sweepCalls(host: SweepHost, logger: Pick<Logger, "info" | "error">) {
+  const { book, over } = host;
+  return {
+    SubmitSweep: unary(async (file: SweepFileMessage) => {
+      const spec = host.readFile(file);
+      const isNew = await book.submit(spec);
+      if (isNew) logger.info({ sweep: spec.name, jobs: spec.jobs.length }, "a sweep was submitted");
+      return { sweep: sweepRow(requireSweep(book.state, spec.name)), isNew };
+    }, logger),
+    ListSweeps: streaming(async function* () {
+      for (const sweeps of portions(book.state.sweeps.map(sweepRow), () => 400)) yield { sweeps };
+    }, logger),
+    WatchSweep: streaming(async function* (request: WatchRequest, client) {
+      yield* watchSweep(book, request, AbortSignal.any([client, over]));
+      if (over.aborted) throw new CallError(status.UNAVAILABLE, "this coordinator keeps the sweeps no more");
+    }, logger),
+    CancelJobs: unary(async ({ sweep, jobs }: CancelRequest) => {
+      const moved = await book.cancel(sweep, some(jobs));
+      logger.info({ sweep, jobs: moved }, "jobs were cancelled");
+      return { jobs: moved };
+    }, logger),
+    RetryJobs: unary(async ({ sweep, jobs, fresh }: RetryRequest) => {
+      const moved = await book.retry(sweep, { ...some(jobs), fresh });
+      logger.info({ sweep, jobs: moved, fresh }, "jobs are retried");
+      return { jobs: moved };
+    }, logger),
+    SweepResults: streaming(async function* ({ sweep }: SweepNameMessage) {
+      const results = jobResults(requireSweep(book.state, sweep));
+      for (const some of portions(results, ({ job, reportJson }) => rowBytes(job) + 3 * reportJson.length))
+        yield { results: some };
+    }, logger),
+    ExplainJob: unary(async (id: JobNameMessage) => host.explain(id), logger),
+    Backup: streaming(() => host.backup(), logger),
+  };
+}
+
+const some = (jobs: readonly string[]) => (jobs.length === 0 ? {} : { jobs });
+
+/** The same calls, all of which fail, for a coordinator that keeps no sweeps. */
+export const noSweepCalls = (reason: string): UntypedServiceImplementation =>
+  failing(
+    [
+      "SubmitSweep",
+      "ListSweeps",
+      "WatchSweep",
+      "CancelJobs",
+      "RetryJobs",
+      "SweepResults",
+      "ExplainJob",
+      "Backup",
+    ],
+    () => new CallError(status.FAILED_PRECONDITION, reason),
+  );
