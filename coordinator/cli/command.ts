@@ -47,8 +47,18 @@ export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {
   run(options: Parsed<S>, context: CommandContext): Promise<unknown>;
   /** Runs until it is told to stop: being told so is its success. */
   readonly isService?: true;
+  /** Commands under this one's name. */
+  readonly subcommands?: readonly CommandSpec[];
   /** The result as a person reads it. Absent: nothing is printed beside what `run` showed. */
   show?(result: never): string;
+}
+
+/** Commands under a name that is none itself: `elibad sweep list`. */
+export interface CommandGroup {
+  readonly name: string;
+  readonly summary: string;
+  readonly help: string;
+  readonly subcommands: readonly CommandSpec[];
 }
 
 /** Declares a command with its option types inferred. */
@@ -61,20 +71,49 @@ export interface Surroundings {
   readonly ownersOf: KeyOwners;
 }
 
+/** Adds a group of commands to the program. */
+export function registerGroup(program: Command, group: CommandGroup, surroundings: Surroundings): void {
+  const command = describe(program, group);
+  for (const each of group.subcommands) register(command, each, surroundings, group.name);
+}
+
 /** Adds a command to the program: parsing, signals, output and exit code are the same for all. */
-export function register(program: Command, spec: CommandSpec, { ended, ownersOf }: Surroundings): void {
-  const { summary } = spec;
-  const command = program.command(spec.name).summary(summary);
-  command.description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`);
+export function register(
+  program: Command,
+  spec: CommandSpec,
+  { ended, ownersOf }: Surroundings,
+  group?: string,
+): void {
+  const command = describe(program, spec);
   // What every command has stands last.
   const specs = Object.values(spec.options).sort(
     (a, b) => Number(a.group === undefined) - Number(b.group === undefined),
   );
-  for (const each of specs) command.addOption(commanderOption(each));
-  command.addHelpText("after", () => `\n${wrapped(spec.help, process.stdout.columns ?? 80)}\n`);
-  command.action(async (given: Record<string, unknown>) => {
-    ended(await runCommand(spec, given, ownersOf));
+  for (const each of specs) {
+    if (each.isArgument) command.argument(each.flag, each.describe);
+    else command.addOption(commanderOption(each));
+  }
+  const places = Object.keys(spec.options).filter((name) => spec.options[name]!.isArgument);
+  command.action(async (...words: unknown[]) => {
+    const placed = places.map((name, k) => [name, absentIfEmpty(words[k])]);
+    const given = { ...(words[places.length] as object), ...Object.fromEntries(placed) };
+    ended(await runCommand(spec, given, { ownersOf, group }));
   });
+  if (spec.subcommands === undefined) return;
+  // An option behind a subcommand's name is the subcommand's.
+  command.enablePositionalOptions();
+  for (const each of spec.subcommands) register(command, each, { ended, ownersOf }, spec.name);
+}
+
+/** commander gives an empty list where a list of words is left out. */
+const absentIfEmpty = (value: unknown): unknown =>
+  Array.isArray(value) && value.length === 0 ? undefined : value;
+
+function describe(program: Command, { name, summary, help }: Omit<CommandGroup, "subcommands">): Command {
+  const command = program.command(name).summary(summary);
+  command.description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`);
+  command.addHelpText("after", () => `\n${wrapped(help, process.stdout.columns ?? 80)}\n`);
+  return command;
 }
 
 /** Paragraphs broken at a width; lines that begin with blanks are examples and stay as they are. */
@@ -97,8 +136,9 @@ function wrapped(text: string, width: number): string {
 async function runCommand(
   spec: CommandSpec,
   given: Readonly<Record<string, unknown>>,
-  ownersOf: KeyOwners,
+  { ownersOf, group }: { readonly ownersOf: KeyOwners; readonly group: string | undefined },
 ): Promise<number> {
+  const name = group === undefined ? spec.name : `${group} ${spec.name}`;
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();
   // Once only: a second Ctrl-C ends the process at once.
@@ -120,7 +160,7 @@ async function runCommand(
       process.stderr.write("elibad: interrupted\n");
       return EXIT.interrupted;
     }
-    process.stderr.write(`elibad ${spec.name}: ${messageOf(error)}\n`);
+    process.stderr.write(`elibad ${name}: ${messageOf(error)}\n`);
     return exitCodeOf(error);
   } finally {
     process.off("SIGINT", interrupt);

@@ -4,6 +4,7 @@ import {
   flag,
   grouped,
   hostPort,
+  hostPorts,
   oneOf,
   onlyFor,
   option,
@@ -108,9 +109,9 @@ export const clusterOptions = grouped("Where it runs", {
     wholeNumber(0, 65_535).optional(),
   ),
   coordinator: option(
-    "--coordinator <host:port>",
-    "let a running `elibad coordinator` do it, with its workers; paths are then those of its machine",
-    hostPort.optional(),
+    "--coordinator <host:port,…>",
+    "let a running `elibad coordinator` do it, with its workers; paths are then those of its machine; of several, the one that leads",
+    hostPorts.optional(),
   ),
 });
 

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { InputError } from "./errors.ts";
 
 /** What a file system error means to a user: `no such file`, `is a folder`, else the system's own words. */
@@ -11,10 +12,10 @@ export function fileProblem(error: unknown): string {
   return message;
 }
 
-/** Text of a file that an option names. @throws InputError naming option and file */
-export function readInputFile(place: string, file: string): string {
+/** Text of a file that an option names, relative to a folder. @throws InputError naming option and file */
+export function readInputFile(place: string, file: string, folder = ""): string {
   try {
-    return readFileSync(file, "utf8");
+    return readFileSync(resolve(folder, file), "utf8");
   } catch (error) {
     throw new InputError(`${place}${file}: ${fileProblem(error)}`);
   }

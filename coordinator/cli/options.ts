@@ -19,6 +19,8 @@ export interface OptionSpec<T = unknown> {
   readonly shownDefault?: string;
   /** May stand several times; its value is a list. */
   readonly isRepeatable?: true;
+  /** Stands in its place on the command line, without a flag: `<file>`, `[job...]`. */
+  readonly isArgument?: true;
   /** Tasks that it has a meaning in; absent: all. */
   readonly tasks?: readonly Task[];
 }
@@ -144,7 +146,7 @@ export const hostPort = text.regex(/^(unix:.+|\S+:\d{1,5})$/, "must be host:port
 
 /** Several of them, separated by commas. */
 export const hostPorts = text.regex(
-  /^\s*\S+:\d{1,5}\s*(,\s*\S+:\d{1,5}\s*)*$/,
+  /^\s*(unix:[^\s,]+|[^\s,]+:\d{1,5})\s*(,\s*(unix:[^\s,]+|[^\s,]+:\d{1,5})\s*)*$/,
   "must be host:port, or several separated by commas",
 );
 
@@ -154,6 +156,12 @@ export const pathOption = (flag: string, describe: string): OptionSpec<string> =
   describe,
   schema: text,
   isPath: true,
+});
+
+/** What stands in a place of its own on the command line: `<name>`, or `[name]` where it may be left out, with `...` a list. */
+export const argument = <T>(place: string, describe: string, schema: z.ZodType<T>): OptionSpec<T> => ({
+  ...option(place, describe, schema),
+  isArgument: true,
 });
 
 /** A path that may be left out. */

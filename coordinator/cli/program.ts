@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../../proto/package-root.ts";
-import { register } from "./command.ts";
-import { commands } from "./commands/index.ts";
+import { register, registerGroup } from "./command.ts";
+import { commands, groups } from "./commands/index.ts";
 import { EXIT } from "./errors.ts";
 import { keyOwners } from "./key-owners.ts";
 
@@ -22,6 +22,7 @@ export function elibadProgram(ended: (exitCode: number) => void = () => undefine
     );
   const ownersOf = keyOwners(commands);
   for (const command of commands) register(program, command, { ended, ownersOf });
+  for (const group of groups) registerGroup(program, group, { ended, ownersOf });
   return program;
 }
 

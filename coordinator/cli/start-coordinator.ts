@@ -8,17 +8,20 @@ export async function startCommandsCoordinator(options: CoordinatorOptions): Pro
   try {
     return await startCoordinator(options);
   } catch (error) {
-    if (error instanceof ListenError) {
-      const flag = error.address === options.listen ? "--listen" : "--metrics-port";
-      const message = `${flag} ${error.address}: ${error.reason}`;
-      // With a cause the address is right and the system refuses it: no wrong use.
-      throw error.cause === undefined ? new InputError(message) : new Error(message);
-    }
     if (error instanceof NatsResultsError) {
       throw new Error(`--nats ${options.natsUrl}: ${natsProblem(error.cause)}`);
     }
-    throw error;
+    throw refuseToStart(error, options.listen);
   }
+}
+
+/** An address that cannot be listened on, named by its option; other errors as they are. */
+export function refuseToStart(error: unknown, listen: string | undefined): unknown {
+  if (!(error instanceof ListenError)) return error;
+  const flag = error.address === listen ? "--listen" : "--metrics-port";
+  const message = `${flag} ${error.address}: ${error.reason}`;
+  // With a cause the address is right and the system refuses it: no wrong use.
+  return error.cause === undefined ? new InputError(message) : new Error(message);
 }
 
 function natsProblem(cause: unknown): string {

@@ -40,14 +40,17 @@ type SweepFile = z.infer<typeof SweepFile>;
 /** The keys of a sweep file. */
 export const sweepKeys: readonly string[] = Object.keys(SweepFile.shape);
 
+/** Reads a sweep file whose relative paths are relative to the folder that this process runs in; see `parseSweep`. */
+export const readSweepFile = (file: string): SweepSpec => parseSweep(readYaml("", file), process.cwd());
+
 /**
- * Reads a sweep file and finds its models. Paths in it are relative to the folder that the command runs in, as in every `--config` file, and
+ * Reads a sweep and finds its models. Paths in it are relative to a folder (that in which the command runs, as in every `--config` file), and
  * absolute in what is given back. Nothing of a checkpoint is read: a broken one fails as a job, alone.
  *
  * @throws InputError naming file, line and key
  */
-export function readSweepFile(file: string): SweepSpec {
-  const yaml = readYaml("", file);
+export function parseSweep(yaml: YamlFile, folder: string): SweepSpec {
+  const { file } = yaml;
   const sweep = parsed(yaml);
   const { task } = sweep;
   const common = parseSettings(
@@ -55,12 +58,13 @@ export function readSweepFile(file: string): SweepSpec {
       file,
       title: "settings",
       values: sweep.settings,
+      folder,
       lineOf: (key) => yaml.lineOf(["settings", key]),
     },
     settingKeys,
     task,
   );
-  const models = resolveModels(entriesOf(sweep, yaml));
+  const models = resolveModels(entriesOf(sweep, yaml, folder), folder);
   const names = models.map(({ name }) => name);
   const overrides = Object.entries(sweep.overrides).map(([pattern, values]) => {
     const place = `${file} line ${yaml.lineOf(["overrides", pattern])}: overrides: ${pattern}`;
@@ -70,14 +74,17 @@ export function readSweepFile(file: string): SweepSpec {
       throw new InputError(`${place}: no model has this name${near ? ` (did you mean '${near}'?)` : ""}`);
     }
     const lineOf = (key: string): number => yaml.lineOf(["overrides", pattern, key]);
-    return { matches, options: parseSettings({ file, title: pattern, values, lineOf }, overrideKeys, task) };
+    return {
+      matches,
+      options: parseSettings({ file, title: pattern, values, folder, lineOf }, overrideKeys, task),
+    };
   });
   const paths = { base: sweep.base, samples: sweep.samples, heldOut: sweep.held_out };
-  const options = { ...absolute(paths), ...common };
+  const options = { ...absolute(folder, paths), ...common };
   const jobs = models.map(
-    ({ name, folder }): JobSpec => ({
+    ({ name, folder: model }): JobSpec => ({
       name,
-      model: folder,
+      model,
       // Where several match, the later ones win.
       options: Object.assign(
         {},
@@ -85,7 +92,11 @@ export function readSweepFile(file: string): SweepSpec {
       ),
     }),
   );
+  const checked = new Set<string>();
   for (const [k, job] of jobs.entries()) {
+    const overridden = JSON.stringify(job.options);
+    if (checked.has(overridden)) continue;
+    checked.add(overridden);
     try {
       cleanOptionsOf({ ...options, ...job.options, task, model: job.model }, "out");
     } catch (error) {
@@ -99,13 +110,22 @@ export function readSweepFile(file: string): SweepSpec {
   return SweepSpec.parse({ name, task, options, priority, weight, maxParallel: max_parallel, jobs });
 }
 
-const absolute = (paths: Readonly<Record<string, string | undefined>>): Record<string, string> =>
+const absolute = (
+  folder: string,
+  paths: Readonly<Record<string, string | undefined>>,
+): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(paths).flatMap(([name, path]) => (path === undefined ? [] : [[name, resolve(path)]])),
+    Object.entries(paths).flatMap(([name, path]) =>
+      path === undefined ? [] : [[name, resolve(folder, path)]],
+    ),
   );
 
 /** Models in the order of the file, then those of its list file. */
-function entriesOf({ models, list_file }: SweepFile, { file, lineOf }: YamlFile): ModelEntry[] {
+function entriesOf(
+  { models, list_file }: SweepFile,
+  { file, lineOf }: YamlFile,
+  folder: string,
+): ModelEntry[] {
   const listed = models.map((entry, k): ModelEntry => {
     const place = `${file} line ${lineOf(["models", k])}: models`;
     if (typeof entry === "string") return { place, path: entry };
@@ -113,7 +133,7 @@ function entriesOf({ models, list_file }: SweepFile, { file, lineOf }: YamlFile)
     return { place, path, name };
   });
   if (list_file === undefined) return listed;
-  return [...listed, ...listEntries(`${file} line ${lineOf(["list_file"])}`, list_file)];
+  return [...listed, ...listEntries(`${file} line ${lineOf(["list_file"])}`, list_file, folder)];
 }
 
 function parsed({ file, document, lineOf }: YamlFile): SweepFile {

@@ -26,8 +26,8 @@ export interface SweepModel {
 }
 
 /** Entries of a list file: a folder or glob on each line; empty lines and those that begin with # say nothing. */
-export const listEntries = (place: string, file: string): ModelEntry[] =>
-  readInputFile(`${place}: list_file `, file)
+export const listEntries = (place: string, file: string, folder: string): ModelEntry[] =>
+  readInputFile(`${place}: list_file `, file, folder)
     .split("\n")
     .map((line, k) => ({ place: `${file} line ${k + 1}`, path: line.trim() }))
     .filter(({ path }) => path !== "" && !path.startsWith("#"));
@@ -35,12 +35,13 @@ export const listEntries = (place: string, file: string): ModelEntry[] =>
 /**
  * The checkpoint folders that entries name, in their order, those of a glob by name; a folder that several name counts once.
  *
+ * @param relativeTo folder that relative paths begin in
  * @throws InputError naming the entry's file and line: for a glob without folders, a folder that is no checkpoint, two models of one name
  */
-export function resolveModels(entries: readonly ModelEntry[]): SweepModel[] {
+export function resolveModels(entries: readonly ModelEntry[], relativeTo: string): SweepModel[] {
   const models = new Map<string, SweepModel>();
   for (const entry of entries) {
-    for (const folder of foldersOf(entry)) {
+    for (const folder of foldersOf(entry, relativeTo)) {
       const name = entry.name ?? basename(folder);
       const { place } = entry;
       const known = models.get(name);
@@ -60,18 +61,23 @@ export function resolveModels(entries: readonly ModelEntry[]): SweepModel[] {
   return [...models.values()];
 }
 
-function foldersOf({ place, path, name }: ModelEntry): string[] {
+function foldersOf({ place, path, name }: ModelEntry, relativeTo: string): string[] {
   const isGlob = isDynamicPattern(path);
-  if (!isGlob) return [checkpointAt(place, path)];
+  if (!isGlob) return [checkpointAt(place, path, relativeTo)];
   if (name !== undefined)
     throw new InputError(`${place}: ${name}: ${path} is a glob; a name belongs to one folder`);
-  const found = globSync(path, { onlyDirectories: true, expandDirectories: false, absolute: true });
+  const found = globSync(path, {
+    cwd: relativeTo,
+    onlyDirectories: true,
+    expandDirectories: false,
+    absolute: true,
+  });
   if (found.length === 0) throw new InputError(`${place}: ${path}: no folder matches`);
-  return found.map((folder) => checkpointAt(place, folder)).sort();
+  return found.map((folder) => checkpointAt(place, folder, relativeTo)).sort();
 }
 
-function checkpointAt(place: string, path: string): string {
-  const folder = resolve(path);
+function checkpointAt(place: string, path: string, relativeTo: string): string {
+  const folder = resolve(relativeTo, path);
   if (!existsSync(folder)) throw new InputError(`${place}: ${path}: no such folder`);
   if (!statSync(folder).isDirectory())
     throw new InputError(`${place}: ${path}: is a file; name the folder that it lies in`);

@@ -28,6 +28,8 @@ export interface SettingsSection {
   /** `settings`, or an override's pattern. */
   readonly title: string;
   readonly values: Readonly<Record<string, unknown>>;
+  /** What relative paths are relative to. */
+  readonly folder: string;
   lineOf(key: string): number;
 }
 
@@ -37,7 +39,7 @@ export interface SettingsSection {
  * @throws InputError naming file, line and key
  */
 export function parseSettings(
-  { file, title, values, lineOf }: SettingsSection,
+  { file, title, values, folder, lineOf }: SettingsSection,
   keys: ReadonlyMap<string, string>,
   task: Task,
 ): Record<string, never> {
@@ -50,16 +52,20 @@ export function parseSettings(
     const place = `${file} line ${line}: ${title}: ${key} ${JSON.stringify(value)}`;
     if (value !== null && spec.tasks !== undefined && !spec.tasks.includes(task))
       throw new InputError(`${place}: has no meaning for task ${task}`);
-    parsed[name] = parseSetting(spec, value, place);
+    parsed[name] = parseSetting(spec, value, { place, folder });
   }
   return parsed as Record<string, never>;
 }
 
-function parseSetting(spec: OptionSpec, value: unknown, place: string): unknown {
+function parseSetting(
+  spec: OptionSpec,
+  value: unknown,
+  { place, folder }: { readonly place: string; readonly folder: string },
+): unknown {
   if (value === null) return null;
   const result = spec.schema.safeParse(value);
   if (!result.success) throw new InputError(`${place}: ${result.error.issues[0]?.message ?? "is not valid"}`);
-  return spec.isPath && typeof result.data === "string" ? resolve(result.data) : result.data;
+  return spec.isPath && typeof result.data === "string" ? resolve(folder, result.data) : result.data;
 }
 
 /**

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import type { Executor } from "../../proto/operations.ts";
 import { decodeTensors, encodeTensors } from "../../proto/tensors.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
-import type { ScanResult } from "../search/scan-result.ts";
+import type { PairSearchResult, ScanResult, SearchResult } from "../search/scan-result.ts";
 import type { RepairCommit } from "../sweep/job-state.ts";
 import type {
   CommittedScan,
@@ -39,12 +39,12 @@ export interface SweepWorkOptions {
   /** Of what a checkpoint answered about rows, kept while its job runs; of each job. */
   readonly answerBytes: number;
   readonly meter: ClusterContext["meter"];
-  readonly display: ClusterContext["display"];
+  readonly displayOf: (job: OpenedJob) => ClusterContext["display"];
 }
 
 /** How jobs are worked on with real models: as `elibad clean` does it, part by part. */
 export const openCleanJob =
-  ({ results, newExecutor, answerBytes, meter, display }: SweepWorkOptions): OpenJob =>
+  ({ results, newExecutor, answerBytes, meter, displayOf }: SweepWorkOptions): OpenJob =>
   async (job) => {
     const folder = new JobFolder(join(results, job.sweep, job.job));
     mkdirSync(dirname(folder.out), { recursive: true });
@@ -54,6 +54,7 @@ export const openCleanJob =
     cleanRows(given, opened);
     const executor = ofClass(await newExecutor(job), job.deviceClass);
     const answers = new VectorCache(answerBytes);
+    const display = displayOf(job);
     const contextOf = (signal: AbortSignal): ClusterContext => ({
       executor,
       meter,
@@ -141,13 +142,39 @@ async function repairedOf({ weights, report }: RepairCommit, folder: JobFolder):
   };
 }
 
-/** What the log keeps of a job, and `results` shows: what was found and what became of it, without rows. Keys as in `result.json` and `repair.json`. */
+/** What the log keeps of a job that is done, and `sweep results` shows: what was found and what became of it, without rows. Keys as in `result.json` and `repair.json`. */
+export interface CleanJobReport {
+  /** Where its files are. */
+  readonly folder: string;
+  readonly searches: readonly (FoundOf<SearchResult> | FoundOf<PairSearchResult>)[];
+  readonly scan_seconds: number;
+  /** Null where no trigger was worth unlearning. */
+  readonly repair: {
+    readonly plan: RepairReport["plan"];
+    readonly triggers: RepairReport["triggers"];
+    readonly stage: string | null;
+    readonly because: string | null;
+    readonly triggers_dead: boolean | null;
+    readonly seconds: number;
+  } | null;
+  readonly measured_on: string;
+  readonly before: CleanOutcome["before"];
+  readonly after: CleanOutcome["after"];
+}
+
+/** A search's result with counts in the place of rows. */
+type FoundOf<S extends SearchResult | PairSearchResult> = Omit<S, "samples" | "held_out" | "digests"> & {
+  readonly samples: number;
+  readonly held_out: number;
+  readonly search_digest: string;
+};
+
 function jobReport(
   { searches, seconds }: ScanResult,
   { repair, measured_on, before, after }: CleanOutcome,
   folder: string,
 ): JobReport {
-  const report = {
+  const report: CleanJobReport = {
     folder,
     searches: searches.map(({ samples, held_out, digests, ...found }) => ({
       ...found,

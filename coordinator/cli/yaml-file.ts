@@ -14,9 +14,13 @@ export interface YamlFile {
 export const keyOf = ({ key }: Pair): string => (isScalar(key) ? String(key.value) : String(key));
 
 /** Reads a YAML file. @param place what names it, for errors @throws InputError naming file and line where it is no YAML */
-export function readYaml(place: string, file: string): YamlFile {
+export const readYaml = (place: string, file: string): YamlFile =>
+  parseYaml(file, readInputFile(place, file));
+
+/** A YAML file whose text is at hand. @throws InputError naming file and line where it is no YAML */
+export function parseYaml(file: string, text: string): YamlFile {
   const lines = new LineCounter();
-  const document = parseDocument(readInputFile(place, file), { lineCounter: lines });
+  const document = parseDocument(text, { lineCounter: lines });
   const broken = document.errors[0];
   if (broken)
     throw new InputError(

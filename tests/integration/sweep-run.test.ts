@@ -60,7 +60,7 @@ function scene() {
     newExecutor: () => createLocalExecutor({ folder: join(tempFolder(), "executor"), threads: 1 }),
     answerBytes: 2 ** 20,
     meter,
-    display: silentDisplay,
+    displayOf: () => silentDisplay,
   });
   return {
     log,

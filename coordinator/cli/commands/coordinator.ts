@@ -5,20 +5,28 @@ import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { defineCommand, onAbort } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
+import { InputError } from "../errors.ts";
 import { grouped, hostPort, option, optionalPath, wholeNumber } from "../options.ts";
+import { runCoordinator } from "../run-coordinator.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
+import { type StatePlace, stateOptions, statePlace } from "../state-options.ts";
 
 export const coordinator = defineCommand({
   name: "coordinator",
   isService: true,
-  summary: "run a coordinator: workers dial it, and commands are sent to it with --coordinator",
+  summary: "run a coordinator: workers dial it, and commands and sweeps are sent to it with --coordinator",
   help: `
 Waits for workers (elibad worker --coordinator HOST:PORT) and runs the commands that are submitted to it, several at a time, in the order in which they come. Paths in a submitted command
 are those of this machine.
 
-  elibad coordinator --listen 127.0.0.1:7070 --metrics-port 9464
-  elibad worker --coordinator 127.0.0.1:7070
+With --state DIR it keeps sweeps (elibad sweep submit), and goes on with them where it was after any end. DIR holds state.db, results/SWEEP/MODEL/ and artifacts/; one coordinator at a time
+can use it. With --nats URL, too, the log of the sweeps is in JetStream, and several coordinators of one --log-name stand by for each other: the first one leads, the others answer with its address, and
+one of them takes over within ten seconds after its end. DIR is then a folder that all of them see, at one path.
+
+  elibad coordinator --listen 127.0.0.1:7070 --state elibad-state --metrics-port 9464
+  elibad coordinator --listen 10.0.0.5:7070 --insecure --state /shared/elibad --nats nats://a:4222,nats://b:4222,nats://c:4222 --log-replicas 3
+  elibad worker --coordinator 10.0.0.5:7070,10.0.0.6:7070
   elibad scan … --coordinator 127.0.0.1:7070`,
   options: {
     ...grouped("Coordinator", {
@@ -28,11 +36,16 @@ are those of this machine.
         hostPort.default("127.0.0.1:7070"),
       ),
       insecure: clusterOptions.insecure,
-      nats: clusterOptions.nats,
+      advertise: option(
+        "--advertise <host:port>",
+        "where workers and users dial this coordinator, for a standby that names it to them",
+        hostPort.optional(),
+        "the address of --listen",
+      ),
       artifacts: optionalPath(
         "--artifacts <dir>",
         "folder for artifacts",
-        "a temporary one, removed at the end",
+        "artifacts in --state, else a temporary one, removed at the end",
       ),
       commandsInFlight: option(
         "--commands-in-flight <n>",
@@ -40,10 +53,23 @@ are those of this machine.
         wholeNumber(1, 10_000).default(16),
       ),
     }),
+    ...grouped("Sweeps", {
+      ...stateOptions,
+      jobsInFlight: option(
+        "--jobs-in-flight <n>",
+        "jobs of sweeps that run at a time; each holds its model's samples, and while it unlearns its weights",
+        wholeNumber(1, 1_000).default(8),
+      ),
+    }),
     ...serviceOptions,
   },
   async run(options, { signal }) {
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
+    const place = statePlace(options);
+    if (place !== undefined) {
+      requireAdvertise(place, options);
+      return runCoordinator(place, options, { logger, signal });
+    }
     const own =
       options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
     const commands = serveCommands(logger, options.commandsInFlight);
@@ -67,3 +93,15 @@ are those of this machine.
     }
   },
 });
+
+/** What all addresses of a machine are to others. */
+const EVERYWHERE = /^(0\.0\.0\.0|\[::\]):|^unix:/;
+
+/** @throws InputError where others would be told an address that they cannot dial */
+function requireAdvertise(
+  { kind }: StatePlace,
+  { listen, advertise }: { readonly listen: string; readonly advertise: string | undefined },
+): void {
+  if (kind === "embedded" || advertise !== undefined || !EVERYWHERE.test(listen)) return;
+  throw new InputError(`--listen ${listen}: name the address that others dial, too: --advertise HOST:PORT`);
+}

@@ -1,10 +1,11 @@
-import type { CommandSpec } from "../command.ts";
+import type { CommandGroup, CommandSpec } from "../command.ts";
 import { clusterCommands } from "./cluster-commands.ts";
 import { coordinator } from "./coordinator.ts";
 import { demo } from "./demo.ts";
 import { inspect } from "./inspect.ts";
 import { poison } from "./poison.ts";
 import { preprocess } from "./preprocess.ts";
+import { sweep } from "./sweep/index.ts";
 import { worker } from "./worker.ts";
 
 /** Every command of `elibad`, in the order of `--help`. */
@@ -17,3 +18,6 @@ export const commands = [
   coordinator,
   worker,
 ] as unknown as readonly CommandSpec[];
+
+/** Commands of several words. */
+export const groups: readonly CommandGroup[] = [sweep];

@@ -1,0 +1,22 @@
+import type { CommandGroup, CommandSpec } from "../../command.ts";
+import { cancel } from "./cancel.ts";
+import { explain } from "./explain.ts";
+import { list } from "./list.ts";
+import { results } from "./results.ts";
+import { retry } from "./retry.ts";
+import { submit } from "./submit.ts";
+import { watch } from "./watch.ts";
+
+export const sweep: CommandGroup = {
+  name: "sweep",
+  summary: "many models at once, on a coordinator that loses nothing",
+  help: `
+A sweep is many models of one task. A coordinator that was started with --state works on its jobs with all workers that dial it, and goes on where it was after any end. So a sweep is submitted and
+left; it may be watched, and its results read, whenever one likes.
+
+  elibad coordinator --state elibad-state &
+  elibad worker --coordinator 127.0.0.1:7070 &
+  elibad sweep submit friday.yaml --watch
+  elibad sweep results friday`,
+  subcommands: [submit, list, watch, cancel, retry, results, explain] as unknown as readonly CommandSpec[],
+};

@@ -1,0 +1,46 @@
+import { basename, resolve } from "node:path";
+import type { SweepSubmittedMessage } from "../../../../proto/sweep-messages.ts";
+import { defineCommand } from "../../command.ts";
+import { readInputFile } from "../../input-file.ts";
+import { callingLeader } from "../../leader-calls.ts";
+import { argument, flag, option, text } from "../../options.ts";
+import { countText } from "../../show-sweep.ts";
+import { answerOf } from "../../sweep-client.ts";
+import { watchUntilOver } from "../../watch-sweep.ts";
+import { sweepOptions } from "./options.ts";
+
+export const submit = defineCommand({
+  name: "submit",
+  summary:
+    "submit a sweep: many models of one task, each scanned, repaired and measured as elibad clean does it",
+  help: `
+FILE is a YAML file; configs/sweep.yaml explains every key. The coordinator reads it: paths in it are those of its machine, or of a volume that both see; relative ones begin in the
+folder that this command runs in. Once it is submitted the coordinator has it, whatever ends: this command, workers, or the coordinator itself.
+The same file a second time changes nothing, so that it may be submitted again where no answer came.
+
+  elibad sweep submit friday.yaml
+  elibad sweep submit friday.yaml --watch --coordinator 10.0.0.5:7070,10.0.0.6:7070`,
+  options: {
+    file: argument("<file>", "the sweep, as YAML", text),
+    watch: option("--watch", "follow it until it is over, as elibad sweep watch does", flag),
+    ...sweepOptions,
+  },
+  async run({ file, watch, coordinator, json }, context) {
+    const request = { name: basename(file), text: readInputFile("", file), folder: resolve() };
+    return callingLeader(coordinator, context.signal, async (calls) => {
+      const submitted = await calls.with((client) =>
+        answerOf<SweepSubmittedMessage>((done) => client.submitSweep(request, done), context.signal),
+      );
+      if (!watch) return submitted;
+      context.display.line(submittedLine(submitted));
+      return watchUntilOver(calls, submitted.sweep.name, { json, context });
+    });
+  },
+  show: submittedLine,
+});
+
+function submittedLine({ sweep: { name, jobs }, isNew }: SweepSubmittedMessage): string {
+  return isNew
+    ? `sweep '${name}' is submitted: ${countText(jobs, "job")}`
+    : `sweep '${name}' was there already: nothing changed`;
+}

@@ -1,0 +1,153 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { type CoordinatorClient, connectToCoordinator } from "../../proto/client.ts";
+import { isDialable, LEADER_KEY } from "../../proto/leader.ts";
+import { EXIT, InputError } from "./errors.ts";
+
+/** What a coordinator refused, or could not do; carries the exit code that this means. */
+export class RemoteFailure extends Error {
+  override readonly name = "RemoteFailure";
+  readonly exitCode: number;
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** How long a connection may take. */
+const CONNECT_MS = 3_000;
+/** How long nobody may answer at any address; and how long nobody may lead, where a coordinator stands by: a standby takes over within ten seconds. */
+const NOBODY_MS = 5_000;
+const NO_LEADER_MS = 20_000;
+const PAUSE_MS = 500;
+
+/** What a caller did wrong, by the status that says so. */
+const WRONG_INPUT: ReadonlySet<status> = new Set([
+  status.INVALID_ARGUMENT,
+  status.NOT_FOUND,
+  status.ALREADY_EXISTS,
+  status.FAILED_PRECONDITION,
+]);
+
+/** Calls to whichever of some coordinators leads. */
+export class LeaderCalls {
+  readonly #addresses: readonly string[];
+  readonly #signal: AbortSignal;
+  /** Who answered last. */
+  #known: { readonly address: string; readonly client: CoordinatorClient } | undefined;
+
+  /** @param addresses as `--coordinator` names them, with commas */
+  constructor(addresses: string, signal: AbortSignal) {
+    this.#addresses = addresses.split(",").map((address) => address.trim());
+    this.#signal = signal;
+  }
+
+  /**
+   * Does `call` with the coordinator that leads: where it fails since that one stands by or is away, with the one that it names, or with the next of the addresses.
+   * `call` must have no effect twice.
+   *
+   * @throws InputError where nobody answers; RemoteFailure where the coordinator refuses; the signal's reason
+   */
+  async with<T>(call: (client: CoordinatorClient, address: string) => Promise<T>): Promise<T> {
+    let named = this.#known?.address;
+    let waitMs = NOBODY_MS;
+    const begunAt = performance.now();
+    for (let attempt = 0; ; ) {
+      const isNamed = named !== undefined;
+      const address = named ?? this.#addresses[attempt % this.#addresses.length]!;
+      named = undefined;
+      let problem: string;
+      try {
+        const client = await this.#connected(address);
+        try {
+          return await call(client, address);
+        } catch (error) {
+          if (!isServiceError(error)) throw error;
+          if (error.code !== status.UNAVAILABLE) throw failureOf(error);
+          waitMs = NO_LEADER_MS;
+          problem = error.details;
+          if (!isNamed) named = leaderIn(error);
+          this.#forget();
+        }
+      } catch (error) {
+        this.#signal.throwIfAborted();
+        if (!(error instanceof NobodyThereError)) throw error;
+        problem = error.message;
+      }
+      if (!isNamed) attempt++;
+      const isRoundOver = named === undefined && attempt > 0 && attempt % this.#addresses.length === 0;
+      if (isRoundOver && performance.now() - begunAt > waitMs) {
+        const place = `--coordinator ${this.#addresses.join(",")}`;
+        if (waitMs === NOBODY_MS) throw new InputError(`${place}: no coordinator answers there`);
+        throw new Error(`${place}: ${problem}`);
+      }
+      if (isRoundOver) await sleep(PAUSE_MS, undefined, { signal: this.#signal });
+    }
+  }
+
+  close(): void {
+    this.#forget();
+  }
+
+  async #connected(address: string): Promise<CoordinatorClient> {
+    this.#signal.throwIfAborted();
+    if (this.#known?.address === address) return this.#known.client;
+    this.#forget();
+    const client = connectToCoordinator(address);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#signal.addEventListener("abort", () => reject(this.#signal.reason as Error), { once: true });
+        client.waitForReady(Date.now() + CONNECT_MS, (error) =>
+          error ? reject(new NobodyThereError(`no coordinator answers at ${address}`)) : resolve(),
+        );
+      });
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+    this.#known = { address, client };
+    return client;
+  }
+
+  #forget(): void {
+    this.#known?.client.close();
+    this.#known = undefined;
+  }
+}
+
+/** Does something with the coordinators that `--coordinator` names, and lets go of them. */
+export async function callingLeader<T>(
+  addresses: string,
+  signal: AbortSignal,
+  act: (calls: LeaderCalls) => Promise<T>,
+): Promise<T> {
+  const calls = new LeaderCalls(addresses, signal);
+  try {
+    return await act(calls);
+  } finally {
+    calls.close();
+  }
+}
+
+class NobodyThereError extends Error {
+  override readonly name = "NobodyThereError";
+}
+
+const isServiceError = (error: unknown): error is ServiceError =>
+  error instanceof Error && "code" in error && "details" in error && "metadata" in error;
+
+/** The leader that a standby names, if it may be dialled. */
+function leaderIn({ metadata }: ServiceError): string | undefined {
+  const named = metadata.get(LEADER_KEY)[0];
+  return typeof named === "string" && isDialable(named) ? named : undefined;
+}
+
+/** What a call's status means to a user. */
+function failureOf({ code, details }: ServiceError): Error {
+  if (code === status.CANCELLED) return new DOMException("cancelled", "AbortError");
+  if (code === status.DEADLINE_EXCEEDED)
+    return new Error(
+      "the coordinator did not answer in time; it may have done what was asked for: ask again",
+    );
+  return new RemoteFailure(details, WRONG_INPUT.has(code) ? EXIT.wrongInput : EXIT.failed);
+}

@@ -1,0 +1,150 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { CoordinatorServer } from "../api/server.ts";
+import { sweepCalls } from "../api/sweep-calls.ts";
+import type { Coordinator } from "../coordinator.ts";
+import { ANSWER_BYTES } from "../search/predict.ts";
+import type { RestorableLog } from "../store/log.ts";
+import { SweepBook } from "../sweep/book.ts";
+import { isActive } from "../sweep/job-state.ts";
+import type { SweepRecord } from "../sweep/records.ts";
+import { SweepRunner } from "../sweep/runner.ts";
+import { requireSweep, type SweepsState } from "../sweep/sweep.ts";
+import type { LogLostError } from "../sweep/sweep-log.ts";
+import { backupChunks } from "./backup-chunks.ts";
+import { messageOf } from "./errors.ts";
+import { explainJob } from "./explain.ts";
+import { logDisplay } from "./log-display.ts";
+import { serveCommands } from "./serve-commands.ts";
+import { startCommandsCoordinator } from "./start-coordinator.ts";
+import { parseSweep } from "./sweep-file.ts";
+import { openCleanJob } from "./sweep-work.ts";
+import { parseYaml } from "./yaml-file.ts";
+
+export interface ReignOptions {
+  readonly server: CoordinatorServer;
+  /** Artifacts and results lie below it. */
+  readonly folder: string;
+  readonly artifactFolder: string;
+  readonly coordinatorId: string;
+  readonly natsUrl: string | undefined;
+  readonly programVersion: string;
+  readonly jobsInFlight: number;
+  readonly commandsInFlight: number;
+  readonly logger: Logger;
+}
+
+/** A coordinator that has the sweeps' log, from then until it loses or closes it. */
+export interface Reign {
+  /** Resolves with the error where the log takes no more. */
+  readonly lost: Promise<LogLostError>;
+  /** Stops everything where it is; what is committed, another reign goes on with. @param successor who leads now, where somebody took over */
+  close(successor?: string): Promise<void>;
+}
+
+/** Reads the log, serves workers and users, and works on the jobs that are left. */
+export async function beginReign(log: RestorableLog, options: ReignOptions): Promise<Reign> {
+  const { logger, jobsInFlight } = options;
+  const over = new AbortController();
+  let lose: (error: LogLostError) => void = () => {};
+  const lost = new Promise<LogLostError>((resolve) => {
+    lose = resolve;
+  });
+  const book = await SweepBook.open(log, { now: Date.now, onLost: (error) => lose(error) });
+  sayWhereJobsGoOn(book.state, log.term, logger);
+  book.subscribe((records) => sayWhatHappened(records, logger));
+  const commands = serveCommands(logger, options.commandsInFlight);
+  let runner: SweepRunner | undefined;
+  let coordinator: Coordinator | undefined;
+  try {
+    const host = {
+      book,
+      over: over.signal,
+      readFile: ({ name, text, folder }) => parseSweep(parseYaml(name, text), folder),
+      explain: (id) => explainJob(id, book.state),
+      backup: () => backupChunks(log, options.folder),
+    } satisfies Parameters<typeof sweepCalls>[0];
+    const { server, artifactFolder, coordinatorId, natsUrl, programVersion } = options;
+    coordinator = await startCommandsCoordinator({
+      server,
+      artifactFolder,
+      coordinatorId,
+      programVersion,
+      ...(natsUrl === undefined ? {} : { natsUrl }),
+      submit: commands.submit,
+      sweepCalls: sweepCalls(host, logger),
+      logger,
+    });
+    commands.useCoordinator(coordinator);
+    const { newExecutor, metrics: meter } = coordinator;
+    const open = openCleanJob({
+      results: join(options.folder, "results"),
+      newExecutor: ({ sweep, deviceClass }) => {
+        const { weight, priority } = requireSweep(book.state, sweep).spec;
+        return newExecutor({ deviceClass, share: { group: sweep, weight, priority } });
+      },
+      answerBytes: ANSWER_BYTES / jobsInFlight,
+      meter,
+      displayOf: ({ sweep, job }) => logDisplay(logger.child({ sweep, job })),
+    });
+    runner = new SweepRunner({ book, open, limit: jobsInFlight, reasonOf: messageOf });
+  } catch (error) {
+    await commands.close();
+    await coordinator?.close();
+    throw error;
+  }
+  const running = { runner, coordinator };
+  return {
+    lost,
+    async close(successor) {
+      over.abort();
+      await Promise.all([running.runner.close(), commands.close()]);
+      await running.coordinator.close(successor);
+    },
+  };
+}
+
+function sayWhereJobsGoOn({ sweeps }: SweepsState, term: number, logger: Logger): void {
+  const counts = { sweeps: sweeps.length, jobs: sweeps.reduce((sum, { jobs }) => sum + jobs.length, 0) };
+  logger.info({ term, ...counts }, "the sweeps' log is read");
+  for (const { spec, jobs } of sweeps) {
+    for (const { name, state, attempt, searches } of jobs) {
+      if (!isActive(state)) continue;
+      const job = { sweep: spec.name, job: name, attempt };
+      if (state.phase !== "scanning") logger.info(job, `the job goes on with ${state.phase}`);
+      else if (searches.length === 0) logger.info(job, "the job goes on before its first committed step");
+      for (const { search, steps, result } of state.phase === "scanning" ? searches : []) {
+        const step = steps.at(-1)?.step ?? 0;
+        const where = result === null ? `after committed step ${step}` : `with its result of ${step} steps`;
+        logger.info({ ...job, search, step }, `the job's search ${search} goes on ${where}`);
+      }
+    }
+  }
+}
+
+function sayWhatHappened(records: readonly SweepRecord[], logger: Logger): void {
+  for (const record of records) {
+    if (record.kind === "sweep-submitted") continue;
+    const { sweep, job } = record;
+    switch (record.kind) {
+      case "job-moved": {
+        const { event } = record;
+        const reason = "reason" in event ? { reason: event.reason } : {};
+        const level = event.kind === "failed" || event.kind === "taken-back" ? "warn" : "info";
+        logger[level]({ sweep, job, ...reason }, `the job was ${event.kind}`);
+        break;
+      }
+      case "step-committed": {
+        const { search, step } = record;
+        const { best } = step;
+        logger.debug({ sweep, job, search, step: step.step, loss: best?.loss }, "a step was committed");
+        break;
+      }
+      case "search-found":
+        logger.info({ sweep, job, search: record.result.search }, "a search has its result");
+        break;
+      case "tile-measured":
+        logger.info({ sweep, job, tile: record.tile.tile }, "the tile of the job was measured");
+    }
+  }
+}

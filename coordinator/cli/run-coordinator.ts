@@ -1,0 +1,122 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { programVersion } from "../../worker/program-version.ts";
+import { CoordinatorServer } from "../api/server.ts";
+import { standbyRole } from "../api/standby.ts";
+import { FencedError } from "../store/errors.ts";
+import type { RestorableLog } from "../store/log.ts";
+import { onAbort } from "./command.ts";
+import { beginReign } from "./reign.ts";
+import { refuseToStart } from "./start-coordinator.ts";
+import { coordinatorIdOf, openLog, type StatePlace } from "./state-options.ts";
+
+export interface RunOptions {
+  readonly listen: string;
+  readonly insecure: boolean;
+  /** Where workers and users dial this coordinator; absent: where it listens. */
+  readonly advertise: string | undefined;
+  readonly artifacts: string | undefined;
+  readonly nats: string | undefined;
+  readonly metricsPort: number | undefined;
+  readonly jobsInFlight: number;
+  readonly commandsInFlight: number;
+}
+
+/**
+ * A coordinator with sweeps, until the signal. One that loses its term stops at once and stands by again: it holds nothing that the log does not. Where its log is
+ * broken otherwise, or gone, it ends with that error, for whoever restarts it.
+ */
+export async function runCoordinator(
+  place: StatePlace,
+  options: RunOptions,
+  { logger, signal }: { readonly logger: Logger; readonly signal: AbortSignal },
+): Promise<void> {
+  // A second coordinator on a file is told who has it, rather than that its address is in use.
+  let log = place.kind === "embedded" ? await openLog(place, { address: "" }) : undefined;
+  let leader = "";
+  const standby = standbyRole(() => leader);
+  let server: CoordinatorServer | undefined;
+  try {
+    server = await openServer(options, standby);
+    const address = options.advertise ?? server.address;
+    const stopped = new Promise<"stopped">((resolve) => onAbort(signal, () => resolve("stopped")));
+    while (!signal.aborted) {
+      if (log === undefined) {
+        logger.info({ address }, "standing by");
+        log = await openLog(place, {
+          address,
+          signal,
+          onLeader: (found) => {
+            leader = found;
+            logger.info({ leader }, "another coordinator leads");
+          },
+          log: (message) => logger.warn(message),
+        });
+      }
+      const end = await reign(log, { place, options, server, logger, stopped });
+      server.become(standby);
+      leader = "";
+      if (end === "stopped") break;
+      log = undefined;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    await log?.close();
+    await server?.close();
+  }
+}
+
+async function reign(
+  log: RestorableLog,
+  parts: {
+    readonly place: StatePlace;
+    readonly options: RunOptions;
+    readonly server: CoordinatorServer;
+    readonly logger: Logger;
+    readonly stopped: Promise<"stopped">;
+  },
+): Promise<"stopped" | "deposed"> {
+  const { place, options, server, logger, stopped } = parts;
+  const running = await beginReign(log, {
+    server,
+    folder: place.folder,
+    artifactFolder: options.artifacts ?? join(place.folder, "artifacts"),
+    coordinatorId: coordinatorIdOf(place),
+    natsUrl: options.nats,
+    programVersion: programVersion(),
+    jobsInFlight: options.jobsInFlight,
+    commandsInFlight: options.commandsInFlight,
+    logger,
+  });
+  logger.info({ term: log.term, address: server.address }, "leading");
+  const end = await Promise.race([
+    stopped,
+    log.lost.then(() => "deposed" as const),
+    running.lost.then((error) => (error.cause instanceof FencedError ? ("deposed" as const) : error)),
+  ]);
+  if (end === "deposed") {
+    logger.warn({ term: log.term }, "another coordinator took the lead");
+    await running.close("");
+    await log.close();
+    return end;
+  }
+  await running.close();
+  if (end === "stopped") return end;
+  throw end;
+}
+
+async function openServer(
+  options: RunOptions,
+  role: ReturnType<typeof standbyRole>,
+): Promise<CoordinatorServer> {
+  const { metricsPort, ...listening } = options;
+  try {
+    return await CoordinatorServer.open(
+      { ...listening, ...(metricsPort === undefined ? {} : { metrics: { port: metricsPort } }) },
+      role,
+    );
+  } catch (error) {
+    throw refuseToStart(error, options.listen);
+  }
+}

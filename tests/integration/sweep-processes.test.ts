@@ -1,0 +1,108 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { EXIT } from "../../coordinator/cli/errors.ts";
+import { elibadHere } from "../support/command-line.ts";
+import { startNatsServer } from "../support/nats-server.ts";
+import { startWorkerProcesses } from "../support/processes.ts";
+import {
+  type CoordinatorProcess,
+  freeAddress,
+  startCoordinatorProcess,
+  writeSmallSweep,
+} from "../support/sweep-processes.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+
+const EPOCHS = 12;
+
+const json = async (...words: readonly string[]): Promise<unknown> => {
+  const { code, stdout, stderr } = await elibadHere(...words, "--json");
+  expect([code, stderr]).toEqual([EXIT.done, ""]);
+  return JSON.parse(stdout);
+};
+
+/** Kills a coordinator while a job is between two steps that are committed. */
+async function killInTheMiddle(coordinator: CoordinatorProcess): Promise<void> {
+  await coordinator.said(/a step was committed \(.*job=first.*step=3,/, 120_000);
+  await coordinator.kill();
+  expect(coordinator.stderr()).not.toMatch(new RegExp(`step=${EPOCHS},`));
+}
+
+/** What was done in spite of a kill is what was done without one: both models have the same weights. */
+function expectSameTraces(state: string): void {
+  const [killed, calm] = ["first", "second"].map((job) =>
+    readFileSync(join(state, "results", "friday", job, "trace.jsonl"), "utf8"),
+  );
+  expect(calm!.trim().split("\n")).toHaveLength(1 + EPOCHS);
+  expect(killed).toBe(calm);
+}
+
+test("a coordinator that is killed in a step goes on with the sweep at the committed step, with the same trace; nobody else can have its store meanwhile", async () => {
+  const state = join(tempFolder(), "state");
+  const address = await freeAddress();
+  const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
+  const coordinator = startCoordinatorProcess(address, ["--state", state]);
+  await coordinator.said(/leading/);
+  startWorkerProcesses(2, { coordinators: [address], threads: 1, cacheFolder: tempFolder() });
+  const at = ["--coordinator", address];
+  expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: true, sweep: { jobs: 2 } });
+  expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: false });
+
+  const second = await startCoordinatorProcess(await freeAddress(), ["--state", state]).ended();
+  expect(second.code).toBe(EXIT.failed);
+  expect(second.stderr).toMatch(
+    new RegExp(`^elibad coordinator: \\S+state.db: process ${coordinator.process.pid} on `, "m"),
+  );
+
+  await killInTheMiddle(coordinator);
+  const again = startCoordinatorProcess(address, ["--state", state]);
+  const [, step] = await again.said(/search 0 goes on after committed step (\d+) \(sweep=friday, job=first/);
+  expect(Number(step)).toBeGreaterThanOrEqual(3);
+  expect(Number(step)).toBeLessThan(EPOCHS);
+
+  const watched = await elibadHere("sweep", "watch", "friday", ...at);
+  expect(watched.code).toBe(EXIT.done);
+  expect(watched.stderr).toContain("friday: 2 of 2 done");
+  expectSameTraces(state);
+  expect(await json("sweep", "results", "friday", ...at)).toMatchObject({
+    jobs: ["first", "second"].map((name) => ({
+      name,
+      state: "done",
+      report: { searches: [{ steps: EPOCHS }] },
+    })),
+  });
+  again.process.kill("SIGTERM");
+  expect((await again.ended()).code).toBe(EXIT.done);
+}, 300_000);
+
+test("a standby takes over from a leader that is killed, and the sweep goes on at the committed step with the same trace", async () => {
+  const nats = await startNatsServer();
+  const state = join(tempFolder(), "state");
+  const addresses = [await freeAddress(), await freeAddress()];
+  const words = ["--state", state, "--nats", nats.url];
+  const leader = startCoordinatorProcess(addresses[0]!, words);
+  await leader.said(/leading/);
+  const standby = startCoordinatorProcess(addresses[1]!, words);
+  await standby.said(new RegExp(`another coordinator leads \\(leader=${addresses[0]}\\)`));
+  // Both the worker and the user are told by the standby who leads.
+  startWorkerProcesses(1, {
+    coordinators: [addresses[1]!, addresses[0]!],
+    threads: 1,
+    cacheFolder: tempFolder(),
+  });
+  const at = ["--coordinator", addresses[1]!];
+  const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
+  expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: true });
+
+  await killInTheMiddle(leader);
+  const killedAt = performance.now();
+  await standby.said(/leading \(term=2/, 30_000);
+  const tookMs = performance.now() - killedAt;
+  // 8 s and a start, on a machine that may be busy with other things.
+  expect(tookMs).toBeLessThan(20_000);
+  expect(standby.stderr()).toMatch(/search 0 goes on after committed step \d+ \(sweep=friday, job=first/);
+  expect((await elibadHere("sweep", "watch", "friday", ...at)).code).toBe(EXIT.done);
+  expectSameTraces(state);
+  standby.process.kill("SIGTERM");
+  expect((await standby.ended()).code).toBe(EXIT.done);
+}, 300_000);
