@@ -2,6 +2,7 @@ import { assign } from "./assign.ts";
 import type { Decision, DispatchEvent, EventOf } from "./events.ts";
 import { moveWaiting } from "./move.ts";
 import { malformed, released, result, scopeClosed, submitted, withdrawn } from "./operation-events.ts";
+import { speculate } from "./speculate.ts";
 import type { DispatchState } from "./state.ts";
 import type { Turn } from "./turn.ts";
 import { childDied, credit, draining, heartbeat, joined, left, tick, writable } from "./worker-events.ts";
@@ -41,6 +42,6 @@ export function advance(state: DispatchState, event: DispatchEvent, nowMs: numbe
   const decisions: Decision[] = [];
   const handler = handlers[event.kind] as (turn: Turn, event: DispatchEvent) => void;
   handler({ state, nowMs, decisions }, event);
-  decisions.push(...assign(state, nowMs), ...moveWaiting(state, nowMs));
+  decisions.push(...assign(state, nowMs), ...moveWaiting(state, nowMs), ...speculate(state, nowMs));
   return decisions;
 }

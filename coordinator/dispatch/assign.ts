@@ -1,5 +1,5 @@
 import type { Digest } from "../../proto/operations.ts";
-import type { Decision } from "./events.ts";
+import type { Decision, DecisionOf } from "./events.ts";
 import { byNeed, due, expectedSeconds, expectWork, type Standing } from "./fair-shares.ts";
 import { addLease, loadOf, remainingMs } from "./load.ts";
 import type { DispatchState, Lane, OperationState, WorkerState } from "./state.ts";
@@ -169,7 +169,7 @@ export function assignTo(
   worker: WorkerState,
   operation: OperationState,
   nowMs: number,
-): Decision {
+): DecisionOf<"lease"> {
   const { leaseMs } = state.settings;
   const { key, fingerprint, checkpoint, scope } = operation;
   const leaseId = ++state.lastLease;

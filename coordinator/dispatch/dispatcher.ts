@@ -5,7 +5,7 @@ import { fingerprintOf, operationMessageBytes, operationToMessage } from "../../
 import type { Digest, Operation, OperationResult, ProgramForm } from "../../proto/operations.ts";
 import { advance } from "./advance.ts";
 import { CoordinatorClosedError, OperationGivenUpError, OperationTooLargeError } from "./errors.ts";
-import type { Decision, DispatchEvent } from "./events.ts";
+import type { Decision, DecisionOf, DispatchEvent, Slowness } from "./events.ts";
 import { deviceClassName, refusalOf } from "./hello.ts";
 import type { DispatchObserver } from "./observer.ts";
 import type { DispatchSettings } from "./settings.ts";
@@ -51,7 +51,7 @@ export interface RecalledResult {
 }
 
 /** What a decision gives to whoever waits. */
-type ResultOf = (decision: Extract<Decision, { readonly kind: "resolve" }>) => OperationResult;
+type ResultOf = (decision: DecisionOf<"resolve">) => OperationResult;
 
 export interface DispatcherOptions {
   readonly settings: DispatchSettings;
@@ -166,8 +166,8 @@ export class Dispatcher {
       if (!fresh.delete(key)) return [];
       const early = this.#options.recall?.(fingerprint, operation) ?? [];
       recalled.set(key, early);
-      const { checkpoint } = operation;
-      return [{ fingerprint, checkpoint, early, ...stateOf(operation), ...formOf(operation) }];
+      const { checkpoint, kind } = operation;
+      return [{ fingerprint, checkpoint, kind, early, ...stateOf(operation), ...formOf(operation) }];
     });
     this.#handle({ kind: "submitted", scope, terms, operations: submitted }, ({ key, early }) => {
       const used = recalled.get(key)![early!]!;
@@ -265,7 +265,8 @@ export class Dispatcher {
         const { session, leaseId, key, fingerprint, leaseMs } = decision;
         const lease = { leaseId, fingerprint, operation: this.#waiters.get(key)!.message, leaseMs };
         this.#ports.get(session)?.lease(lease);
-        observer.leaseGranted();
+        observer.leaseGranted(decision.second ? "second" : "first");
+        if (decision.second) this.#logSecond(decision, decision.second);
         return;
       }
       case "lease-ended":
@@ -305,6 +306,17 @@ export class Dispatcher {
         this.#programs.delete(decision.session);
         return;
     }
+  }
+
+  #logSecond({ key, fingerprint, session }: DecisionOf<"lease">, slow: Slowness): void {
+    const { kind } = this.#waiters.get(key)!.operation;
+    const [runningMs, usualMs, elsewhereMs] = [slow.runningMs, slow.usualMs, slow.elsewhereMs].map(
+      Math.round,
+    );
+    this.#options.logger.info(
+      { kind, fingerprint, slow: slow.workerId, worker: this.state.workers.get(session)?.workerId },
+      `a slow operation is computed a second time: it runs for ${runningMs} ms on a worker that usually takes ${usualMs} ms, another takes ${elsewhereMs} ms`,
+    );
   }
 
   /** One look for all that was asked for until then. */

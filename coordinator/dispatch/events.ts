@@ -1,4 +1,4 @@
-import type { Digest, ProgramForm } from "../../proto/operations.ts";
+import type { Digest, OperationKind, ProgramForm } from "../../proto/operations.ts";
 import type { OperationKey, ScopeTerms, Session } from "./state.ts";
 
 /** What a result turned out to be, before it is asked who waits for it. */
@@ -60,6 +60,8 @@ export type DispatchEvent =
         readonly checkpoint: Digest;
         /** An artifact as large as the model, which is better used where it is than sent elsewhere. */
         readonly state?: Digest;
+        /** Absent: `score`. */
+        readonly kind?: OperationKind;
         /** Absent: the primitive one. */
         readonly form?: ProgramForm;
         /** Right results that came before they were asked for. */
@@ -91,6 +93,18 @@ export type LeaseEnd =
   /** It waited behind another one, and an idle worker got the operation. */
   | "moved";
 
+/** How long a lease takes, beside what an idle worker would take. */
+export interface Slowness {
+  readonly leaseId: number;
+  readonly workerId: string;
+  readonly runningMs: number;
+  /** What its worker usually takes. */
+  readonly usualMs: number;
+  /** What the idle worker usually takes. */
+  readonly elsewhereMs: number;
+  readonly remainingMs: number;
+}
+
 export type Decision =
   | {
       readonly kind: "lease";
@@ -99,6 +113,8 @@ export type Decision =
       readonly key: OperationKey;
       readonly fingerprint: Digest;
       readonly leaseMs: number;
+      /** Another worker has the operation, and is so slow that it is computed here, too. */
+      readonly second?: Slowness;
     }
   | { readonly kind: "lease-ended"; readonly leaseId: number; readonly end: LeaseEnd }
   | {
@@ -117,4 +133,5 @@ export type Decision =
   | { readonly kind: "look-again"; readonly afterMs: number }
   | { readonly kind: "disconnect"; readonly session: Session; readonly reason: string };
 
+export type DecisionOf<K extends Decision["kind"]> = Extract<Decision, { readonly kind: K }>;
 export type EventOf<K extends DispatchEvent["kind"]> = Extract<DispatchEvent, { readonly kind: K }>;

@@ -1,5 +1,5 @@
 /** What a worker has to do before it can begin another operation. */
-import type { DispatchState, LeaseState, WorkerState } from "./state.ts";
+import type { DispatchState, LeaseState, OperationState, WorkerState } from "./state.ts";
 
 /** Operations that it has, also one whose lease is over but which may go on: the child is not free before it is done. */
 export const loadOf = ({ leases, lingering }: WorkerState): number => leases.size + (lingering ? 1 : 0);
@@ -20,10 +20,10 @@ export function addLease(worker: WorkerState, { id }: LeaseState, nowMs: number)
 }
 
 /** The lease is over, but its operation goes on where it was the first one: it may have begun. */
-export function lingers(worker: WorkerState, lease: LeaseState, fingerprint: string): void {
+export function lingers(worker: WorkerState, lease: LeaseState, operation: OperationState): void {
   const [first] = worker.leases;
   if (first !== lease.id || worker.lingering) return;
-  worker.lingering = { leaseId: lease.id, fingerprint, expectedSeconds: lease.expectedSeconds };
+  worker.lingering = { leaseId: lease.id, operation, expectedSeconds: lease.expectedSeconds };
 }
 
 /** The lease is over: where it was the first one and does not go on, the next one begins. */

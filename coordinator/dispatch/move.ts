@@ -32,7 +32,8 @@ export function moveWaiting(state: DispatchState, nowMs: number): Decision[] {
   return turn.decisions;
 }
 
-function idleWorkers(state: DispatchState, nowMs: number): WorkerState[] {
+/** Workers with no lease that could have one. */
+export function idleWorkers(state: DispatchState, nowMs: number): WorkerState[] {
   const idle: WorkerState[] = [];
   if (state.draining || state.leases.size === 0) return idle;
   for (const worker of state.workers.values()) {

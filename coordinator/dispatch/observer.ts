@@ -7,6 +7,9 @@ export type ResultPath = "stream" | "nats";
 /** What an arriving result was. `unneeded`: nobody waits for it any more; `kept`: nobody has asked for it yet. */
 export type ResultFate = "used" | "unneeded" | "kept" | "invalid" | "error" | "malformed";
 
+/** What a lease is for. */
+export type LeasePurpose = "first" | "second";
+
 /** Told what happens, for metrics; it must not throw. */
 export interface DispatchObserver {
   operationEnded(
@@ -14,7 +17,8 @@ export interface DispatchObserver {
     outcome: "done" | "failed" | "withdrawn",
     result?: OperationResult,
   ): void;
-  leaseGranted(): void;
+  /** `second`: of an operation that another worker is slow at. */
+  leaseGranted(purpose: LeasePurpose): void;
   leaseEnded(end: LeaseEnd): void;
   resultArrived(path: ResultPath, fate: ResultFate): void;
   /** What became of kept results: asked for and used, asked for and wrong, or forgotten. */

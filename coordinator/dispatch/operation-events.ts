@@ -1,4 +1,5 @@
 import type { Digest } from "../../proto/operations.ts";
+import { measure } from "./durations.ts";
 import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
 import { lingersNoMore } from "./load.ts";
@@ -30,7 +31,14 @@ const MAX_ANSWERED = 10_000;
 
 export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"submitted">): void {
   const { state, nowMs } = turn;
-  for (const { fingerprint, checkpoint, state: begins, form = "primitive", early = [] } of operations) {
+  for (const {
+    fingerprint,
+    checkpoint,
+    state: begins,
+    kind = "score",
+    form = "primitive",
+    early = [],
+  } of operations) {
     const key = operationKey(scope, fingerprint);
     if (state.operations.has(key)) continue;
     const operation: OperationState = {
@@ -39,6 +47,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       fingerprint,
       checkpoint,
       state: begins,
+      kind,
       form,
       order: ++state.lastOrder,
       submittedMs: nowMs,
@@ -79,7 +88,10 @@ export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): voi
 export function result(turn: Turn, event: EventOf<"result">): void {
   const keys = [...(turn.state.keysOf.get(event.fingerprint) ?? [])];
   for (const worker of workersNamed(turn, event.workerId))
-    if (worker.lingering?.fingerprint === event.fingerprint) lingersNoMore(worker, turn.nowMs);
+    if (worker.lingering?.operation.fingerprint === event.fingerprint) {
+      measure(turn.state, worker, worker.lingering.operation, turn.nowMs - worker.beganMs);
+      lingersNoMore(worker, turn.nowMs);
+    }
   let isEarly = false;
   for (const key of keys) {
     if (event.verdict.kind !== "valid") rejectResult(turn, key, event.workerId, event.verdict);
@@ -105,7 +117,11 @@ function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass, seco
   const fit = fitOf(turn, operation, deviceClass);
   if (fit === "never" && lease) wentWrong(turn, lease, `a result of device class ${deviceClass}`);
   if (fit === "fits") {
-    if (lease) endLease(turn, lease, "result");
+    if (lease) {
+      const worker = turn.state.workers.get(lease.session)!;
+      measure(turn.state, worker, operation, turn.nowMs - Math.max(lease.grantedMs, worker.beganMs));
+      endLease(turn, lease, "result");
+    }
     answer(turn, operation, { workerId, deviceClass, seconds });
   }
   return fit;

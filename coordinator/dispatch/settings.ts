@@ -27,6 +27,12 @@ export const DispatchSettings = z.strictObject({
   jobQuantumMs: z.number().int().min(0).default(20_000),
   /** An operation that waited longer, while no worker has its checkpoint loaded, takes precedence over loaded checkpoints. */
   affinityMs: z.number().int().min(0).default(10_000),
+  /**
+   * An operation that its worker will need so many times as long for as an idle worker of its class, by what both usually take, is given to that one, too; 0: never.
+   */
+  speculateFactor: z.number().min(0).default(3),
+  /** … and at least for so long. */
+  speculateAfterMs: z.number().int().min(0).default(100),
   /** A result that arrived before its operation was asked for, as after a coordinator's restart, is kept for so long … */
   keepResultsMs: z.number().int().min(0).default(600_000),
   /** … while all of them together have at most so many bytes. */

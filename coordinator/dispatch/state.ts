@@ -1,4 +1,4 @@
-import type { Digest, ProgramForm } from "../../proto/operations.ts";
+import type { Digest, OperationKind, ProgramForm } from "../../proto/operations.ts";
 import type { Account } from "./fair-shares.ts";
 import { enter } from "./fair-shares.ts";
 import type { DispatchSettings } from "./settings.ts";
@@ -27,7 +27,7 @@ export interface WorkerState {
   readonly leases: Set<number>;
   /** An operation that it may finish although its lease is over: its child is not free before. */
   lingering:
-    | { readonly leaseId: number; readonly fingerprint: Digest; readonly expectedSeconds: number }
+    | { readonly leaseId: number; readonly operation: OperationState; readonly expectedSeconds: number }
     | undefined;
   /** When the first of what it has could begin. */
   beganMs: number;
@@ -52,6 +52,7 @@ export interface OperationState {
   readonly checkpoint: Digest;
   /** The state that it goes on from, if any. */
   readonly state: Digest | undefined;
+  readonly kind: OperationKind;
   /** Form of its program: for workers that have it. */
   readonly form: ProgramForm;
   /** Place in the order of submission. */
@@ -142,6 +143,8 @@ export interface DispatchState {
   readonly lanes: Map<string, Lane>;
   /** Ids of the workers that have a state of a training run, also of those that are away; until an operation went on from it, or it is released. */
   readonly holders: Map<Digest, Set<string>>;
+  /** Mean milliseconds of each worker, by what was measured. */
+  readonly durations: Map<string, Map<string, number>>;
   /** Fingerprints of operations that were answered, the latest ones: what else arrives for them is a duplicate. */
   readonly answered: Set<Digest>;
   /** Fingerprints to accept when the worker with this id comes back. */
@@ -166,6 +169,7 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     clocks: new Map(),
     lanes: new Map(),
     holders: new Map(),
+    durations: new Map(),
     answered: new Set(),
     owedAccepts: new Map(),
     draining: false,

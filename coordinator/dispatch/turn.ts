@@ -43,7 +43,7 @@ export function endLeases(
 /** Before the lease ends. */
 export function cancel({ state, decisions }: Turn, lease: LeaseState, reason: string, letRun = false): void {
   const worker = state.workers.get(lease.session);
-  if (worker && letRun) lingers(worker, lease, state.operations.get(lease.key)!.fingerprint);
+  if (worker && letRun) lingers(worker, lease, state.operations.get(lease.key)!);
   decisions.push({ kind: "cancel", session: lease.session, leaseId: lease.id, reason, letRun });
 }
 

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { OperationKind, OperationResult } from "../../proto/operations.ts";
 import type { LeaseEnd } from "../dispatch/events.ts";
-import type { DispatchObserver, ResultFate, ResultPath } from "../dispatch/observer.ts";
+import type { DispatchObserver, LeasePurpose, ResultFate, ResultPath } from "../dispatch/observer.ts";
 
 /** What is read when somebody asks for the metrics. */
 export interface CoordinatorReadings {
@@ -46,7 +46,8 @@ export class CoordinatorMetrics implements DispatchObserver {
   });
   readonly #leasesGranted = new Counter({
     name: "elibad_coordinator_leases_granted_total",
-    help: "Leases given to workers.",
+    help: "Leases given to workers: first ones, also those that were lost, and second ones of operations that another worker is slow at.",
+    labelNames: ["purpose"],
     registers: [this.registry],
   });
   readonly #leasesEnded = new Counter({
@@ -144,8 +145,8 @@ export class CoordinatorMetrics implements DispatchObserver {
     this.#tokens.inc(result.tokens);
   }
 
-  leaseGranted(): void {
-    this.#leasesGranted.inc();
+  leaseGranted(purpose: LeasePurpose): void {
+    this.#leasesGranted.inc({ purpose });
   }
 
   leaseEnded(reason: LeaseEnd): void {

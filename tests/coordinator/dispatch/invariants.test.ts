@@ -128,8 +128,13 @@ function checkState(state: DispatchState, ledger: Ledger): void {
   expect(new Set(state.operations.keys())).toEqual(ledger.waiting);
   const waitingInLanes = [...state.lanes.values()].flatMap(({ line }) => line.keys);
   const leased = [...state.leases.values()].map(({ key }) => key);
-  // Every operation either waits once or has exactly one live lease.
-  expect([...waitingInLanes, ...leased].sort()).toEqual([...ledger.waiting].sort());
+  // Every operation either waits once or has a live lease, or two on different workers.
+  expect([...waitingInLanes, ...new Set(leased)].sort()).toEqual([...ledger.waiting].sort());
+  for (const { leases } of state.operations.values()) {
+    const holders = [...leases].map((id) => state.workers.get(state.leases.get(id)!.session)!.workerId);
+    expect(holders.length).toBeLessThanOrEqual(2);
+    expect(new Set(holders).size, "an operation twice on one worker").toBe(holders.length);
+  }
   for (const lease of state.leases.values()) {
     expect(state.operations.get(lease.key)?.leases.has(lease.id)).toBe(true);
     expect(state.workers.get(lease.session)?.leases.has(lease.id)).toBe(true);
@@ -143,9 +148,21 @@ function checkState(state: DispatchState, ledger: Ledger): void {
   }
 }
 
+/** Most results are those of a lease that is live: of nobody's choice they would hardly ever be. */
+function aimed(each: DispatchEvent, { leases, workers }: DispatchState): DispatchEvent {
+  const number = each.kind === "result" ? Number(each.fingerprint.slice(2)) : 0;
+  if (each.kind !== "result" || number >= 20 || leases.size === 0) return each;
+  const { key, session: holder } = [...leases.values()][number % leases.size]!;
+  const { workerId, deviceClass: ofWorker } = workers.get(holder)!;
+  return { ...each, fingerprint: key.slice(key.indexOf("/") + 1), workerId, deviceClass: ofWorker };
+}
+
 function run(events: readonly (readonly [DispatchEvent, number])[]) {
   const state = newDispatchState(
-    DispatchSettings.parse({ leaseMs: 1_000, longestLeaseMs: 3_000, affinityMs: 500 }),
+    DispatchSettings.parse({
+      ...{ leaseMs: 1_000, longestLeaseMs: 3_000, affinityMs: 500 },
+      ...{ speculateFactor: 0.2, speculateAfterMs: 1 },
+    }),
   );
   const ledger = new Ledger();
   const log: Decision[] = [];
@@ -161,12 +178,12 @@ function run(events: readonly (readonly [DispatchEvent, number])[]) {
     clock.nowMs += afterMs;
     // A session number is used once.
     if (each.kind === "joined" && state.workers.has(each.session)) continue;
-    apply(each);
+    apply(aimed(each, state));
   }
   return { state, ledger, log, clock, apply };
 }
 
-test("whatever happens: one live lease at most, credit kept, classes never mixed, each operation ends once", () => {
+test("whatever happens: two live leases at most, credit kept, classes never mixed, each operation ends once", () => {
   fc.assert(
     fc.property(history, (events) => void run(events)),
     { numRuns: 400 },

@@ -94,7 +94,7 @@ test("a worker that finishes what another one did before is not idle until it sa
     const { state, on, submit, wait, valid } = overtaken();
     // It has one operation less to do than the first one.
     expect(leasesIn(submit("b", "c", "d"))).toEqual(["b → 2", "c → 1", "d → 2"]);
-    expect(state.workers.get(1)!.lingering).toMatchObject({ leaseId: 1, fingerprint: "a" });
+    expect(state.workers.get(1)!.lingering).toMatchObject({ leaseId: 1, operation: { fingerprint: "a" } });
     wait(50);
     expect(leasesIn(valid("b", "w2"))).toEqual([]);
     wait(50);

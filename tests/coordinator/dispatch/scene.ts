@@ -11,6 +11,10 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
   return {
     state,
     on,
+    /** Time passes, and nobody looks. */
+    pass(ms: number): void {
+      nowMs += ms;
+    },
     wait(ms: number): Decision[] {
       nowMs += ms;
       return on({ kind: "tick" });
