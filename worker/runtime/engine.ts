@@ -10,6 +10,7 @@ import type {
   Vocabulary,
 } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
+import type { Graph } from "../graph/index.ts";
 import { type ResolveArtifact, readSampleSet, readVocabulary, readWeights } from "./artifacts.ts";
 import { type Device, deviceOf } from "./device.ts";
 import { Lru } from "./lru.ts";
@@ -21,6 +22,7 @@ import { rank } from "./operations/rank.ts";
 import { scorePairs } from "./operations/score-pairs.ts";
 import { trainRun } from "./operations/train-run.ts";
 import { trainStep } from "./operations/train-step.ts";
+import { programCost } from "./program-cost.ts";
 import { checkSnippets } from "./rows.ts";
 import { createSession, type Session } from "./session.ts";
 import { type WrittenArtifact, withWriter } from "./written-artifact.ts";
@@ -39,8 +41,8 @@ export interface EngineOptions {
   readonly profileFolder?: string;
   /** Checkpoints whose folders are kept, the least recently used one goes first. */
   readonly maxModels?: number;
-  /** Compiled programs that are kept, of all checkpoints together. */
-  readonly maxSessions?: number;
+  /** How much of compiled programs is kept, of all checkpoints together, by `programCost`; one program is kept in any case. */
+  readonly maxPrograms?: number;
   /** Most tokens in one run of a program; results do not depend on it. */
   readonly tokensPerRun?: number;
   readonly log?: (message: string) => void;
@@ -78,7 +80,7 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.#options = options;
     this.#device = options.device ?? deviceOf("cpu");
-    this.#sessions = new Lru(options.maxSessions ?? 4, (session) => session.release());
+    this.#sessions = new Lru(options.maxPrograms ?? 4, (session) => session.release());
     this.#models = new Lru(options.maxModels ?? 4, async ({ folder }) => {
       await this.#sessions.drop((key) => key.startsWith(`${folder} `));
       await rm(folder, { recursive: true, force: true });
@@ -128,12 +130,19 @@ export class Engine {
     return {
       model,
       tokensPerRun: this.#options.tokensPerRun ?? tokensPerRunOf(this.#device),
-      session: (purpose, build, { packWeights = true } = {}) =>
-        this.#sessions.get(`${folder} ${purpose}`, async () => {
-          const path = await writeProgram(build(model), folder);
+      session: (purpose, build, { packWeights = true } = {}) => {
+        let built: Graph | undefined;
+        const graph = () => {
+          built ??= build(model);
+          return built;
+        };
+        const create = async () => {
+          const path = await writeProgram(graph(), folder);
           const profile = profileFolder && { profilePrefix: join(profileFolder, basename(path, ".onnx")) };
           return createSession(path, { provider, threads, packWeights, ...profile });
-        }),
+        };
+        return this.#sessions.get(`${folder} ${purpose}`, create, () => programCost(graph(), model));
+      },
       samples: async (digest) => {
         const set = await this.#samples.get(digest, () => readSampleSet(resolveArtifact, digest));
         checkSnippets(set, digest, model.task);

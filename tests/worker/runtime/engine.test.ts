@@ -139,7 +139,7 @@ describe.skipIf(!hasShared)("the engine", () => {
 
   test("keeps few programs and checkpoints, and gives their folders back", async () => {
     const folder = join(tempFolder(), "executor");
-    const executor = await createLocalExecutor({ folder, threads: 1, maxModels: 1, maxSessions: 1 });
+    const executor = await createLocalExecutor({ folder, threads: 1, maxModels: 1, maxPrograms: 0 });
     const samples = await putJson(executor, clean);
     const logits = [];
     for (const cell of [CELL, "defect_detection-unixcoder", CELL]) {
