@@ -56,16 +56,32 @@ export interface TileQuestion {
 }
 
 /**
- * The tile of a scan: what was asked for, else by the rule of the device that the executor computes on. It is a GPU's where operations
- * before this one came from one.
+ * The tile of a scan: what was asked for, else by the rule of the device that the executor computes on. Where no operation came before this
+ * one, as where rows have no variables to ask about, that is learnt from a row.
  */
 export async function chooseTile(asked: number | undefined, question: TileQuestion): Promise<ChosenTile> {
   if (asked !== undefined) return { tile: asked };
+  if (question.executor.deviceClass === undefined) await askOneRow(question);
   const { deviceClass } = question.executor;
   if (deviceClass === undefined || deviceClass.startsWith("cpu/")) return { tile: CPU_TILE };
   const timed = await timeTiles(question);
   return { tile: tileOfTimes(timed), timed };
 }
+
+/** A forward pass, for the device that does it. */
+async function askOneRow(question: TileQuestion): Promise<void> {
+  const { executor, checkpoint, rows, secondRows, maxLen, endId, signal } = question;
+  const set = {
+    rows: rows.slice(0, 1),
+    ...(secondRows && { secondRows: secondRows.slice(0, 1) }),
+    maxLen,
+    endId,
+  };
+  const samples = await executor.putArtifact(new TextEncoder().encode(canonicalJson(set)));
+  await executor.execute([{ kind: forwardOf(question), checkpoint, samples, rows: [0] }], signal);
+}
+
+const forwardOf = ({ task }: TileQuestion) => (task === "code_search" ? "encode" : "predict");
 
 /** How a measured tile survives the process that measured it: states of a search are of one plan. */
 export interface TileCommits {
@@ -97,17 +113,8 @@ export function once<T>(ask: () => Promise<T>): () => Promise<T> {
 }
 
 /** Times forward passes of a row of median length, in tiles of several sizes, by the worker's own clock. */
-export async function timeTiles({
-  executor,
-  checkpoint,
-  task,
-  rows,
-  secondRows,
-  maxLen,
-  endId,
-  repeatSize,
-  signal,
-}: TileQuestion): Promise<TimedTile[]> {
+export async function timeTiles(question: TileQuestion): Promise<TimedTile[]> {
+  const { executor, checkpoint, rows, secondRows, maxLen, endId, repeatSize, signal } = question;
   const order = [...rows.keys()].sort((a, b) => rows[a]!.length - rows[b]!.length || a - b);
   const median = order[Math.floor(order.length / 2)]!;
   const row = rows[median]!;
@@ -124,7 +131,7 @@ export async function timeTiles({
     endId,
   };
   const samples = await executor.putArtifact(new TextEncoder().encode(canonicalJson(set)));
-  const kind = task === "code_search" ? "encode" : "predict";
+  const kind = forwardOf(question);
   const timed: TimedTile[] = [];
   for (const count of new Set(counts)) {
     let seconds = Number.POSITIVE_INFINITY;

@@ -55,14 +55,29 @@ const question = {
 } as const;
 
 describe("of a scan", () => {
-  test("it is what was asked for, and on CPUs and where nobody names the device a fixed number; nothing is measured", async () => {
-    for (const executor of [timedExecutor("cpu/1"), timedExecutor(undefined)]) {
-      expect(await chooseTile(undefined, { ...question, executor })).toEqual({ tile: CPU_TILE });
-      expect(executor.executed).toEqual([]);
-    }
+  test("it is what was asked for, and on CPUs a fixed number; nothing is measured", async () => {
+    const cpu = timedExecutor("cpu/1");
+    expect(await chooseTile(undefined, { ...question, executor: cpu })).toEqual({ tile: CPU_TILE });
+    expect(cpu.executed).toEqual([]);
     const gpu = timedExecutor("cuda/1");
     expect(await chooseTile(777, { ...question, executor: gpu })).toEqual({ tile: 777 });
     expect(gpu.executed).toEqual([]);
+  });
+
+  test("where nothing was computed yet, a row tells the device", async () => {
+    const classAfter = (deviceClass: string | undefined) => {
+      const executor = timedExecutor(undefined);
+      return Object.defineProperty(executor, "deviceClass", {
+        get: () => (executor.executed.length > 0 ? deviceClass : undefined),
+      });
+    };
+    for (const executor of [classAfter("cpu/1"), classAfter(undefined)]) {
+      expect(await chooseTile(undefined, { ...question, executor })).toEqual({ tile: CPU_TILE });
+      expect(executor.sizes).toEqual([1]);
+    }
+    const gpu = classAfter("cuda/1");
+    expect((await chooseTile(undefined, { ...question, executor: gpu })).tile).toBe(20_000);
+    expect(gpu.sizes[0]).toBe(1);
   });
 
   test("on a GPU a row of median length is timed in growing tiles, each three times, with other ids each time", async () => {

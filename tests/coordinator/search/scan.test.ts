@@ -15,7 +15,7 @@ const rows = Array.from({ length: 24 }, (_, k) => scanRow(k));
 const small = { triggerLen: 3, topk: 8, repeatSize: 6, epochs: 3, samples: 5, codeMaxLen: 16 };
 
 async function scan(settings: object = {}, input: Partial<ScanInput> = {}, replay?: string[]) {
-  const executor = createTableExecutor();
+  const executor = { ...createTableExecutor(), deviceClass: "cpu/table" };
   const recorded = await recordScan<TraceRecord, ClassifierScanResult>((hooks) =>
     runScan({
       executor,
