@@ -24,11 +24,13 @@ export interface TestChild {
  *
  * @param folder of a local executor, whose artifacts the child reads
  * @param env variables beside this process's
+ * @param found what an earlier child found
  */
 export async function startTestChild(
   device: DeviceName,
   folder: string,
   env: Readonly<Record<string, string>> = {},
+  found?: ReadyDevice,
 ): Promise<TestChild> {
   const lines: string[] = [];
   const inbox: FromChild[] = [];
@@ -44,6 +46,7 @@ export async function startTestChild(
       device,
       form: "primitive",
       threads: 1,
+      ...(found && { found }),
       engineOptions: {},
     },
     {

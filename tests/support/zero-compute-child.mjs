@@ -60,12 +60,13 @@ function tensorsOf(operation, { classes = 1, hidden = 64, features = 64 }) {
 
 await serveChild(async ({ engineOptions, device, ...options }) => {
   resultFolder = options.resultFolder;
+  const before = options.found ? `, found ${options.found.deviceClass.provider} before` : "";
   if (engineOptions.unusable) throw new Error(engineOptions.unusable);
   return {
     deviceClass: {
       provider: engineOptions.provider ?? "none",
       runtimeVersion: "0",
-      hardware: device === "cpu" ? "zero-compute" : `zero-compute, asked for ${device}`,
+      hardware: device === "cpu" ? "zero-compute" : `zero-compute, asked for ${device}${before}`,
       programForm: "zero",
     },
     elsewhere: engineOptions.elsewhere,

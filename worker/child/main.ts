@@ -2,14 +2,15 @@
 import { join } from "node:path";
 import { rightForms } from "../runtime/check-forms.ts";
 import { Engine } from "../runtime/engine.ts";
-import { openDevice } from "../runtime/open-device.ts";
+import { isSameDevice, openDevice } from "../runtime/open-device.ts";
 import { serveChild } from "./serve.ts";
 
-await serveChild(async ({ artifactFolder, device: name, form, rightForms: known, resultFolder, threads }) => {
+await serveChild(async ({ artifactFolder, device: name, form, found, resultFolder, threads }) => {
   const log = (message: string) => process.stderr.write(`${message}\n`);
   const checks = { folder: join(resultFolder, "checks"), threads, log };
-  const device = await openDevice(name, checks);
-  const forms = known ?? (await rightForms(form, { ...checks, device }));
+  const device = await openDevice(name, { ...checks, ...(found && { found }) });
+  const isChecked = found !== undefined && isSameDevice(device.deviceClass, found.deviceClass);
+  const forms = isChecked ? found.forms : await rightForms(form, { ...checks, device });
   const engine = new Engine({
     // The supervisor sends an operation when its artifacts are there.
     resolveArtifact: async (digest) => join(artifactFolder, digest),

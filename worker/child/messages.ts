@@ -13,8 +13,8 @@ export interface ChildOptions {
   readonly maxInlineBytes: number;
   readonly device: DeviceName;
   readonly form: FormName;
-  /** Forms that an earlier child of this worker found right; absent: they are to be checked. */
-  readonly rightForms?: readonly ProgramForm[];
+  /** What an earlier child of this worker found: the same device is not checked again. Absent: there was none. */
+  readonly found?: ReadyDevice;
   /** Intra-op threads. */
   readonly threads: number;
   /** For the engines of tests. */

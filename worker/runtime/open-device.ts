@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { DeviceClass } from "../../proto/messages.ts";
 import type { DeviceName, Provider } from "../device-names.ts";
 import { PROGRAM_FORM } from "../programs/version.ts";
 import { type Device, deviceOf } from "./device.ts";
@@ -17,6 +18,8 @@ export interface OpenDeviceOptions {
   readonly folder: string;
   readonly threads: number;
   readonly log: (message: string) => void;
+  /** What a check of this machine found before; a device of the same class is not checked again. */
+  readonly found?: Pick<OpenDevice, "deviceClass" | "elsewhere">;
 }
 
 /** A device that was asked for and cannot be used; the message says why, and what can be done. */
@@ -59,14 +62,24 @@ export async function openDevice(name: DeviceName, options: OpenDeviceOptions): 
   return openDevice("cpu", options);
 }
 
+/** By everything that is known of it: provider, runtime, hardware with its driver, form of programs. */
+export const isSameDevice = (a: DeviceClass, b: DeviceClass): boolean =>
+  a.provider === b.provider &&
+  a.runtimeVersion === b.runtimeVersion &&
+  a.hardware === b.hardware &&
+  a.programForm === b.programForm;
+
 async function checkedDevice(
   provider: (typeof GPUS)[number],
-  { folder, threads }: OpenDeviceOptions,
+  { folder, threads, found }: OpenDeviceOptions,
 ): Promise<OpenDevice> {
+  const device = deviceOf(provider);
+  if (found && isSameDevice(device.deviceClass, found.deviceClass))
+    return { ...device, elsewhere: found.elsewhere };
   try {
     const check = { provider, programForm: PROGRAM_FORM, tolerance: TOLERANCE, folder, threads };
     const { elsewhere } = await selfCheck(check);
-    return { ...deviceOf(provider), elsewhere };
+    return { ...device, elsewhere };
   } catch (error) {
     throw refusal(provider, error as Error);
   }

@@ -111,7 +111,7 @@ export class ChildKeeper {
           ...(this.#options.device === "auto"
             ? { device: message.device.deviceClass.provider as Provider }
             : {}),
-          rightForms: message.device.forms,
+          found: message.device,
         };
         this.#events.ready(message.device);
         break;

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import type { ReadyDevice } from "../../../worker/child/messages.ts";
+import { deviceOf } from "../../../worker/runtime/device.ts";
 import { startTestChild } from "../../support/child-scenes.ts";
 import { loadArrays, relativeDifference } from "../../support/golden.ts";
 import { openCell } from "../../support/golden-cell.ts";
@@ -39,6 +41,24 @@ describe.runIf(process.platform === "linux")("a device that is not there", () =>
 
     expect(started).toMatchObject({ kind: "ready", device: { deviceClass: { provider: "cpu" } } });
     expect(lines.join("\n")).toMatch(/--device auto: device cuda: .*--device auto: device webgpu: /s);
+  });
+});
+
+test("a device that an earlier child checked is not checked again, another one is", async () => {
+  const { deviceClass } = deviceOf("cuda");
+  const found: ReadyDevice = {
+    deviceClass,
+    elsewhere: ["Add on CPUExecutionProvider"],
+    forms: ["primitive", "fused"],
+  };
+  // That it can be used again is what its first operation shows.
+  expect((await startTestChild("cuda", tempFolder(), hidden, found)).started).toEqual({
+    kind: "ready",
+    device: found,
+  });
+  const older = { ...found, deviceClass: { ...deviceClass, hardware: "NVIDIA H100, driver 1" } };
+  expect((await startTestChild("cuda", tempFolder(), hidden, older)).started).toMatchObject({
+    kind: "unusable",
   });
 });
 
