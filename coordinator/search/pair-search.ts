@@ -10,7 +10,7 @@ import {
   type VisitedStep,
 } from "./candidates.ts";
 import type { Pair, PreparedPairSearch } from "./pair-problem.ts";
-import { blocksOf, type PairStepContext, rankPairAt, scorePairs } from "./pair-step.ts";
+import { blocksOf, type EncodedPair, type PairStepContext, rankPairAt, scorePairs } from "./pair-step.ts";
 import type { ReplayedPairStep } from "./replay.ts";
 import { createRng, type RngState, seedRng } from "./rng.ts";
 import { runSteps, type Stepped } from "./run-steps.ts";
@@ -110,6 +110,12 @@ interface VisitedPairs {
   readonly targets: Visited;
 }
 
+/** What a step leaves to the next one, beside the state; a process that continues from the state computes it again. */
+interface StepMemory {
+  /** Vectors of the pair that won. */
+  winner?: EncodedPair;
+}
+
 /** Runs a search to its end and returns its last state. Rejects with the signal's reason when aborted. */
 export async function runPairSearch(run: PairSearchRun): Promise<PairSearchState> {
   const { prepared, replay, signal, onProgress, onStep } = run;
@@ -118,17 +124,18 @@ export async function runPairSearch(run: PairSearchRun): Promise<PairSearchState
     triggers: createVisited(state.initial.trigger, state.visited.triggers),
     targets: createVisited(state.initial.target, state.visited.targets),
   };
-  return runSteps(state, prepared.digest, (before) => runPairStep(before, visited, run), {
+  const memory: StepMemory = {};
+  return runSteps(state, prepared.digest, (before) => runPairStep(before, { visited, memory }, run), {
     signal,
     onState: (after) => onProgress?.(progressOf(after, run)),
     onStep,
   });
 }
 
-/** One step. No record where the search ended instead; `visited` gets the drawn candidates. */
+/** One step. No record where the search ended instead; `visited` gets the drawn candidates, `memory` the winner's vectors. */
 async function runPairStep(
   before: PairSearchState,
-  visited: VisitedPairs,
+  { visited, memory }: { readonly visited: VisitedPairs; readonly memory: StepMemory },
   run: PairSearchRun,
 ): Promise<Stepped<PairSearchState, PairStepRecord>> {
   const { prepared, replay, onProgress } = run;
@@ -138,7 +145,11 @@ async function runPairStep(
   const replayed = replay?.[before.step];
 
   const { trigger, target } = replayed ?? before.pair;
-  const { topk, targetTopk, meanLoss, queryLosses } = await rankPairAt({ trigger, target }, run);
+  const { topk, targetTopk, meanLoss, queryLosses } = await rankPairAt(
+    { trigger, target },
+    run,
+    memory.winner,
+  );
   const rng = createRng(before.rng);
   const draw = (tokens: Trigger, ids: readonly (readonly number[])[], seen: Visited): number[][] =>
     drawCandidates(tokens, ids, settings.repeatSize, { visited: seen, rng });
@@ -157,6 +168,7 @@ async function runPairStep(
       onProgress?.({ ...progressOf(before, run), forwardsDone: forwards });
     },
   });
+  memory.winner = scored.winnerVectors;
   for (const candidate of triggers) visited.triggers.add(candidate);
   for (const candidate of targets) visited.targets.add(candidate);
 

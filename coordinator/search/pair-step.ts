@@ -5,6 +5,7 @@ import type {
   GradientOperation,
   OperationResult,
   ScorePairsOperation,
+  Tensor,
 } from "../../proto/operations.ts";
 import { encodeTensors } from "../../proto/tensors.ts";
 import type { Trigger } from "./candidates.ts";
@@ -35,10 +36,34 @@ export interface PairRanking {
   readonly queryLosses: readonly number[];
 }
 
-/** Gradient of the loss at a pair with respect to both parts, and the ids that it ranks first. */
-export async function rankPairAt(pair: Pair, context: PairStepContext): Promise<PairRanking> {
+/** The vectors of all rows of one part of a pair, with these tokens in them. */
+export interface EncodedRows {
+  readonly tokens: Trigger;
+  readonly vectors: readonly Float32Array[];
+}
+
+/** Both parts of a pair, as candidates are encoded. */
+export interface EncodedPair {
+  readonly codes: EncodedRows;
+  readonly queries: EncodedRows;
+}
+
+/**
+ * Gradient of the loss at a pair with respect to both parts, and the ids that it ranks first.
+ *
+ * @param encoded what the step before encoded, of any pair: a part that is the same is not encoded again. On a CPU a row's vector does not depend
+ *   on the rows beside it, so no bit changes
+ */
+export async function rankPairAt(
+  pair: Pair,
+  context: PairStepContext,
+  encoded?: EncodedPair,
+): Promise<PairRanking> {
   const { codes, queries } = context.prepared;
-  const [codeVectors, queryVectors] = await encodePair(pair, context);
+  const [codeVectors, queryVectors] = await Promise.all([
+    encodeRows(codes, pair.trigger, context, encoded?.codes),
+    encodeRows(queries, pair.target, context, encoded?.queries),
+  ]);
   const slopes = matchSlopes(queryVectors, codeVectors);
   const { mean, queryLosses } = matchLoss(queryVectors, codeVectors);
   const [topk, targetTopk] = await Promise.all([
@@ -48,28 +73,31 @@ export async function rankPairAt(pair: Pair, context: PairStepContext): Promise<
   return { topk, targetTopk, meanLoss: mean, queryLosses };
 }
 
-/** Vectors of the codes with the trigger and of the queries with the target, each at its own index. */
-async function encodePair(
-  { trigger, target }: Pair,
+/** Vectors of a side's rows with a trigger or target, each at its own index. */
+async function encodeRows(
+  side: PreparedRows,
+  tokens: Trigger,
   { executor, prepared, signal }: PairStepContext,
-): Promise<[Float32Array[], Float32Array[]]> {
-  const { checkpoint } = prepared.problem;
-  const encodeSide = async (side: PreparedRows, tokens: Trigger): Promise<Float32Array[]> => {
-    const operations = chunks(side.stampedLengths.length, prepared.settings.gradientRows).map(
-      (rows): EncodeOperation => ({
-        kind: "encode",
-        checkpoint,
-        samples: side.gradientSamples,
-        rows,
-        ...stampedWith([tokens]),
-        ...inForm(prepared.settings.programForm),
-      }),
-    );
-    const results = await executor.execute(operations, signal);
-    return results.flatMap((result, k) => floatRows(result, "features", operations[k]!.rows.length));
-  };
-  return Promise.all([encodeSide(prepared.codes, trigger), encodeSide(prepared.queries, target)]);
+  encoded: EncodedRows | undefined,
+): Promise<readonly Float32Array[]> {
+  const atOwnIndexes = side.scoreSamples === side.gradientSamples;
+  if (encoded !== undefined && atOwnIndexes && sameTokens(encoded.tokens, tokens)) return encoded.vectors;
+  const operations = chunks(side.stampedLengths.length, prepared.settings.gradientRows).map(
+    (rows): EncodeOperation => ({
+      kind: "encode",
+      checkpoint: prepared.problem.checkpoint,
+      samples: side.gradientSamples,
+      rows,
+      ...stampedWith([tokens]),
+      ...inForm(prepared.settings.programForm),
+    }),
+  );
+  const results = await executor.execute(operations, signal);
+  return results.flatMap((result, k) => floatRows(result, "features", operations[k]!.rows.length));
 }
+
+const sameTokens = (a: Trigger, b: Trigger): boolean =>
+  a.length === b.length && a.every((id, at) => id === b[at]);
 
 /** Triggers of no tokens leave the rows as they are. */
 const stampedWith = (triggers: readonly Trigger[]): Pick<EncodeOperation, "triggers"> =>
@@ -112,6 +140,8 @@ export interface ScoredPairs {
   /** Indexes of the trigger and the target with the lowest total, ties to the first in row-major order. */
   readonly winner: readonly [number, number];
   readonly winnerLoss: number;
+  /** The winner's vectors, for the step that starts from it. */
+  readonly winnerVectors: EncodedPair;
   /** Blocks of the pairs' score matrices that were computed; the rest of the grid was pruned. */
   readonly blocks: number;
 }
@@ -142,10 +172,11 @@ export async function scorePairs(
   }: PairStepContext & { readonly onEncoded?: (forwards: number) => void; readonly pruning: boolean },
 ): Promise<ScoredPairs> {
   const { codes, queries, problem } = context.prepared;
-  const vectors = await Promise.all([
+  const encoded = await Promise.all([
     encodeCandidates(codes, triggers, context, onEncoded),
     encodeCandidates(queries, targets, context, onEncoded),
   ]);
+  const lent = encoded.map((vectors) => encodeTensors({ vectors }));
   const pairs = triggers.flatMap((_, t) => targets.map((__, g) => [t, g] as const));
   const n = problem.queries.rows.length;
   const blocks = chunks(n, QUERIES_PER_BLOCK);
@@ -157,7 +188,7 @@ export async function scorePairs(
     summands: n * n,
   });
   let done = 0;
-  await withArtifacts(context.executor, vectors, async ([codeVectors, queryVectors]) => {
+  await withArtifacts(context.executor, lent, async ([codeVectors, queryVectors]) => {
     const operationOf = ({ sample, candidates }: Tile): ScorePairsOperation => ({
       kind: "score-pairs",
       checkpoint: problem.checkpoint,
@@ -177,13 +208,18 @@ export async function scorePairs(
   const winner = winnerOf(scores);
   const best = scores[winner];
   if (best?.kind !== "complete") throw new Error("a step needs at least one pair");
+  const [trigger, target] = pairs[winner]!;
   const matrix = <T>(of: (score: (typeof scores)[number]) => T): T[][] =>
     triggers.map((_, t) => scores.slice(t * targets.length, (t + 1) * targets.length).map(of));
   return {
     losses: matrix((score) => (score.kind === "complete" ? score.mean : null)),
     bounds: matrix((score) => (score.kind === "pruned" ? score.bound : null)),
-    winner: pairs[winner]!,
+    winner: [trigger, target],
     winnerLoss: best.mean,
+    winnerVectors: {
+      codes: { tokens: triggers[trigger]!, vectors: vectorsOf(encoded[0], trigger) },
+      queries: { tokens: targets[target]!, vectors: vectorsOf(encoded[1], target) },
+    },
     blocks: done,
   };
 }
@@ -192,13 +228,13 @@ export async function scorePairs(
 export const blocksOf = (pairs: number, queries: number): number =>
   pairs * Math.ceil(queries / QUERIES_PER_BLOCK);
 
-/** Vectors of every row with every candidate as an artifact's bytes: `vectors` f32 [candidates, rows, feature size]. */
+/** Vectors of every row with every candidate, [candidates, rows, feature size]. */
 async function encodeCandidates(
   side: PreparedRows,
   candidates: readonly Trigger[],
   { executor, prepared, signal }: PairStepContext,
   onEncoded: ((forwards: number) => void) | undefined,
-): Promise<Uint8Array> {
+): Promise<Tensor<Float32Array>> {
   const { problem, settings } = prepared;
   const rows = side.stampedLengths.length;
   const all = candidates.map((_, k) => k);
@@ -219,14 +255,14 @@ async function encodeCandidates(
     signal,
   );
   onEncoded?.(rows * candidates.length);
-  return encodeTensors({ vectors: gathered(tiles, results, [candidates.length, rows]) });
+  return gathered(tiles, results, [candidates.length, rows]);
 }
 
 function gathered(
   tiles: readonly Tile[],
   results: readonly OperationResult[],
   [candidates, rows]: readonly [number, number],
-) {
+): Tensor<Float32Array> {
   let data: Float32Array | undefined;
   let size = 0;
   for (const [t, { sample, candidates: group }] of tiles.entries()) {
@@ -236,6 +272,15 @@ function gathered(
     for (const [k, candidate] of group.entries()) data.set(vectors[k]!, (candidate * rows + sample) * size);
   }
   return { shape: [candidates, rows, size], data: data! };
+}
+
+/** A copy of one candidate's vectors, row by row. */
+function vectorsOf({ shape, data }: Tensor<Float32Array>, candidate: number): Float32Array[] {
+  const [, rows, size] = shape as [number, number, number];
+  return Array.from({ length: rows }, (_, row) => {
+    const start = (candidate * rows + row) * size;
+    return data.slice(start, start + size);
+  });
 }
 
 /** Mean loss of each trigger with one target, complete. */

@@ -10,6 +10,7 @@ import {
 } from "../../../coordinator/search/pair-search.ts";
 import { pairLosses, QUERIES_PER_BLOCK, scorePairs } from "../../../coordinator/search/pair-step.ts";
 import { PairSearchSettings } from "../../../coordinator/search/settings.ts";
+import type { Operation } from "../../../proto/operations.ts";
 import { growingRows, recordSearch, smallVocabulary } from "../../support/small-search.ts";
 import { createTableExecutor } from "../../support/table-executor.ts";
 
@@ -109,6 +110,19 @@ test("every side changes one token at a time, and none of its values comes twice
 test("r × r pairs take 2·r·n encodings, and nothing else is encoded for them", async () => {
   const { last } = await search({ epochs: 4 });
   expect(last.forwards).toBe(4 * 2 * 6 * N);
+});
+
+/** Operations that encode a whole chunk of rows with one trigger or target: the current pair. */
+const currentPair = (executed: readonly Operation[]): number =>
+  executed.filter((op) => op.kind === "encode" && op.rows.length > 1).length;
+
+test("the current pair is encoded before the first step alone, later it is the winner of the step before", async () => {
+  const chunks = Math.ceil(N / 5);
+  const { executor } = await search({ epochs: 4 });
+  expect(currentPair(executor.executed)).toBe(2 * chunks);
+  // At another index than the candidates were encoded at, its codes are others.
+  const elsewhere = await search({ epochs: 4, scoreIndex: 2 });
+  expect(currentPair(elsewhere.executor.executed)).toBe((4 + 1) * chunks);
 });
 
 test("a side that has nothing left to try keeps its value while the other goes on", async () => {

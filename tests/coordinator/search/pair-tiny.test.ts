@@ -1,12 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { anchorPublished, eliminateTokens, without } from "../../../coordinator/search/anchoring.ts";
 import { preparePairSearch } from "../../../coordinator/search/pair-problem.ts";
-import { type PairStepRecord, runPairSearch } from "../../../coordinator/search/pair-search.ts";
+import {
+  type PairSearchState,
+  type PairStepRecord,
+  runPairSearch,
+} from "../../../coordinator/search/pair-search.ts";
 import { pairLosses, rankPairAt, scorePairs } from "../../../coordinator/search/pair-step.ts";
 import { PairSearchSettings } from "../../../coordinator/search/settings.ts";
+import { PROGRAM_FORMS } from "../../../proto/operations.ts";
 import { relativeDifference } from "../../support/golden.ts";
 import { type GoldenSearchCell, openSearchCell, searchCells } from "../../support/search-cell.ts";
 import { hasShared } from "../../support/shared.ts";
+import { recordSearch } from "../../support/small-search.ts";
 
 /** What a cell has of anchoring, which only the search reads. */
 interface PairCase {
@@ -116,4 +122,26 @@ describe.skipIf(!hasShared).each(searchCells)("%s", (cell) => {
     }
     expect(kept[1]).toBe(kept[0]);
   });
+
+  test.each(PROGRAM_FORMS)(
+    "in the %s form a search that stops after every step, and so encodes every current pair alone, has the same bits",
+    async (programForm) => {
+      const { executor, prepared } = await openSearch(cell, { epochs: 3, programForm });
+      const record = (state?: PairSearchState, stopAfter?: number) =>
+        recordSearch<PairStepRecord, PairSearchState>(
+          (hooks) => runPairSearch({ executor, prepared, state, ...hooks }),
+          stopAfter,
+        );
+      const whole = await record();
+      const steps: PairStepRecord[] = [];
+      let state: PairSearchState | undefined;
+      for (const _ of whole.trace) {
+        const { trace, last } = await record(state, 1);
+        steps.push(...trace);
+        state = last;
+      }
+      expect(JSON.stringify(steps)).toBe(JSON.stringify(whole.trace));
+      await executor.close();
+    },
+  );
 });
