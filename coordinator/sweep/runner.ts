@@ -99,9 +99,10 @@ export class SweepRunner {
       if (error instanceof LogLostError) return this.#stopAll(error);
       if (signal.aborted) return;
       const failed: JobEvent = { kind: "failed", reason: reasonOf(error) };
-      await book.move(id, failed).catch((refused: unknown) => {
-        // It was cancelled or taken back in the same moment.
-        if (!(refused instanceof IllegalRecordError)) this.#stopAll(refused);
+      await book.move(id, failed).catch(async (refused: unknown) => {
+        if (!(refused instanceof IllegalRecordError)) return this.#stopAll(refused);
+        // It was cancelled or taken back in the same moment: before that is to be seen, its turn would come again and again.
+        await book.flushed().catch((lost: unknown) => this.#stopAll(lost));
       });
     }
   }

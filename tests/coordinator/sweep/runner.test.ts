@@ -201,6 +201,21 @@ test("a cancelled sweep ends at once, what is running too, and its places go to 
   expect(findJob(book.state, id("m0"))!.searches[0]!.steps.map(({ step }) => step)).toEqual([1]);
 });
 
+test("a job that is cancelled while its start is being decided is not started again and again", async () => {
+  const log = new MemoryLog();
+  const { book, runner } = await start(log);
+  let cancelled: Promise<number> | undefined;
+  log.before = async (append) => {
+    // Asked for while the submission is being written, and written some time after it is to be seen.
+    if (append === 1) cancelled = book.cancel("friday");
+    else await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  await book.submit(sweepOf("friday", 2));
+  expect(await cancelled).toBe(2);
+  await runner.idle();
+  expect(phases(book, "friday")).toEqual(["cancelled", "cancelled"]);
+});
+
 test("a job that is taken back goes on from the step it was taken back to, with the same result", async () => {
   const calm = await start(new MemoryLog());
   await calm.book.submit(sweepOf("friday", 1));
