@@ -1,22 +1,50 @@
 import { existsSync, readFileSync } from "node:fs";
-import { appendFile, mkdir, open, readdir, readFile, rename, rm, truncate } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import {
+  appendFile,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  truncate,
+} from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest } from "../../proto/operations.ts";
 import type { CommittedScan } from "../sweep/job-work.ts";
 import { requireFreshFolder } from "./output.ts";
 
 /**
- * The files of a job: in `<out>.partial` while it is worked on, in `<out>` once they are complete. What a commit in the log names lies on the disk
+ * The files of a job: in `.partial/<job>/<term>` beside `<out>` while it is worked on, in `<out>` once they are complete. What a commit in the log names lies on the disk
  * before the commit is made.
+ *
+ * The term is that of the coordinator that works on the job. One that was paused for so long that another took over knows another folder, which is gone: what it
+ * still writes goes nowhere.
  */
 export class JobFolder {
   readonly out: string;
   readonly #partial: string;
 
-  constructor(out: string) {
+  private constructor(out: string, term: number) {
     this.out = out;
-    this.#partial = `${out}.partial`;
+    // No job's name begins with a dot.
+    this.#partial = join(dirname(out), ".partial", basename(out), String(term));
+  }
+
+  /** Takes over what coordinators of earlier terms left of the job. */
+  static async open(out: string, term: number): Promise<JobFolder> {
+    const folder = new JobFolder(out, term);
+    const all = dirname(folder.#partial);
+    await mkdir(all, { recursive: true });
+    const others = (await readdir(all)).filter((name) => name !== String(term));
+    const last = Math.max(...others.map(Number).filter((other) => other < term));
+    if (last > 0 && !existsSync(folder.#partial)) await takeOver(join(all, String(last)), folder.#partial);
+    for (const name of others) await rm(join(all, name), { recursive: true, force: true });
+    return folder;
   }
 
   /**
@@ -38,13 +66,15 @@ export class JobFolder {
 
   /** Where the files are made of a job whose scan is over. */
   async again(): Promise<string> {
-    await mkdir(this.#partial, { recursive: true });
+    await mkdir(this.#partial).catch(unlessThere);
     return this.#partial;
   }
 
   /** Keeps bytes under their digest. */
   async keep(bytes: Uint8Array): Promise<Digest> {
     const digest = digestOf(bytes);
+    // Not what is above it: that is gone where another coordinator took over.
+    await mkdir(join(this.#partial, KEPT)).catch(unlessThere);
     await this.#writeWhole(this.#kept(digest), bytes);
     return digest;
   }
@@ -98,12 +128,16 @@ export class JobFolder {
     await this.#writeWhole(join(this.#partial, REPORT), Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
   }
 
-  /** Puts a complete folder in place, without what was kept on the way. */
+  /** Puts a complete folder in place, without what was kept on the way. One that another coordinator completed has the same in it. */
   async publish(): Promise<void> {
     if (!existsSync(this.#partial)) return;
     await rm(join(this.#partial, KEPT), { recursive: true, force: true });
+    await rm(this.out, { recursive: true, force: true });
     await rename(this.#partial, this.out);
     await syncFile(dirname(this.out));
+    // Where nothing else is in them.
+    for (const above of [dirname(this.#partial), dirname(dirname(this.#partial))])
+      await rmdir(above).catch(() => undefined);
   }
 
   #kept(digest: Digest): string {
@@ -116,14 +150,11 @@ export class JobFolder {
 
   /** Numbers of the searches that have a trace of their own, ascending. */
   async #traces(): Promise<number[]> {
-    const found = (await readdir(this.#partial)).flatMap(
-      (file) => /^trace-(\d+)\.jsonl$/.exec(file)?.[1] ?? [],
-    );
+    const found = (await readdir(this.#partial)).flatMap((file) => TRACE.exec(file)?.[1] ?? []);
     return found.map(Number).sort((a, b) => a - b);
   }
 
   async #writeWhole(file: string, bytes: Uint8Array): Promise<void> {
-    await mkdir(dirname(file), { recursive: true });
     const handle = await open(`${file}.tmp`, "w");
     try {
       await handle.writeFile(bytes);
@@ -138,6 +169,31 @@ export class JobFolder {
 
 const REPORT = "report.json";
 const KEPT = "kept";
+const TRACE = /^trace-(\d+)\.jsonl$/;
+
+/** Makes a folder that holds what another one does: whole, or not at all. Files that are added to are copied, since somebody may have them open still. */
+async function takeOver(from: string, to: string): Promise<void> {
+  const aside = `${to}.tmp`;
+  await rm(aside, { recursive: true, force: true });
+  await mkdir(aside);
+  for (const entry of await readdir(from, { recursive: true, withFileTypes: true })) {
+    const source = join(entry.parentPath, entry.name);
+    const target = join(aside, relative(from, source));
+    if (entry.isDirectory()) await mkdir(target, { recursive: true });
+    else {
+      await mkdir(dirname(target), { recursive: true });
+      if (TRACE.test(entry.name)) await copyFile(source, target);
+      else await link(source, target).catch(() => copyFile(source, target));
+    }
+  }
+  await syncBelow(aside);
+  await rename(aside, to);
+  await syncFile(dirname(to));
+}
+
+function unlessThere(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+}
 
 /** Waits until a file, or a folder's list of names, is on the disk. */
 async function syncFile(path: string): Promise<void> {

@@ -1,5 +1,5 @@
-import { mkdirSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Executor } from "../../proto/operations.ts";
 import { decodeTensors, encodeTensors } from "../../proto/tensors.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
@@ -34,6 +34,8 @@ export interface JobExecutor extends Executor {
 export interface SweepWorkOptions {
   /** The files of job J of sweep S lie in `S/J` below it. */
   readonly results: string;
+  /** Of the log: who comes after this one has a higher one. */
+  readonly term: number;
   /** Made for each job and closed with it. Jobs have artifacts in common: what one lets go of must stay while another one holds it. */
   readonly newExecutor: (job: OpenedJob) => JobExecutor | Promise<JobExecutor>;
   /** Of what a checkpoint answered about rows, kept while its job runs; of each job. */
@@ -44,10 +46,9 @@ export interface SweepWorkOptions {
 
 /** How jobs are worked on with real models: as `elibad clean` does it, part by part. */
 export const openCleanJob =
-  ({ results, newExecutor, answerBytes, meter, displayOf }: SweepWorkOptions): OpenJob =>
+  ({ results, term, newExecutor, answerBytes, meter, displayOf }: SweepWorkOptions): OpenJob =>
   async (job) => {
-    const folder = new JobFolder(join(results, job.sweep, job.job));
-    mkdirSync(dirname(folder.out), { recursive: true });
+    const folder = await JobFolder.open(join(results, job.sweep, job.job), term);
     const given = cleanOptionsOf(job.options, folder.out);
     const prepared = await prepareClean(given);
     const { opened } = prepared;
