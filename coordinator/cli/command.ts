@@ -99,10 +99,7 @@ export function register(
     const given = { ...(words[places.length] as object), ...Object.fromEntries(placed) };
     ended(await runCommand(spec, given, { ownersOf, group }));
   });
-  if (spec.subcommands === undefined) return;
-  // An option behind a subcommand's name is the subcommand's.
-  command.enablePositionalOptions();
-  for (const each of spec.subcommands) register(command, each, { ended, ownersOf }, spec.name);
+  for (const each of spec.subcommands ?? []) register(command, each, { ended, ownersOf }, spec.name);
 }
 
 /** commander gives an empty list where a list of words is left out. */

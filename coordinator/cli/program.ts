@@ -13,6 +13,8 @@ export function elibadProgram(ended: (exitCode: number) => void = () => undefine
       "Finds and removes backdoors in neural code models: inverts the trigger, reports what it does on held-out code, and writes a repaired checkpoint.",
     )
     .showSuggestionAfterError()
+    // An option behind a command's name is that command's.
+    .enablePositionalOptions()
     .configureHelp({ showGlobalOptions: false })
     .configureOutput({ outputError: (message, write) => write(wrongUseLine(message)) })
     .exitOverride()

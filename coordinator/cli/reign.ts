@@ -79,6 +79,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     const { newExecutor, metrics: meter } = coordinator;
     const open = openCleanJob({
       results: join(options.folder, "results"),
+      term: log.term,
       newExecutor: ({ sweep, deviceClass }) => {
         const { weight, priority } = requireSweep(book.state, sweep).spec;
         return newExecutor({ deviceClass, share: { group: sweep, weight, priority } });

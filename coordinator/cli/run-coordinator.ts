@@ -6,6 +6,7 @@ import { standbyRole } from "../api/standby.ts";
 import { FencedError } from "../store/errors.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { onAbort } from "./command.ts";
+import { TermFile } from "./known-term.ts";
 import { beginReign } from "./reign.ts";
 import { refuseToStart } from "./start-coordinator.ts";
 import { coordinatorIdOf, openLog, type StatePlace } from "./state-options.ts";
@@ -78,6 +79,7 @@ async function reign(
   },
 ): Promise<"stopped" | "deposed"> {
   const { place, options, server, logger, stopped } = parts;
+  new TermFile(place).begin(log.term);
   const running = await beginReign(log, {
     server,
     folder: place.folder,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
-import { defineCommand, onAbort } from "../command.ts";
+import { type CommandSpec, defineCommand, onAbort } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { grouped, hostPort, option, optionalPath, wholeNumber } from "../options.ts";
@@ -11,10 +11,12 @@ import { runCoordinator } from "../run-coordinator.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
 import { type StatePlace, stateOptions, statePlace } from "../state-options.ts";
+import { backup, restore } from "./coordinator-backup.ts";
 
 export const coordinator = defineCommand({
   name: "coordinator",
   isService: true,
+  subcommands: [backup, restore] as unknown as readonly CommandSpec[],
   summary: "run a coordinator: workers dial it, and commands and sweeps are sent to it with --coordinator",
   help: `
 Waits for workers (elibad worker --coordinator HOST:PORT) and runs the commands that are submitted to it, several at a time, in the order in which they come. Paths in a submitted command
