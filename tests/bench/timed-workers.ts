@@ -2,10 +2,9 @@
  * Workers that let time pass instead of computing, each on a stream of its own, in a process beside the coordinator's as real workers are: started by
  * `start-timed-workers.ts` with `TimedWorkers` as JSON, ended by the end of its IPC channel.
  */
-import { connectToCoordinator } from "../../proto/client.ts";
-import type { CoordinatorMessage, LeaseMessage } from "../../proto/messages.ts";
+import type { LeaseMessage } from "../../proto/messages.ts";
 import { operationFromMessage } from "../../proto/operation-codec.ts";
-import { encodeResultEnvelope } from "../../proto/result-envelope.ts";
+import { openBenchStream } from "./bench-stream.ts";
 import { landscapeAnswer } from "./landscape.ts";
 
 export interface TimedWorkers {
@@ -27,15 +26,30 @@ process.once("disconnect", () => {
 
 /** Keeps its window full. Returns what ends it. */
 function startTimedWorker(id: string): () => void {
-  const client = connectToCoordinator(address);
-  const stream = client.work();
-  const deviceClass = { provider: "cpu", runtimeVersion: "0", hardware: "none", programForm: "timed" };
-  stream.on("error", () => {});
   const queue: LeaseMessage[] = [];
   let running: NodeJS.Timeout | undefined;
   let finished: Uint8Array[] = [];
   let credit = 0;
   let willSend = false;
+  const stream = openBenchStream({
+    address,
+    workerId: id,
+    programForm: "timed",
+    window,
+    leaseIds: () => queue.map(({ leaseId }) => leaseId),
+    receive(message) {
+      if (message.message === "leases") {
+        queue.push(...message.leases.leases);
+        runNext();
+      } else if (message.message === "cancel") {
+        const at = queue.findIndex(({ leaseId }) => leaseId === message.cancel.leaseId);
+        if (at < (running === undefined ? 0 : 1)) return;
+        queue.splice(at, 1);
+        credit++;
+        sendSoon();
+      }
+    },
+  });
 
   // As the real worker does, results go out and credit comes back once per turn of the event loop.
   const sendSoon = () => {
@@ -43,9 +57,7 @@ function startTimedWorker(id: string): () => void {
     willSend = true;
     setImmediate(() => {
       willSend = false;
-      if (finished.length > 0)
-        stream.write({ message: "resultEnvelopes", resultEnvelopes: { envelopes: finished } });
-      stream.write({ message: "credit", credit: { leases: credit } });
+      stream.send(finished, credit);
       finished = [];
       credit = 0;
     });
@@ -55,17 +67,7 @@ function startTimedWorker(id: string): () => void {
       const operation = operationFromMessage(queue[0]!.operation);
       const finish = () => {
         const { fingerprint } = queue.shift()!;
-        const envelope = encodeResultEnvelope({
-          fingerprint,
-          workerId: id,
-          deviceClass,
-          programVersion: "bench",
-          outcome: { kind: "tensors", tensors: landscapeAnswer(operation, hidden) },
-          forwards: 0,
-          tokens: 0,
-          seconds: ms / 1_000,
-        });
-        finished.push(envelope);
+        finished.push(stream.envelope(fingerprint, landscapeAnswer(operation, hidden), ms / 1_000));
         credit++;
         sendSoon();
       };
@@ -81,42 +83,8 @@ function startTimedWorker(id: string): () => void {
       }, ms);
     }
   };
-  stream.on("data", (message: CoordinatorMessage) => {
-    if (message.message === "leases") {
-      queue.push(...message.leases.leases);
-      runNext();
-    } else if (message.message === "cancel") {
-      const at = queue.findIndex(({ leaseId }) => leaseId === message.cancel.leaseId);
-      if (at < (running === undefined ? 0 : 1)) return;
-      queue.splice(at, 1);
-      credit++;
-      sendSoon();
-    }
-  });
-  stream.write({
-    message: "hello",
-    hello: {
-      workerId: id,
-      programVersion: "bench",
-      deviceClass,
-      memoryBytes: 0,
-      cachedCheckpoints: [],
-      threads: 1,
-      programForms: [],
-      operatorsElsewhere: [],
-    },
-  });
-  stream.write({ message: "credit", credit: { leases: window } });
-  const beating = setInterval(() => {
-    const leaseIds = queue.map(({ leaseId }) => leaseId);
-    const heartbeat = { leaseIds, runningLeaseId: leaseIds[0] ?? 0, childRssBytes: 0, partsDone: 0 };
-    stream.write({ message: "heartbeat", heartbeat });
-  }, 1_000);
   return () => {
-    clearInterval(beating);
     clearTimeout(running);
-    stream.write({ message: "goodbye", goodbye: { reason: "the bench is over" } });
-    stream.end();
-    client.close();
+    stream.leave();
   };
 }

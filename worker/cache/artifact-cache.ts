@@ -1,15 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { assertDigest, DigestSchema } from "./digest.ts";
-import { type ArtifactSource, download } from "./download.ts";
+import type { ArtifactSource } from "./download.ts";
 import { chooseEvictions } from "./eviction.ts";
 import { readManifest } from "./manifest.ts";
-import { isAbandoned, ownerName } from "./owner.ts";
-import { Permits } from "./permits.ts";
-import { takeOver } from "./shared-folder.ts";
+import { ownerName } from "./owner.ts";
+import { type SharedFolder, Transfers } from "./transfers.ts";
 
 export interface CacheOptions {
   readonly folder: string;
@@ -45,17 +43,6 @@ export interface Hold {
   release(): void;
 }
 
-/** The coordinator's artifact folder, which this worker sees, too. */
-export interface SharedFolder {
-  readonly folder: string;
-  readonly nonce: string;
-}
-
-interface Fetch {
-  readonly done: Promise<void>;
-  readonly abort: AbortController;
-}
-
 const TOUCH_MS = 10_000;
 
 /**
@@ -73,19 +60,27 @@ export class ArtifactCache {
   readonly #entries = new Map<Digest, { bytes: number; usedAt: number }>();
   readonly #checkpointFiles = new Map<Digest, readonly Digest[]>();
   readonly #manifests = new Map<Digest, Promise<readonly Digest[]>>();
-  readonly #fetches = new Map<Digest, Fetch>();
   readonly #holders = new Map<Digest, number>();
-  readonly #permits: Permits;
+  readonly #transfers: Transfers;
   /** Tells this worker from others of the folder. */
   readonly #name = `${ownerName}.${randomUUID()}`;
-  #sharedFolder: SharedFolder | undefined;
   #hits = 0;
   #misses = 0;
-  #fetchedBytes = 0;
 
   private constructor(options: CacheOptions) {
     this.#options = { parallel: 4, graceMs: 60_000, now: Date.now, ...options };
-    this.#permits = new Permits(this.#options.parallel);
+    const { folder, source, parallel, log } = this.#options;
+    this.#transfers = new Transfers({
+      partialFolder: join(folder, "partial"),
+      source,
+      parallel,
+      pathOf: (digest) => this.path(digest),
+      arrived: async (digest) => {
+        await this.#touch(digest);
+        await this.#evict();
+      },
+      log,
+    });
   }
 
   /** Opens a cache folder, making it where it is missing, and learns what it holds. */
@@ -111,7 +106,7 @@ export class ArtifactCache {
       artifacts: this.#entries.size,
       hits: this.#hits,
       misses: this.#misses,
-      fetchedBytes: this.#fetchedBytes,
+      fetchedBytes: this.#transfers.fetchedBytes,
     };
   }
 
@@ -131,18 +126,13 @@ export class ArtifactCache {
    * The coordinator's hint that its artifact folder may be on a volume that this worker sees: true where the
    * file `nonce-<nonce>` is found there. Artifacts are then taken from the folder first.
    */
-  async useSharedFolder(folder: string, nonce: string): Promise<boolean> {
-    this.#sharedFolder = undefined;
-    if (folder === "" || !/^[\w-]{8,128}$/.test(nonce)) return false;
-    const seen = await stat(noncePath(folder, nonce)).catch(() => undefined);
-    if (!seen?.isFile()) return false;
-    this.#sharedFolder = { folder, nonce };
-    return true;
+  useSharedFolder(folder: string, nonce: string): Promise<boolean> {
+    return this.#transfers.useSharedFolder(folder, nonce);
   }
 
   /** Undefined where the coordinator's folder is not seen. */
   get sharedFolder(): SharedFolder | undefined {
-    return this.#sharedFolder;
+    return this.#transfers.sharedFolder;
   }
 
   /**
@@ -150,19 +140,11 @@ export class ArtifactCache {
    * The file must not be changed any more.
    */
   async adopt(digest: Digest, path: string): Promise<void> {
-    // A transfer of the same artifact may be writing its partial file.
-    const partial = join(this.#options.folder, "partial", `${digest}.${ownerName}.${randomUUID()}`);
     try {
-      await link(path, partial);
-      await rename(partial, this.path(digest));
-      await this.#touch(digest);
+      await this.#transfers.place(digest, path);
     } catch (error) {
       this.#options.log?.(`artifact ${digest.slice(0, 12)} is not kept: ${(error as Error).message}`);
-    } finally {
-      // A rename onto another name of the same file does nothing and leaves the old name.
-      await rm(partial, { force: true });
     }
-    await this.#evict();
   }
 
   /** Keeps the artifacts of an operation and fetches what is missing. `ready` rejects where one cannot be had. */
@@ -202,7 +184,7 @@ export class ArtifactCache {
 
   /** Ends all transfers; what came so far stays for the next process. */
   close(): void {
-    for (const fetch of this.#fetches.values()) fetch.abort.abort(new Error("the cache is closed"));
+    this.#transfers.close();
   }
 
   #keep(digest: Digest): Promise<void> | undefined {
@@ -211,10 +193,10 @@ export class ArtifactCache {
     if (entry) {
       this.#hits++;
       if (this.#options.now() - entry.usedAt < TOUCH_MS) return undefined;
-      return this.#touch(digest).then((there) => (there ? undefined : this.#join(digest)));
+      return this.#touch(digest).then((there) => (there ? undefined : this.#transfers.fetch(digest)));
     }
     this.#misses++;
-    return this.#join(digest);
+    return this.#transfers.fetch(digest);
   }
 
   #drop(digest: Digest): void {
@@ -224,79 +206,7 @@ export class ArtifactCache {
       return;
     }
     this.#holders.delete(digest);
-    this.#fetches.get(digest)?.abort.abort(new Error("no operation waits for the artifact any more"));
-  }
-
-  /** One transfer per artifact, however many wait for it. */
-  #join(digest: Digest): Promise<void> {
-    const running = this.#fetches.get(digest);
-    if (running && !running.abort.signal.aborted) return running.done;
-    const abort = new AbortController();
-    const done = this.#fetch(digest, abort.signal, running?.done).finally(() => {
-      if (this.#fetches.get(digest)?.abort === abort) this.#fetches.delete(digest);
-    });
-    this.#fetches.set(digest, { done, abort });
-    return done;
-  }
-
-  /** `before`: an aborted transfer that may still be writing the same partial file. */
-  async #fetch(digest: Digest, signal: AbortSignal, before: Promise<void> | undefined): Promise<void> {
-    await before?.catch(() => {});
-    await this.#permits.with(signal, async () => {
-      const startedAt = performance.now();
-      const known = await stat(this.path(digest)).catch(() => undefined); // another worker was quicker
-      if (known) {
-        await this.#touch(digest);
-        return;
-      }
-      const partialPath = await this.#partial(digest);
-      const way = (await this.#fromSharedFolder(digest, partialPath, signal)) ?? "fetched";
-      if (way === "fetched") {
-        await download({
-          digest,
-          partialPath,
-          source: this.#options.source,
-          signal,
-          onBytes: (bytes) => {
-            this.#fetchedBytes += bytes;
-          },
-          onBroken: (error, offset) =>
-            this.#options.log?.(
-              `transfer of artifact ${digest.slice(0, 12)} broke at byte ${offset} (${(error as Error).message}), continuing`,
-            ),
-        });
-        await flush(partialPath);
-      }
-      await rename(partialPath, this.path(digest));
-      await this.#touch(digest);
-      const bytes = this.#entries.get(digest)?.bytes ?? 0;
-      this.#options.log?.(
-        `artifact ${digest.slice(0, 12)} (${bytes} bytes) ${way} in ${Math.round(performance.now() - startedAt)} ms`,
-      );
-    });
-    await this.#evict();
-  }
-
-  async #fromSharedFolder(digest: Digest, destination: string, signal: AbortSignal) {
-    if (!this.#sharedFolder) return undefined;
-    try {
-      return await takeOver(artifactPath(this.#sharedFolder.folder, digest), destination, digest, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#options.log?.(`the shared folder does not help: ${(error as Error).message}`);
-      return undefined;
-    }
-  }
-
-  /** This process's own partial file, taken over from a process of this machine that is gone. */
-  async #partial(digest: Digest): Promise<string> {
-    const folder = join(this.#options.folder, "partial");
-    const own = join(folder, `${digest}.${ownerName}`);
-    for (const name of await readdir(folder)) {
-      if (!name.startsWith(digest) || !isAbandoned(name.slice(digest.length + 1))) continue;
-      await rename(join(folder, name), own).catch(() => {}); // another worker may have taken it first
-    }
-    return own;
+    this.#transfers.abandon(digest);
   }
 
   /** Read once for all operations that wait for a checkpoint, so that they become ready together and keep their order. */
@@ -372,15 +282,6 @@ export class ArtifactCache {
     for (const part of ["artifacts", "used", "checkpoints"]) {
       await rm(join(this.#options.folder, part, digest), { force: true });
     }
-  }
-}
-
-async function flush(path: string): Promise<void> {
-  const file = await open(path, "r+");
-  try {
-    await file.datasync();
-  } finally {
-    await file.close();
   }
 }
 

@@ -8,9 +8,9 @@ import { ARTIFACT_CHUNK_BYTES, uploadFolder } from "../../proto/artifact-layout.
 import type { CoordinatorClient } from "../../proto/client.ts";
 import type { ArtifactUpload } from "../../proto/messages.ts";
 import type { Digest } from "../../proto/operations.ts";
-import type { SharedFolder } from "../cache/artifact-cache.ts";
 import type { ArtifactChunk, ArtifactSource } from "../cache/download.ts";
 import { ArtifactCorruptError, ArtifactMissingError } from "../cache/errors.ts";
+import type { SharedFolder } from "../cache/transfers.ts";
 
 /** The coordinator's artifacts over `FetchArtifact`, on whatever stream the worker has at the moment. */
 export class CoordinatorArtifacts implements ArtifactSource {
