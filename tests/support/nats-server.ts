@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
 import { ensureNatsServer } from "./nats-install.mjs";
+import type { SmallDisk } from "./small-disk.ts";
 
 /** A real NATS server with JetStream on a free port, with a store of its own. */
 export interface TestNatsServer {
@@ -22,12 +23,17 @@ export interface TestNatsServer {
 /** Starts a server that ends with the test (or, outside of one, with `stop`). */
 export async function startNatsServer({
   endsWithTest = true,
-  storeIn = tmpdir(),
+  disk,
+}: {
+  readonly endsWithTest?: boolean;
+  /** Where its store is; absent: a temporary folder. */
+  readonly disk?: SmallDisk;
 } = {}): Promise<TestNatsServer> {
   const executable = await ensureNatsServer();
   const port = await freePort();
-  const store = mkdtempSync(join(storeIn, "elibad-nats-"));
-  let running = await launch(executable, port, store);
+  const store = disk ? join(disk.folder, "nats") : mkdtempSync(join(tmpdir(), "elibad-nats-"));
+  const command = [...(disk?.enter ?? []), executable];
+  let running = await launch(command, port, store);
   const kill = async () => {
     if (running.exitCode !== null || running.signalCode !== null) return;
     const gone = once(running, "exit");
@@ -40,7 +46,7 @@ export async function startNatsServer({
     async restart({ freshStore = false } = {}) {
       await kill();
       if (freshStore) rmSync(join(store, "jetstream"), { recursive: true, force: true });
-      running = await launch(executable, port, store);
+      running = await launch(command, port, store);
     },
     async stop() {
       await kill();
@@ -51,9 +57,10 @@ export async function startNatsServer({
   return server;
 }
 
-async function launch(executable: string, port: number, store: string): Promise<ChildProcess> {
-  const args = ["--addr", "127.0.0.1", "--port", String(port), "--jetstream", "--store_dir", store];
-  const server = spawn(executable, args, { stdio: ["ignore", "ignore", "pipe"] });
+async function launch(command: readonly string[], port: number, store: string): Promise<ChildProcess> {
+  const [executable, ...words] = command;
+  const args = [...words, "--addr", "127.0.0.1", "--port", String(port), "--jetstream", "--store_dir", store];
+  const server = spawn(executable!, args, { stdio: ["ignore", "ignore", "pipe"] });
   const lines: string[] = [];
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

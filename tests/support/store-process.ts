@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
 import { packageRoot } from "../../proto/package-root.ts";
+import type { SmallDisk } from "./small-disk.ts";
 
 /** A log in a process of its own that does what it is told; the commands are in `store-process.mjs`. */
 export interface StoreProcess {
@@ -15,9 +16,11 @@ export interface StoreProcess {
   end(): Promise<void>;
 }
 
-export function startStoreProcess(): StoreProcess {
+/** @param disk where it sees files, beside its own */
+export function startStoreProcess(disk?: SmallDisk): StoreProcess {
   const script = join(packageRoot, "tests", "support", "store-process.mjs");
-  const child = spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"] });
+  const [command, ...words] = [...(disk?.enter ?? []), process.execPath, script];
+  const child = spawn(command!, words, { stdio: ["pipe", "pipe", "inherit"] });
   const gone = once(child, "close");
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const end = async () => {

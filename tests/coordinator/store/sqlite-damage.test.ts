@@ -1,12 +1,13 @@
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { StoreDamagedError, StoreFullError } from "../../../coordinator/store/errors.ts";
+import { StoreDamagedError } from "../../../coordinator/store/errors.ts";
 import type { LogEntry } from "../../../coordinator/store/log.ts";
 import { SqliteConnection } from "../../../coordinator/store/sqlite-connection.ts";
 import { openSqliteLog } from "../../../coordinator/store/sqlite-log.ts";
 import { smallDisk } from "../../support/small-disk.ts";
 import { records, replayed, sqlitePlace } from "../../support/store-places.ts";
+import { startStoreProcess } from "../../support/store-process.ts";
 import { expectWhole, startStoreWriter } from "../../support/store-writer.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 import { uniform } from "../../support/uniform.ts";
@@ -121,20 +122,17 @@ test("a record that is missing is named", async () => {
 });
 
 test("on a full disk an append is refused whole; the log goes on when there is room again", async (context) => {
-  const folder = smallDisk(1);
-  if (folder === undefined) return context.skip("a small disk can be mounted as root on Linux only");
-  const log = await openSqliteLog(join(folder, "state.db"));
-  try {
-    writeFileSync(join(folder, "other"), Buffer.alloc(600_000));
-    await log.append(["fits"]);
-    await expect(log.append(["small", "x".repeat(800_000)])).rejects.toThrow(StoreFullError);
-    expect(log.last).toBe(1);
-    rmSync(join(folder, "other"));
-    expect(await log.append(["after"])).toBe(2);
-    expect(await replayed(log)).toEqual(records(1, "fits", "after"));
-  } finally {
-    await log.close();
-  }
+  const disk = await smallDisk(1, context);
+  const log = startStoreProcess(disk);
+  await log.ask({ open: { file: join(disk.folder, "state.db") } });
+  writeFileSync(disk.seenFromHere("other"), Buffer.alloc(600_000));
+  await log.ask({ append: ["fits"] });
+  await expect(log.ask({ append: ["small", "x".repeat(800_000)] })).rejects.toThrow("StoreFullError: ");
+  expect(await log.ask({ replay: true })).toEqual(records(1, "fits"));
+  rmSync(disk.seenFromHere("other"));
+  expect(await log.ask({ append: ["after"] })).toBe(2);
+  expect(await log.ask({ replay: true })).toEqual(records(1, "fits", "after"));
+  await log.ask({ close: true });
 });
 
 async function runSql(file: string, sql: string): Promise<void> {

@@ -20,7 +20,7 @@ test.each(["a new file", "the file of a killed holder"])(
       }
       await holder.end();
     }
-    const processes = Array.from({ length: 4 }, startStoreProcess);
+    const processes = Array.from({ length: 4 }, () => startStoreProcess());
     // Nothing is open yet; this waits until all of them have started.
     await Promise.all(processes.map((each) => each.ask({ close: true })));
     for (let round = 0; round < ROUNDS; round++) {
