@@ -92,19 +92,27 @@ export class SweepRunner {
 
   /** Never rejects. */
   async #run(id: JobId, signal: AbortSignal): Promise<void> {
-    const { book, reasonOf } = this.#options;
+    const { reasonOf } = this.#options;
     try {
       await this.#work(id, signal);
     } catch (error) {
       if (error instanceof LogLostError) return this.#stopAll(error);
-      if (signal.aborted) return;
-      const failed: JobEvent = { kind: "failed", reason: reasonOf(error) };
-      await book.move(id, failed).catch(async (refused: unknown) => {
-        if (!(refused instanceof IllegalRecordError)) return this.#stopAll(refused);
-        // It was cancelled or taken back in the same moment: before that is to be seen, its turn would come again and again.
-        await book.flushed().catch((lost: unknown) => this.#stopAll(lost));
-      });
+      await this.#fail(id, reasonOf(error), signal).catch((lost: unknown) => this.#stopAll(lost));
     }
+  }
+
+  /** A job that was cancelled or taken back does not fail of that, though what it commits is refused from then on. @throws LogLostError */
+  async #fail(id: JobId, reason: string, signal: AbortSignal): Promise<void> {
+    const { book } = this.#options;
+    // What was decided before is to be seen then, and with it whether the job's work was stopped.
+    await book.flushed();
+    if (signal.aborted) return;
+    const failed: JobEvent = { kind: "failed", reason };
+    await book.move(id, failed).catch((refused: unknown) => {
+      if (!(refused instanceof IllegalRecordError)) throw refused;
+      // It happened in the same moment. Before it is to be seen, the job's turn would come again and again.
+      return book.flushed();
+    });
   }
 
   /** Nobody knows what the log holds now: nothing more is done until somebody reads it again. */

@@ -216,6 +216,23 @@ test("a job that is cancelled while its start is being decided is not started ag
   expect(phases(book, "friday")).toEqual(["cancelled", "cancelled"]);
 });
 
+test("a job that is cancelled and retried in one go is done, whatever its own work is told meanwhile", async () => {
+  const log = new MemoryLog();
+  let asked: Promise<unknown> | undefined;
+  let book: SweepBook | undefined;
+  const onStep = (_: JobId, search: number, step: number): void => {
+    if (search + step !== 2 || asked !== undefined) return;
+    // Decided, and not to be seen when the step is refused for it.
+    asked = Promise.all([book!.cancel("friday"), book!.retry("friday", { fresh: false })]);
+  };
+  const started = await start(log, workOf({ onStep }), 1);
+  ({ book } = started);
+  await book.submit(sweepOf("friday", 1, { options: { searchesInFlight: 1 } }));
+  await started.runner.idle();
+  await asked;
+  expect(jobs(book, "friday")).toMatchObject([{ state: { phase: "done" }, attempt: 2 }]);
+});
+
 test("a job that is taken back goes on from the step it was taken back to, with the same result", async () => {
   const calm = await start(new MemoryLog());
   await calm.book.submit(sweepOf("friday", 1));
