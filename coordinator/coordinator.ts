@@ -20,7 +20,9 @@ import type {
   Welcome,
   WorkerMessage,
 } from "../proto/messages.ts";
+import type { Digest } from "../proto/operations.ts";
 import { resultSubject, SUBJECT_TOKEN } from "../proto/subjects.ts";
+import { readManifest } from "../worker/cache/manifest.ts";
 import { CoordinatorServer, type Role, type ServerOptions } from "./api/server.ts";
 import { noSweepCalls } from "./api/sweep-calls.ts";
 import { fetchArtifact, putArtifact } from "./dispatch/artifact-service.ts";
@@ -30,14 +32,8 @@ import { ClusterExecutor } from "./dispatch/executor.ts";
 import { type DispatchOptions, DispatchSettings } from "./dispatch/settings.ts";
 import type { ScopeTerms } from "./dispatch/state.ts";
 import { type SubmitHandler, serveSubmit } from "./dispatch/submit-service.ts";
-import {
-  readCluster,
-  type ShareView,
-  shareViews,
-  type WorkerView,
-  waitingReason,
-  workerViews,
-} from "./dispatch/views.ts";
+import { readCluster, type ShareView, shareViews, type WorkerView, workerViews } from "./dispatch/views.ts";
+import { waitingReason } from "./dispatch/waiting-reason.ts";
 import { serveWork } from "./dispatch/work-session.ts";
 import { ResultIntake } from "./gather/intake.ts";
 import { NatsResults } from "./gather/nats-results.ts";
@@ -176,7 +172,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
     let executors = 0;
     const newExecutor = (terms: ScopeTerms = {}) =>
-      new ClusterExecutor(dispatcher, store, `scope${++executors}`, terms);
+      new ClusterExecutor(dispatcher, store, `scope${++executors}`, {
+        ...terms,
+        checkpointBytes: (digest) => checkpointBytes(store, digest),
+      });
     return {
       address,
       metricsAddress: server.metricsAddress,
@@ -193,6 +192,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await close();
     throw error;
   }
+}
+
+/** Bytes of a checkpoint's files; undefined where the store has no such manifest. */
+async function checkpointBytes(store: ArtifactStore, digest: Digest): Promise<number | undefined> {
+  const known = await store.find(digest);
+  const manifest = known && (await readManifest(known.path, digest).catch(() => undefined));
+  return manifest?.files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** Waits for a condition that other events bring about, but not longer than `limitMs`. */

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { CommandEvent } from "../../proto/messages.ts";
+import type { ProgramForm } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { Permits } from "../../worker/cache/permits.ts";
 import type { Coordinator } from "../coordinator.ts";
@@ -43,10 +44,11 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">, atOnce: num
     const either = AbortSignal.any([signal, closing.signal]);
     const compute = async (): Promise<unknown> => {
       logger.info(`${command} begins`);
-      const executor = newExecutor();
+      const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
+      await spec.check?.(options);
+      const { programForm } = options as { readonly programForm?: ProgramForm };
+      const executor = newExecutor(programForm === undefined ? {} : { forms: [programForm] });
       try {
-        const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
-        await spec.check?.(options);
         const answers = new VectorCache(ANSWER_BYTES / atOnce);
         return await spec.compute(options, { executor, meter, answers, display, signal: either });
       } finally {

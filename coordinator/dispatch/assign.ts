@@ -1,8 +1,13 @@
 import type { Digest } from "../../proto/operations.ts";
+import { expectedMs } from "./durations.ts";
 import type { Decision, DecisionOf } from "./events.ts";
-import { byNeed, due, expectedSeconds, expectWork, type Standing } from "./fair-shares.ts";
+import { byNeed, due, expectWork, type Standing } from "./fair-shares.ts";
+import { couldDo, fitsClass } from "./fit.ts";
 import { addLease, loadOf, remainingMs } from "./load.ts";
 import type { DispatchState, Lane, OperationState, WorkerState } from "./state.ts";
+
+/** Of an operation where none was measured: so little that leases are given by credit alone. */
+const UNKNOWN_MS = 1;
 
 /**
  * Gives waiting operations to workers: always to the one with the fewest leases, until nobody who is free can take any.
@@ -98,8 +103,7 @@ function firstFor(
   worker: WorkerState,
   nowMs: number,
 ): OperationState | undefined {
-  const { deviceClass } = state.scopes.get(lane.scope)!;
-  if (deviceClass !== undefined && deviceClass !== worker.deviceClass) return undefined;
+  if (!fitsClass(state, state.scopes.get(lane.scope)!, worker.deviceClass)) return undefined;
   for (const key of lane.line.keys) {
     const operation = state.operations.get(key)!;
     if (!couldDo(state, operation, worker)) continue;
@@ -131,28 +135,6 @@ function waitsForAnother(
   return false;
 }
 
-/** Whether a worker may have the operation: its class fits, it has the form, and the operation did not go wrong there, or went wrong on all. */
-export function couldDo(state: DispatchState, operation: OperationState, worker: WorkerState): boolean {
-  const { deviceClass } = state.scopes.get(operation.scope)!;
-  if (deviceClass !== undefined && deviceClass !== worker.deviceClass) return false;
-  if (!worker.forms.includes(operation.form)) return false;
-  return !operation.avoid.has(worker.workerId) || !othersCould(state, operation, deviceClass);
-}
-
-/** Whether a worker is there on which the operation did not go wrong yet. */
-function othersCould(
-  { workers }: DispatchState,
-  { avoid, form }: OperationState,
-  deviceClass: string | undefined,
-): boolean {
-  for (const worker of workers.values()) {
-    const fits =
-      worker.forms.includes(form) && (deviceClass === undefined || worker.deviceClass === deviceClass);
-    if (worker.life === "active" && fits && !avoid.has(worker.workerId)) return true;
-  }
-  return false;
-}
-
 /** One more death of a child gives the operation up, so nothing else may have been the cause. */
 export function needsWholeWorker({ settings }: DispatchState, { childDeaths }: OperationState): boolean {
   return childDeaths > 0 && childDeaths === settings.maxChildDeaths - 1;
@@ -174,7 +156,7 @@ export function assignTo(
   const { key, fingerprint, checkpoint, scope } = operation;
   const leaseId = ++state.lastLease;
   const scopeState = state.scopes.get(scope)!;
-  const expected = expectedSeconds(state, scopeState);
+  const expected = (expectedMs(state, operation, worker) ?? UNKNOWN_MS) / 1_000;
   expectWork(state, scopeState, expected);
   const lease = {
     id: leaseId,
@@ -192,7 +174,8 @@ export function assignTo(
   worker.loaded = checkpoint;
   worker.checkpoints.add(checkpoint);
   if (needsWholeWorker(state, operation)) worker.reservedFor = key;
-  scopeState.deviceClass ??= worker.deviceClass;
+  scopeState.leases += 1;
+  scopeState.deviceClass = worker.deviceClass;
   removeFromLane(state, operation);
   return { kind: "lease", session: worker.session, leaseId, key, fingerprint, leaseMs };
 }

@@ -53,6 +53,13 @@ export interface RecalledResult {
 /** What a decision gives to whoever waits. */
 type ResultOf = (decision: DecisionOf<"resolve">) => OperationResult;
 
+export interface RunOptions {
+  /** Of the scope; those of its first call count. */
+  readonly terms?: ScopeTerms;
+  /** Bytes that an inference child needs for an operation; absent, or 0: not known. */
+  readonly memoryBytesOf?: (operation: Operation) => number;
+}
+
 export interface DispatcherOptions {
   readonly settings: DispatchSettings;
   readonly observer: DispatchObserver;
@@ -120,14 +127,17 @@ export class Dispatcher {
   /** A worker that was not refused; leases go out through `port` from now on. */
   join(hello: Hello, port: SessionPort): Session {
     const session = ++this.#lastSession;
-    const { workerId, cachedCheckpoints, programVersion, operatorsElsewhere } = hello;
+    const { workerId, cachedCheckpoints, programVersion, operatorsElsewhere, memoryBytes } = hello;
     const deviceClass = deviceClassName(hello.deviceClass!, programVersion);
     this.#ports.set(session, port);
     this.#programs.set(session, programVersion);
     const forms = hello.programForms.length > 0 ? hello.programForms : ["primitive"];
     const elsewhere = operatorsElsewhere.length > 0 ? { operatorsElsewhere } : {};
-    this.#options.logger.info({ worker: workerId, deviceClass, forms, ...elsewhere }, "worker joined");
-    this.handle({ kind: "joined", session, workerId, deviceClass, forms, cachedCheckpoints });
+    this.#options.logger.info(
+      { worker: workerId, deviceClass, forms, memoryBytes, ...elsewhere },
+      "worker joined",
+    );
+    this.handle({ kind: "joined", session, workerId, deviceClass, forms, memoryBytes, cachedCheckpoints });
     return session;
   }
 
@@ -141,12 +151,12 @@ export class Dispatcher {
     this.handle({ kind: "left", session, reason });
   }
 
-  /** Results of the operations, in their order. Equal ones of a scope, also of other calls, are computed once; its first call's `terms` count. */
+  /** Results of the operations, in their order. Equal ones of a scope, also of other calls, are computed once. */
   async run(
     scope: string,
     operations: readonly Operation[],
     signal?: AbortSignal,
-    terms: ScopeTerms = {},
+    { terms = {}, memoryBytesOf = () => 0 }: RunOptions = {},
   ): Promise<OperationResult[]> {
     signal?.throwIfAborted();
     if (this.#isClosed) throw new CoordinatorClosedError();
@@ -167,7 +177,10 @@ export class Dispatcher {
       const early = this.#options.recall?.(fingerprint, operation) ?? [];
       recalled.set(key, early);
       const { checkpoint, kind } = operation;
-      return [{ fingerprint, checkpoint, kind, early, ...stateOf(operation), ...formOf(operation) }];
+      const memoryBytes = memoryBytesOf(operation);
+      return [
+        { fingerprint, checkpoint, kind, early, memoryBytes, ...stateOf(operation), ...formOf(operation) },
+      ];
     });
     this.#handle({ kind: "submitted", scope, terms, operations: submitted }, ({ key, early }) => {
       const used = recalled.get(key)![early!]!;

@@ -39,7 +39,8 @@ export function expectedMs(
   return others.length === 0 ? undefined : Math.max(...others);
 }
 
-const measuredAs = ({ checkpoint, kind, form }: OperationState): string => `${checkpoint}/${kind}/${form}`;
+const measuredAs = ({ checkpoint, kind, need }: OperationState): string =>
+  `${checkpoint}/${kind}/${need.form}`;
 
 function medianOf(means: ReadonlyMap<string, number>): number {
   const sorted = [...means.values()].sort((a, b) => a - b);

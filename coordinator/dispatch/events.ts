@@ -17,6 +17,8 @@ export type DispatchEvent =
       readonly deviceClass: string;
       /** Forms of programs that it may be given; absent: the primitive one. */
       readonly forms?: readonly string[];
+      /** That its inference child may use; absent, or 0: not known. */
+      readonly memoryBytes?: number;
       readonly cachedCheckpoints: readonly Digest[];
     }
   | { readonly kind: "credit"; readonly session: Session; readonly leases: number }
@@ -64,6 +66,8 @@ export type DispatchEvent =
         readonly kind?: OperationKind;
         /** Absent: the primitive one. */
         readonly form?: ProgramForm;
+        /** That the inference child needs; absent: not known. */
+        readonly memoryBytes?: number;
         /** Right results that came before they were asked for. */
         readonly early?: readonly { readonly workerId: string; readonly deviceClass: string }[];
       }[];

@@ -1,10 +1,16 @@
 import type { Digest, Executor, Operation, OperationResult } from "../../proto/operations.ts";
 import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { memoryNeed } from "./memory-need.ts";
 import type { ScopeTerms } from "./state.ts";
 
 /** What executors need of the store. */
 export type ExecutorArtifacts = Pick<ArtifactStore, "put" | "putFile" | "read" | "release" | "releaseAllOf">;
+
+export interface ExecutorTerms extends ScopeTerms {
+  /** Bytes of a checkpoint; undefined where nobody knows. Absent: nobody knows of any, and all workers are large enough. */
+  readonly checkpointBytes?: (checkpoint: Digest) => Promise<number | undefined>;
+}
 
 /**
  * Runs operations on the cluster's workers. All operations of one executor are computed by one device class and program
@@ -14,9 +20,11 @@ export class ClusterExecutor implements Executor {
   readonly #dispatcher: Dispatcher;
   readonly #store: ExecutorArtifacts;
   readonly #scope: string;
-  readonly #terms: ScopeTerms;
+  readonly #terms: ExecutorTerms;
+  /** Of the checkpoints that its operations named. */
+  readonly #checkpointBytes = new Map<Digest, number | undefined>();
 
-  constructor(dispatcher: Dispatcher, store: ExecutorArtifacts, scope: string, terms: ScopeTerms = {}) {
+  constructor(dispatcher: Dispatcher, store: ExecutorArtifacts, scope: string, terms: ExecutorTerms = {}) {
     this.#dispatcher = dispatcher;
     this.#store = store;
     this.#scope = scope;
@@ -28,8 +36,15 @@ export class ClusterExecutor implements Executor {
    * @throws OperationTooLargeError where one does not fit into a message; none is begun then.
    * @throws the signal's reason where it aborts; leases are then cancelled.
    */
-  execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
-    return this.#dispatcher.run(this.#scope, operations, signal, this.#terms);
+  async execute(operations: readonly Operation[], signal?: AbortSignal): Promise<OperationResult[]> {
+    const { checkpointBytes, ...terms } = this.#terms;
+    for (const { checkpoint } of checkpointBytes ? operations : []) {
+      if (!this.#checkpointBytes.has(checkpoint))
+        this.#checkpointBytes.set(checkpoint, await checkpointBytes!(checkpoint));
+    }
+    const memoryBytesOf = ({ kind, checkpoint }: Operation) =>
+      memoryNeed(kind, this.#checkpointBytes.get(checkpoint));
+    return this.#dispatcher.run(this.#scope, operations, signal, { terms, memoryBytesOf });
   }
 
   putArtifact(bytes: Uint8Array): Promise<Digest> {

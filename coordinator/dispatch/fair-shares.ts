@@ -21,15 +21,11 @@ export interface Standing {
   readonly group: GroupState;
 }
 
-/** Seconds of an operation where none was measured: so few that leases are given by credit alone. */
-const UNKNOWN_SECONDS = 0.001;
 /**
  * Quanta that somebody may be behind. More than one: who has nothing waiting for a moment, between two rounds, is behind by up to a quantum while workers
  * stay with what they have loaded, and would lose what comes on top of it.
  */
 const MAX_ARREARS = 4;
-/** What the newest one counts in the mean. */
-const NEWEST = 0.2;
 
 /** A new scope stands where the least served one of its group stands, and a new group where the least served one of its priority does. */
 export function enter(state: DispatchState, name: string, scope: ScopeState): void {
@@ -58,10 +54,6 @@ export function leave(state: DispatchState, name: string, scope: ScopeState): vo
   for (const priority of clocks.keys()) if (!busy.has(priority)) clocks.delete(priority);
 }
 
-/** What an operation of the scope is expected to take. */
-export const expectedSeconds = (state: DispatchState, scope: ScopeState): number =>
-  scope.meanSeconds ?? state.meanSeconds ?? UNKNOWN_SECONDS;
-
 /** A lease that is expected to take so long is out or, where it is negative, over. */
 export function expectWork(state: DispatchState, scope: ScopeState, seconds: number): void {
   const group = groupOf(state, scope);
@@ -75,8 +67,6 @@ export function serve(state: DispatchState, scope: ScopeState, seconds: number):
   scope.served += seconds;
   group.served += seconds / group.share.weight;
   group.workSeconds += seconds;
-  scope.meanSeconds = meanWith(scope.meanSeconds, seconds);
-  state.meanSeconds = meanWith(state.meanSeconds, seconds);
 }
 
 /**
@@ -137,6 +127,3 @@ function moveOn(clock: number, accounts: Iterable<Account>): number {
 }
 
 const groupOf = ({ groups }: DispatchState, { share }: ScopeState): GroupState => groups.get(share.group)!;
-
-const meanWith = (mean: number | undefined, seconds: number): number =>
-  mean === undefined ? seconds : mean + NEWEST * (seconds - mean);

@@ -1,5 +1,6 @@
-import { assignTo, canTakeLease, couldDo, needsWholeWorker } from "./assign.ts";
+import { assignTo, canTakeLease, needsWholeWorker } from "./assign.ts";
 import type { Decision } from "./events.ts";
+import { couldDo } from "./fit.ts";
 import { loadOf } from "./load.ts";
 import type { DispatchState, LeaseState, WorkerState } from "./state.ts";
 import { cancel, endLease, type Turn } from "./turn.ts";

@@ -4,6 +4,7 @@ import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
 import { lingersNoMore } from "./load.ts";
 import {
+  addNeed,
   type LeaseState,
   laneOf,
   type OperationKey,
@@ -37,6 +38,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
     state: begins,
     kind = "score",
     form = "primitive",
+    memoryBytes = 0,
     early = [],
   } of operations) {
     const key = operationKey(scope, fingerprint);
@@ -48,7 +50,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       checkpoint,
       state: begins,
       kind,
-      form,
+      need: { form, memoryBytes },
       order: ++state.lastOrder,
       submittedMs: nowMs,
       waitingSinceMs: nowMs,
@@ -59,7 +61,9 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       avoid: new Set(),
     };
     state.operations.set(key, operation);
-    scopeOf(state, scope, terms).operations.add(key);
+    const scopeState = scopeOf(state, scope, terms);
+    scopeState.operations.add(key);
+    addNeed(scopeState, operation.need);
     state.keysOf.set(fingerprint, (state.keysOf.get(fingerprint) ?? new Set()).add(key));
     const at = early.findIndex(({ deviceClass }) => fitOf(turn, operation, deviceClass) === "fits");
     if (at >= 0) answer(turn, operation, { ...early[at]!, early: at });
@@ -146,6 +150,7 @@ function answer(
   const { key, fingerprint } = operation;
   const scope = scopeOf(state, operation.scope);
   scope.deviceClass = deviceClass;
+  scope.isSettled = true;
   endLeases(turn, operation, { end: "overtaken", reason: "another result came first", letRun: true });
   // Nobody can have worked on it for longer than it is there, whatever a worker says.
   serve(state, scope, Math.min(Math.max(0, seconds), (turn.nowMs - operation.submittedMs) / 1_000));

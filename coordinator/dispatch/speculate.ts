@@ -1,6 +1,7 @@
-import { assignTo, couldDo, needsWholeWorker } from "./assign.ts";
+import { assignTo, needsWholeWorker } from "./assign.ts";
 import { expectedMs } from "./durations.ts";
 import type { Decision, Slowness } from "./events.ts";
+import { couldDo } from "./fit.ts";
 import { idleWorkers } from "./move.ts";
 import type { DispatchState, LeaseState, WorkerState } from "./state.ts";
 

@@ -18,6 +18,8 @@ export interface WorkerState {
   readonly deviceClass: string;
   /** Forms of programs that are right on its device. */
   readonly forms: readonly string[];
+  /** Of its inference child; 0 where it does not say. */
+  readonly memoryBytes: number;
   /** `draining`: it takes no more leases and finishes or gives back what it has. */
   life: "active" | "draining";
   /** Leases that it can still take. */
@@ -45,6 +47,14 @@ export interface WorkerState {
   reservedFor: OperationKey | undefined;
 }
 
+/** What an operation asks of a worker. */
+export interface Need {
+  /** Form of its program: for workers that have it. */
+  readonly form: ProgramForm;
+  /** Of the inference child; 0 where that is not known. */
+  readonly memoryBytes: number;
+}
+
 export interface OperationState {
   readonly key: OperationKey;
   readonly scope: string;
@@ -53,8 +63,7 @@ export interface OperationState {
   /** The state that it goes on from, if any. */
   readonly state: Digest | undefined;
   readonly kind: OperationKind;
-  /** Form of its program: for workers that have it. */
-  readonly form: ProgramForm;
+  readonly need: Need;
   /** Place in the order of submission. */
   readonly order: number;
   readonly submittedMs: number;
@@ -98,16 +107,22 @@ export interface ScopeTerms {
   readonly deviceClass?: string | undefined;
   /** Absent: the scope is a group of its own. */
   readonly share?: Share | undefined;
+  /** Forms of programs that its operations will ask for: it begins on no class that lacks one of them. */
+  readonly forms?: readonly ProgramForm[] | undefined;
 }
 
 /** Operations whose results must come from one device class: those of one search, or one command. */
 export interface ScopeState extends Account {
-  /** The class in its terms, else that of the first worker that got one of them; undefined before. */
+  /** The class in its terms, else that of the first worker that got one of them; undefined before. It is final where `isSettled` is. */
   deviceClass: string | undefined;
+  /** Its class is in its terms, or a result of the class was used: there can be no other one any more. */
+  isSettled: boolean;
+  /** Live leases of its operations. */
+  leases: number;
+  /** All that its operations asked for so far, or will. */
+  readonly needs: Map<string, Need>;
   readonly share: Share;
   readonly operations: Set<OperationKey>;
-  /** Of its operations, the newest counting most; undefined before the first result. */
-  meanSeconds: number | undefined;
 }
 
 /** Scopes that stand together against others: a sweep's jobs, or one command. */
@@ -151,8 +166,6 @@ export interface DispatchState {
   readonly owedAccepts: Map<string, Set<Digest>>;
   /** True: no more leases are given. */
   draining: boolean;
-  /** Of all operations, the newest counting most; undefined before the first result. */
-  meanSeconds: number | undefined;
   lastLease: number;
   lastOrder: number;
 }
@@ -173,7 +186,6 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     answered: new Set(),
     owedAccepts: new Map(),
     draining: false,
-    meanSeconds: undefined,
     lastLease: 0,
     lastOrder: 0,
   };
@@ -194,14 +206,20 @@ export function laneOf(state: DispatchState, scope: string, checkpoint: Digest):
 export function scopeOf(
   state: DispatchState,
   scope: string,
-  { deviceClass, share = { group: `command/${scope}`, weight: 1, priority: 0 } }: ScopeTerms = {},
+  { deviceClass, share = { group: `command/${scope}`, weight: 1, priority: 0 }, forms = [] }: ScopeTerms = {},
 ): ScopeState {
   let known = state.scopes.get(scope);
   if (!known) {
-    const account = { served: 0, expected: 0, meanSeconds: undefined };
-    known = { deviceClass, share, operations: new Set(), ...account };
+    const account = { served: 0, expected: 0 };
+    const binding = { deviceClass, isSettled: deviceClass !== undefined, leases: 0, needs: new Map() };
+    known = { ...binding, share, operations: new Set(), ...account };
+    for (const form of forms) addNeed(known, { form, memoryBytes: 0 });
     state.scopes.set(scope, known);
     enter(state, scope, known);
   }
   return known;
+}
+
+export function addNeed({ needs }: ScopeState, need: Need): void {
+  needs.set(`${need.form} ${need.memoryBytes}`, need);
 }

@@ -65,7 +65,9 @@ export function endLease(
   const operation = state.operations.get(lease.key)!;
   operation.leases.delete(lease.id);
   const worker = state.workers.get(lease.session);
-  expectWork(state, state.scopes.get(operation.scope)!, -lease.expectedSeconds);
+  const scope = state.scopes.get(operation.scope)!;
+  expectWork(state, scope, -lease.expectedSeconds);
+  scope.leases -= 1;
   if (worker) removeLease(worker, lease, nowMs);
   if (worker?.reservedFor === lease.key) worker.reservedFor = undefined;
   decisions.push({ kind: "lease-ended", leaseId: lease.id, end });

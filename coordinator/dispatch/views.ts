@@ -1,5 +1,5 @@
 import type { CoordinatorReadings } from "../http/coordinator-metrics.ts";
-import type { DispatchState, OperationKey, WorkerState } from "./state.ts";
+import type { DispatchState, WorkerState } from "./state.ts";
 
 /** A connected worker, for people. */
 export interface WorkerView {
@@ -43,39 +43,6 @@ export function shareViews({ groups, scopes }: DispatchState): ShareView[] {
     workSeconds,
     operations: [...open].reduce((sum, scope) => sum + scopes.get(scope)!.operations.size, 0),
   }));
-}
-
-/** Why operations wait although nobody works on their scope, in one line; undefined where none does. */
-export function waitingReason(state: DispatchState): string | undefined {
-  if (state.lanes.size === 0) return undefined;
-  const workers = [...state.workers.values()].filter(({ life }) => life === "active");
-  if (workers.length === 0) return "no worker is connected";
-  for (const { scope, line } of state.lanes.values()) {
-    const wanted = state.scopes.get(scope)?.deviceClass;
-    const fitting = workers.filter(({ deviceClass }) => wanted === undefined || deviceClass === wanted);
-    if (fitting.length > 0) {
-      const form = formThatNoneHas(state, line.keys, fitting);
-      if (form === undefined) continue;
-      const ofClass = wanted === undefined ? "" : ` of its device class, ${wanted},`;
-      return `it needs programs in the ${form} form, which no connected worker${ofClass} has`;
-    }
-    const present = [...new Set(workers.map(({ deviceClass }) => deviceClass))].join(", ");
-    return `it was begun on device class ${wanted}, and only ${present} is connected`;
-  }
-  return undefined;
-}
-
-/** The form of the first operation, where these workers lack it. */
-function formThatNoneHas(
-  { operations }: DispatchState,
-  keys: Iterable<OperationKey>,
-  workers: readonly WorkerState[],
-): string | undefined {
-  for (const key of keys) {
-    const { form } = operations.get(key)!;
-    return workers.some(({ forms }) => forms.includes(form)) ? undefined : form;
-  }
-  return undefined;
 }
 
 /** The numbers that metrics show, as they are when read. */

@@ -8,7 +8,7 @@ const MAX_CREDIT = 100_000;
 
 export function joined(turn: Turn, event: EventOf<"joined">): void {
   const { state, nowMs, decisions } = turn;
-  const { session, workerId, deviceClass, forms = ["primitive"], cachedCheckpoints } = event;
+  const { session, workerId, deviceClass, forms = ["primitive"], memoryBytes = 0, cachedCheckpoints } = event;
   for (const older of workersNamed(turn, workerId)) {
     decisions.push({ kind: "disconnect", session: older.session, reason: "the worker dialled again" });
     left(turn, older);
@@ -18,6 +18,7 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
     workerId,
     deviceClass,
     forms,
+    memoryBytes,
     life: "active",
     credit: 0,
     writable: true,

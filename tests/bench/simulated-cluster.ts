@@ -160,7 +160,7 @@ export function startSimulatedCluster({
     newExecutor(terms) {
       const scope = `s${executors++}`;
       return {
-        execute: (operations, signal) => dispatcher.run(scope, operations, signal, terms),
+        execute: (operations, signal) => dispatcher.run(scope, operations, signal, terms && { terms }),
         putArtifact: async (bytes) => digestOf(bytes),
       };
     },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { waitingReason } from "../../../coordinator/dispatch/views.ts";
+import { waitingReason } from "../../../coordinator/dispatch/waiting-reason.ts";
 import { leasesIn, only, scene } from "./scene.ts";
 
 describe("leases", () => {
@@ -251,7 +251,7 @@ describe("device classes", () => {
   test("an operation in a form waits for a worker that has the form, and the others go on meanwhile", () => {
     const cluster = scene();
     cluster.join(1, { credit: 5 });
-    expect(leasesIn([...cluster.submitFused("a"), ...cluster.submit("b")])).toEqual(["b → 1"]);
+    expect(leasesIn([...cluster.submit("b"), ...cluster.submitFused("a")])).toEqual(["b → 1"]);
     expect(waitingReason(cluster.state)).toBe(
       "it needs programs in the fused form, which no connected worker of its device class, cpu, has",
     );
@@ -304,6 +304,7 @@ describe("results", () => {
     const cluster = scene();
     cluster.join(1, { workerId: "w" });
     cluster.submit("a");
+    cluster.join(3, { credit: 0 });
     cluster.on({ kind: "left", session: 1, reason: "cut" });
     expect(only(cluster.valid("a", "w"), "resolve", "accept")).toMatchObject([{ kind: "resolve" }]);
     expect(only(cluster.join(2, { workerId: "w" }), "accept")).toMatchObject([

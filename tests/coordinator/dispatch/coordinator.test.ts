@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
+import { canonicalJson, digestOf } from "../../../proto/canonical-json.ts";
 import { connectToCoordinator } from "../../../proto/client.ts";
 import { fingerprintOf } from "../../../proto/operation-codec.ts";
 import type { Operation } from "../../../proto/operations.ts";
@@ -221,6 +222,27 @@ describe("who may work", () => {
     expect(firstLogit(await waiting)).toEqual([3]);
   });
 
+  test("a checkpoint that is too large for every worker waits with the reason, until one joins that can hold it", async () => {
+    const coordinator = await start();
+    const file = { name: "model.safetensors", digest: digestOf("weights"), bytes: 4_000_000_000 };
+    const manifest = { task: "defect_detection", files: [file] };
+    const checkpoint = await coordinator.artifacts.put(Buffer.from(canonicalJson(manifest)));
+    const hello = (gigabytes: number) => ({ hello: { memoryBytes: gigabytes * 1e9 } });
+    const small = scriptedWorker(coordinator.address, {
+      ...{ id: "small", credit: 5, answer: diligent },
+      ...hello(3),
+    });
+    await eventually(() => small.welcome);
+    const waiting = coordinator.executor.execute([{ ...tile(1), checkpoint }]);
+    expect(await eventually(() => coordinator.waitingReason())).toBe(
+      `it needs about 4.5 GB of memory for a score of checkpoint ${checkpoint.slice(0, 12)}, and the largest connected worker with its form, small, has 3.0 GB`,
+    );
+    expect(firstLogit(await coordinator.newExecutor().execute([tile(2)]))).toEqual([3]);
+    scriptedWorker(coordinator.address, { id: "large", credit: 5, answer: diligent, ...hello(8) });
+    expect(firstLogit(await waiting)).toEqual([2]);
+    expect(small.leases).toHaveLength(1);
+  });
+
   test("an executor of a class takes no other one's work, also before its first operation and after it was closed", async () => {
     const coordinator = await start();
     const deviceClass = "cuda/1.30.0/h100/plain/program-1";
@@ -230,7 +252,7 @@ describe("who may work", () => {
     await eventually(() => cpu.welcome);
     const waiting = executor.execute([tile(1)]);
     const why = `it was begun on device class ${deviceClass}, and only cpu/1.30.0/test/plain/program-1 is connected`;
-    expect(coordinator.waitingReason()).toBe(why);
+    expect(await eventually(() => coordinator.waitingReason())).toBe(why);
     // Others get their results from the same worker meanwhile, under the same fingerprint.
     expect(firstLogit(await coordinator.executor.execute([tile(1)]))).toEqual([2]);
     expect(coordinator.waitingReason()).toBe(why);
@@ -238,7 +260,7 @@ describe("who may work", () => {
     await executor.close();
     await closed;
     void executor.execute([tile(1)]).catch(() => {});
-    expect(coordinator.waitingReason()).toBe(why);
+    expect(await eventually(() => coordinator.waitingReason())).toBe(why);
   });
 });
 

@@ -76,11 +76,14 @@ const event: fc.Arbitrary<DispatchEvent> = fc.oneof(
 
 const history = fc.array(fc.tuple(event, fc.nat(800)), { maxLength: 120 });
 
+const scopeOfKey = (key: string): string => key.slice(0, key.indexOf("/"));
+
 /** What the world has seen, kept apart from the state that is tested. */
 class Ledger {
   readonly waiting = new Set<string>();
   readonly credit = new Map<number, number>();
   readonly classOfSession = new Map<number, string>();
+  /** Of scopes of which a result was used. */
   readonly classOfScope = new Map<string, string>();
 
   note(event: DispatchEvent, decisions: readonly Decision[]): void {
@@ -113,12 +116,14 @@ class Ledger {
       const left = (this.credit.get(decision.session) ?? 0) - 1;
       expect(left, "credit exceeded").toBeGreaterThanOrEqual(0);
       this.credit.set(decision.session, left);
-      this.#pin(decision.key, this.classOfSession.get(decision.session)!);
+      const deviceClass = this.classOfSession.get(decision.session)!;
+      const wanted = this.classOfScope.get(scopeOfKey(decision.key));
+      expect(wanted ?? deviceClass, "a lease for another class than the results'").toBe(deviceClass);
     }
   }
 
   #pin(key: string, deviceClass: string): void {
-    const scope = key.slice(0, key.indexOf("/"));
+    const scope = scopeOfKey(key);
     expect(this.classOfScope.get(scope) ?? deviceClass, "classes mixed in one scope").toBe(deviceClass);
     this.classOfScope.set(scope, deviceClass);
   }
@@ -138,6 +143,12 @@ function checkState(state: DispatchState, ledger: Ledger): void {
   for (const lease of state.leases.values()) {
     expect(state.operations.get(lease.key)?.leases.has(lease.id)).toBe(true);
     expect(state.workers.get(lease.session)?.leases.has(lease.id)).toBe(true);
+  }
+  for (const [name, scope] of state.scopes) {
+    const live = [...state.leases.values()].filter(({ key }) => scopeOfKey(key) === name);
+    expect(scope.leases).toBe(live.length);
+    for (const { session: holder } of live)
+      expect(state.workers.get(holder)!.deviceClass, "classes mixed among leases").toBe(scope.deviceClass);
   }
   const held = [...state.workers.values()].flatMap(({ leases }) => [...leases]);
   expect(held.length).toBe(state.leases.size);

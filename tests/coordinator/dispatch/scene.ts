@@ -8,6 +8,16 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
   const state = newDispatchState(DispatchSettings.parse({ affinityMs: 100, ...settings }));
   let nowMs = 1_000;
   const on = (event: DispatchEvent): Decision[] => advance(state, event, nowMs);
+  const submitOf = (
+    terms: ScopeTerms,
+    checkpoint: string,
+    scope: string,
+    ...fingerprints: readonly string[]
+  ): Decision[] =>
+    on({
+      ...{ kind: "submitted", scope, terms },
+      operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint })),
+    });
   return {
     state,
     on,
@@ -15,6 +25,7 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
     pass(ms: number): void {
       nowMs += ms;
     },
+    submitOf,
     wait(ms: number): Decision[] {
       nowMs += ms;
       return on({ kind: "tick" });
@@ -25,12 +36,16 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
         workerId = `w${session}`,
         deviceClass = "cpu",
         forms = ["primitive"],
+        memoryBytes = 0,
         credit = 1,
         cached = [] as string[],
       } = {},
     ) {
       return [
-        ...on({ kind: "joined", session, workerId, deviceClass, forms, cachedCheckpoints: cached }),
+        ...on({
+          ...{ kind: "joined", session, workerId, deviceClass, forms, memoryBytes },
+          cachedCheckpoints: cached,
+        }),
         ...on({ kind: "credit", session, leases: credit }),
       ];
     },
@@ -42,18 +57,7 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
       });
     },
     submitFor(checkpoint: string, scope: string, ...fingerprints: string[]): Decision[] {
-      return this.submitOf({}, checkpoint, scope, ...fingerprints);
-    },
-    submitOf(
-      terms: ScopeTerms,
-      checkpoint: string,
-      scope: string,
-      ...fingerprints: readonly string[]
-    ): Decision[] {
-      return on({
-        ...{ kind: "submitted", scope, terms },
-        operations: fingerprints.map((fingerprint) => ({ fingerprint, checkpoint })),
-      });
+      return submitOf({}, checkpoint, scope, ...fingerprints);
     },
     submitFused(...fingerprints: string[]): Decision[] {
       return on({

@@ -1,0 +1,74 @@
+/** Why operations wait although nobody works on their scope: for people. Pure. */
+import { activeOf, canDo, fitsClass, isBound } from "./fit.ts";
+import type { DispatchState, Lane, Need, OperationState, ScopeState, WorkerState } from "./state.ts";
+
+/** In one line, of the first scope that has a reason; undefined where all that waits only waits for its turn, or nothing does. */
+export function waitingReason(state: DispatchState): string | undefined {
+  for (const { scope } of state.lanes.values()) {
+    const reason = reasonOf(state, scope);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+/** The same of one scope. */
+export function reasonOf(state: DispatchState, name: string): string | undefined {
+  const scope = state.scopes.get(name);
+  const lanes = [...state.lanes.values()].filter((lane) => lane.scope === name);
+  if (!scope || lanes.length === 0) return undefined;
+  const workers = activeOf(state);
+  if (workers.length === 0) return "no worker is connected";
+  const deviceClass = isBound(scope) ? scope.deviceClass : undefined;
+  const fitting = activeOf(state, deviceClass);
+  if (fitting.length === 0) {
+    const present = [...new Set(workers.map((worker) => worker.deviceClass))].join(", ");
+    return `it was begun on device class ${deviceClass}, and only ${present} is connected`;
+  }
+  return lackOf(state, scope, lanes, fitting) ?? splitOf(state, scope, fitting);
+}
+
+/** What none of these workers has. */
+function lackOf(
+  { operations }: DispatchState,
+  scope: ScopeState,
+  lanes: readonly Lane[],
+  workers: readonly WorkerState[],
+): string | undefined {
+  const ofClass = isBound(scope) ? ` of its device class, ${scope.deviceClass},` : "";
+  const isLacking = (need: Need): boolean => !workers.some((worker) => canDo(worker, need));
+  const waiting = lanes.flatMap(({ line }) => line.keys.map((key) => operations.get(key)!));
+  const stuck = waiting.find(({ need }) => isLacking(need));
+  const need = stuck?.need ?? (isBound(scope) ? undefined : [...scope.needs.values()].find(isLacking));
+  if (need === undefined) return undefined;
+  const formed = workers.filter(({ forms }) => forms.includes(need.form));
+  if (formed.length === 0)
+    return `it needs programs in the ${need.form} form, which no connected worker${ofClass} has`;
+  return memoryLack(need, stuck, formed, ofClass);
+}
+
+function memoryLack(
+  { memoryBytes }: Need,
+  operation: OperationState | undefined,
+  workers: readonly WorkerState[],
+  ofClass: string,
+): string {
+  const of = operation && ` for a ${operation.kind} of checkpoint ${operation.checkpoint.slice(0, 12)}`;
+  const largest = workers.reduce((a, b) => (b.memoryBytes > a.memoryBytes ? b : a));
+  const has = `the largest connected worker${ofClass} with its form, ${largest.workerId}, has ${inGigabytes(largest.memoryBytes)}`;
+  return `it needs about ${inGigabytes(memoryBytes)} of memory${of ?? ""}, and ${has}`;
+}
+
+/** Each of its operations could be done, but all of them by no single class. */
+function splitOf(
+  state: DispatchState,
+  scope: ScopeState,
+  workers: readonly WorkerState[],
+): string | undefined {
+  if (workers.some(({ deviceClass }) => fitsClass(state, scope, deviceClass))) return undefined;
+  const needs = [...scope.needs.values()].map(({ form, memoryBytes }) =>
+    memoryBytes === 0 ? `the ${form} form` : `the ${form} form in ${inGigabytes(memoryBytes)}`,
+  );
+  return `all of it must be computed by one device class, and no connected one has all of: ${needs.join(", ")}`;
+}
+
+const inGigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 1)} GB`;
