@@ -57,7 +57,7 @@ test("equal operations, also of two calls at once, are computed once", async () 
 });
 
 test("a worker that is killed in the middle costs only its leases", async () => {
-  const coordinator = await start({ dispatch: { moveAfterMs: 60_000 } });
+  const coordinator = await start({ dispatch: { moveAfterMs: 60_000, speculateFactor: 0 } });
   const doomed = scriptedWorker(coordinator.address, { id: "doomed", credit: 4 });
   const running = coordinator.executor.execute(Array.from({ length: 12 }, (_, i) => tile(i)));
   await doomed.lease(4);
