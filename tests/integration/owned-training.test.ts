@@ -65,7 +65,7 @@ describe.skipIf(!hasShared)("a training run that one worker owns, on two workers
       await trainer.close();
       expect(await counted(coordinator, "leases_ended_total", { reason: "lost" })).toBe(1);
     },
-    120_000,
+    600_000,
   );
 
   test.each([
@@ -94,6 +94,6 @@ describe.skipIf(!hasShared)("a training run that one worker owns, on two workers
       if (apart) expect(received / bytes).toBeCloseTo(6, 0);
       else expect(received).toBe(0);
     },
-    120_000,
+    600_000,
   );
 });

@@ -103,7 +103,7 @@ describe("a scan has the same trace, bit for bit, as on one worker", () => {
       expect(trace).toEqual(await expected());
       expect(await counted(coordinator, "results_total", { path, fate: "used" })).toBeGreaterThan(50);
     },
-    180_000,
+    600_000,
   );
 });
 

@@ -156,5 +156,5 @@ test.each(["defect_detection", "code_search"] as const)(
     );
     expect(readdirSync(join(killed.results, "friday")).sort()).toEqual(["first", "second"]);
   },
-  300_000,
+  600_000,
 );
