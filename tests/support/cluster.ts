@@ -22,6 +22,8 @@ export async function startCluster(
     artifactFolder: join(tempFolder(), "artifacts"),
     programVersion: programVersion(),
     ...(natsUrl === undefined ? {} : { natsUrl }),
+    // Nobody does the work of a worker that is stopped before it is killed: `killBusyWorker` has everybody wait for it.
+    dispatch: { speculateFactor: 0 },
   });
   onTestFinished(() => coordinator.close());
   const { folder, nonce } = coordinator.artifacts;
