@@ -40,10 +40,11 @@ export class JobFolder {
     const folder = new JobFolder(out, term);
     const all = dirname(folder.#partial);
     await mkdir(all, { recursive: true });
-    const others = (await readdir(all)).filter((name) => name !== String(term));
-    const last = Math.max(...others.map(Number).filter((other) => other < term));
+    // Those of a higher one are its successor's: whoever finds them is deposed, and does not know it yet.
+    const earlier = (await readdir(all)).filter((name) => !(Number(name) >= term));
+    const last = Math.max(...earlier.map(Number).filter(Number.isInteger));
     if (last > 0 && !existsSync(folder.#partial)) await takeOver(join(all, String(last)), folder.#partial);
-    for (const name of others) await rm(join(all, name), { recursive: true, force: true });
+    for (const name of earlier) await rm(join(all, name), { recursive: true, force: true });
     return folder;
   }
 

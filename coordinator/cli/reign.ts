@@ -1,3 +1,4 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { CoordinatorServer } from "../api/server.ts";
@@ -67,7 +68,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     const { server, artifactFolder, coordinatorId, natsUrl, programVersion } = options;
     coordinator = await startCommandsCoordinator({
       server,
-      artifactFolder,
+      artifactFolder: await ownArtifacts(artifactFolder, log.term),
       coordinatorId,
       programVersion,
       ...(natsUrl === undefined ? {} : { natsUrl }),
@@ -103,6 +104,17 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       await running.coordinator.close(successor);
     },
   };
+}
+
+/**
+ * A term's own folder for artifacts, since coordinators of one log may see the same volume, and one that is deposed removes what its jobs held. What earlier
+ * terms left goes away: nobody can use it any more.
+ */
+async function ownArtifacts(root: string, term: number): Promise<string> {
+  await mkdir(root, { recursive: true });
+  const left = (await readdir(root)).filter((name) => Number(/^term-(\d+)$/.exec(name)?.[1]) < term);
+  for (const name of left) await rm(join(root, name), { recursive: true, force: true });
+  return join(root, `term-${term}`);
 }
 
 function sayWhereJobsGoOn({ sweeps }: SweepsState, term: number, logger: Logger): void {

@@ -45,7 +45,7 @@ export class ArtifactStore {
   readonly #uploadFolder: string;
   /** Files that were put: digest by path, with what tells that the file is still the same. */
   readonly #known = new Map<string, { readonly sameness: string; readonly digest: Digest }>();
-  /** Who needs an artifact that was put as bytes, or came with a result: it goes with the last of them. */
+  /** Who needs an artifact: it goes with the last of them. */
   readonly #holders = new Map<Digest, Set<string>>();
   /** By digest, the end of what is being done to its file: writing and removing take turns. */
   readonly #turns = new Map<Digest, Promise<unknown>>();
@@ -69,7 +69,7 @@ export class ArtifactStore {
   /** @param holder who needs it until `release` or `releaseAllOf`; absent: it stays until released */
   put(bytes: Uint8Array, holder?: string): Promise<Digest> {
     const digest = digestOf(bytes);
-    if (holder !== undefined) this.#holders.set(digest, (this.#holders.get(digest) ?? new Set()).add(holder));
+    this.#addHolder(digest, holder);
     return this.#inTurn(digest, async () => {
       const path = artifactPath(this.folder, digest);
       if (await exists(path)) return digest;
@@ -83,26 +83,35 @@ export class ArtifactStore {
   /**
    * Takes a file over without reading it into memory: as a hard link where the file system permits, else as a reflink or a
    * copy. It must not be changed in place afterwards; workers check the digest of what they get.
+   *
+   * @param holder as in `put`
    */
-  async putFile(path: string): Promise<Digest> {
+  async putFile(path: string, holder?: string): Promise<Digest> {
     const source = await realpath(path);
     const { size, mtimeMs, ino } = await stat(source);
     const sameness = `${ino}/${size}/${mtimeMs}`;
     const known = this.#known.get(source);
-    if (known?.sameness === sameness && (await exists(artifactPath(this.folder, known.digest)))) {
-      return known.digest;
+    if (known?.sameness === sameness) {
+      const { digest } = known;
+      this.#addHolder(digest, holder);
+      if (await this.#inTurn(digest, () => exists(artifactPath(this.folder, digest)))) return digest;
     }
     const aside = this.#aside();
     try {
       await linkOrCopy(source, aside);
-      const digest = await digestOfFile(aside);
-      await rename(aside, artifactPath(this.folder, digest));
+      const digest = known?.sameness === sameness ? known.digest : await digestOfFile(aside);
+      this.#addHolder(digest, holder);
+      await this.#inTurn(digest, () => rename(aside, artifactPath(this.folder, digest)));
       this.#known.set(source, { sameness, digest });
       return digest;
     } finally {
       // A rename onto another name of the same file does nothing and leaves the old name.
       await rm(aside, { force: true });
     }
+  }
+
+  #addHolder(digest: Digest, holder: string | undefined): void {
+    if (holder !== undefined) this.#holders.set(digest, (this.#holders.get(digest) ?? new Set()).add(holder));
   }
 
   /** One more needs an artifact that others hold now; one that nobody holds stays anyway. */

@@ -52,7 +52,7 @@ export class ClusterExecutor implements Executor {
   }
 
   putFile(path: string): Promise<Digest> {
-    return this.#store.putFile(path);
+    return this.#store.putFile(path, this.#scope);
   }
 
   readArtifact(digest: Digest): Promise<Uint8Array> {
@@ -69,7 +69,7 @@ export class ClusterExecutor implements Executor {
     return this.#dispatcher.state.scopes.get(this.#scope)?.deviceClass ?? this.#terms.deviceClass;
   }
 
-  /** Withdraws what it still waits for, forgets a device class that is not in its terms, and lets go of what it put as bytes and no other one did. */
+  /** Withdraws what it still waits for, forgets a device class that is not in its terms, and lets go of what it put and no other one did. */
   async close(): Promise<void> {
     this.#dispatcher.closeScope(this.#scope);
     await this.#store.releaseAllOf(this.#scope);

@@ -116,7 +116,7 @@ test("a coordinator of a later term takes over what is there; what the earlier o
   expect(readdirSync(dirname(later.out))).toEqual(["job"]);
 });
 
-test("of several folders that earlier terms left the latest counts, and all of them go", async () => {
+test("of several folders that earlier terms left the latest counts, and all of them go; a later term's stays", async () => {
   const out = join(tempFolder(), "job");
   const all = join(dirname(out), ".partial", "job");
   for (const term of ["2", "5", "3", "6.tmp"]) {
@@ -126,8 +126,9 @@ test("of several folders that earlier terms left the latest counts, and all of t
   const folder = await newFolder(9, out);
   await folder.joinTraces();
   expect(readFileSync(join(all, "9", "trace.jsonl"), "utf8")).toBe('{"step":5}\n');
+  mkdirSync(join(all, "10"));
   // Opened again in the same term, as for a retry, it is as it was.
   await newFolder(9, out);
-  expect(readdirSync(all)).toEqual(["9"]);
+  expect(readdirSync(all).sort()).toEqual(["10", "9"]);
   expect(readdirSync(join(all, "9"))).toEqual(["trace.jsonl"]);
 });

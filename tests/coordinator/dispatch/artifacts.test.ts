@@ -100,6 +100,21 @@ test("a file is taken over as a link, once, and a file that changed is another a
   expect(readFileSync(path)).toEqual(bytesOf(1_000));
 });
 
+test("a file that was put for commands goes with the last of them, and may be put again", async () => {
+  const folder = tempFolder();
+  const store = await ArtifactStore.open(join(folder, "artifacts"));
+  onTestFinished(() => store.close());
+  const path = join(folder, "weights.bin");
+  writeFileSync(path, bytesOf(1_000));
+  const [digest] = await Promise.all([store.putFile(path, "a"), store.putFile(path, "b")]);
+  await store.releaseAllOf("a");
+  expect(await store.find(digest)).toBeDefined();
+  await store.releaseAllOf("b");
+  expect(await store.find(digest)).toBeUndefined();
+  expect(await store.putFile(path, "c")).toBe(digest);
+  expect(readFileSync(artifactPath(store.folder, digest))).toEqual(bytesOf(1_000));
+});
+
 test("nothing half-written is left, and what only this process needs goes with it", async () => {
   const folder = tempFolder();
   const store = await ArtifactStore.open(folder, { maxUploadBytes: 10 });
@@ -203,7 +218,7 @@ test("what a worker uploaded or placed, and never named in a result, does not st
   expect(readdirSync(uploads)).toEqual([digestOf(bytesOf(200))]);
 });
 
-test("what executors put as bytes goes with the last one that put it; files stay", async () => {
+test("what executors put goes with the last one that put it", async () => {
   const { coordinator } = await serve();
   const [first, second] = [coordinator.newExecutor(), coordinator.newExecutor()];
   const both = await first.putArtifact(bytesOf(100));
@@ -219,9 +234,10 @@ test("what executors put as bytes goes with the last one that put it; files stay
   await first.releaseArtifact(both);
   expect(await left()).toEqual([true, true, true]);
   await first.close();
-  expect(await left()).toEqual([true, false, true]);
+  expect(await left()).toEqual([true, false, false]);
   await second.close();
-  expect(await left()).toEqual([false, false, true]);
+  expect(await left()).toEqual([false, false, false]);
+  expect(readFileSync(path)).toEqual(bytesOf(300));
 });
 
 test("an artifact that is put while it is being released is there afterwards", async () => {
