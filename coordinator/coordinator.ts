@@ -185,7 +185,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       artifacts: store,
       workers: () => workerViews(dispatcher.state),
       shares: () => shareViews(dispatcher.state),
-      waitingReason: () => waitingReason(dispatcher.state),
+      waitingReason: () => waitingReason(dispatcher.state, dispatcher.nowMs),
       close,
     };
   } catch (error) {

@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { ProgramForm } from "../../proto/operations.ts";
 import type { CoordinatorServer } from "../api/server.ts";
 import { sweepCalls } from "../api/sweep-calls.ts";
 import type { Coordinator } from "../coordinator.ts";
@@ -81,9 +82,11 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     const open = openCleanJob({
       results: join(options.folder, "results"),
       term: log.term,
-      newExecutor: ({ sweep, deviceClass }) => {
+      newExecutor: ({ sweep, deviceClass, options }) => {
         const { weight, priority } = requireSweep(book.state, sweep).spec;
-        return newExecutor({ deviceClass, share: { group: sweep, weight, priority } });
+        const { programForm } = options as { readonly programForm?: ProgramForm };
+        const forms = programForm === undefined ? [] : [programForm];
+        return newExecutor({ deviceClass, forms, share: { group: sweep, weight, priority } });
       },
       answerBytes: ANSWER_BYTES / jobsInFlight,
       meter,

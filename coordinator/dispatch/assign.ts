@@ -1,4 +1,5 @@
 import type { Digest } from "../../proto/operations.ts";
+import { mostLeases } from "./backoff.ts";
 import { expectedMs } from "./durations.ts";
 import type { Decision, DecisionOf } from "./events.ts";
 import { byNeed, due, expectWork, type Standing } from "./fair-shares.ts";
@@ -24,7 +25,7 @@ export function assign(state: DispatchState, nowMs: number): Decision[] {
     afterMs = Math.min(afterMs, earlyMs > 0 ? earlyMs : afterMs);
     const operation = earlyMs > 0 ? undefined : choose(state, worker, nowMs);
     if (operation) decisions.push(assignTo(state, worker, operation, nowMs));
-    if (!operation || worker.credit === 0) free.splice(free.indexOf(worker), 1);
+    if (!operation || !canTakeLease(state, worker, nowMs)) free.splice(free.indexOf(worker), 1);
   }
   // Whoever is looked at a little late has work until then.
   if (afterMs < Number.POSITIVE_INFINITY)
@@ -33,12 +34,13 @@ export function assign(state: DispatchState, nowMs: number): Decision[] {
 }
 
 /** A worker that was not heard for a lease's length is spared: what it got would expire. */
-export function canTakeLease({ settings }: DispatchState, worker: WorkerState, nowMs: number): boolean {
+export function canTakeLease(state: DispatchState, worker: WorkerState, nowMs: number): boolean {
   return (
     worker.life === "active" &&
     worker.credit > 0 &&
     worker.writable &&
-    nowMs - worker.heardMs <= settings.leaseMs
+    nowMs - worker.heardMs <= state.settings.leaseMs &&
+    loadOf(worker) < mostLeases(state, worker.workerId, nowMs)
   );
 }
 

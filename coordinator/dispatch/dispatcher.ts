@@ -141,14 +141,14 @@ export class Dispatcher {
     return session;
   }
 
-  /** The stream of a session is over, with or without a Goodbye. */
-  leave(session: Session, reason: string): void {
+  /** The stream of a session is over. `isOrderly`: with a Goodbye, or because this side asked for it. */
+  leave(session: Session, reason: string, isOrderly = false): void {
     const worker = this.state.workers.get(session);
     this.#ports.delete(session);
     this.#programs.delete(session);
     if (!worker) return;
     this.#options.logger.info({ worker: worker.workerId, reason, leases: worker.leases.size }, "worker left");
-    this.handle({ kind: "left", session, reason });
+    this.handle({ kind: "left", session, reason, isOrderly });
   }
 
   /** Results of the operations, in their order. Equal ones of a scope, also of other calls, are computed once. */
@@ -254,7 +254,7 @@ export class Dispatcher {
       }
       port.send({ message: "notLeader", notLeader: { address: successor } });
       port.end();
-      this.leave(session, "another coordinator leads");
+      this.leave(session, "another coordinator leads", true);
     }
   }
 
@@ -308,6 +308,15 @@ export class Dispatcher {
         logger.error({ kind, reason: decision.reason }, "operation given up");
         observer.operationEnded(kind, "failed");
         waiter.reject(new OperationGivenUpError(kind, fingerprintOf(waiter.operation), decision.reason));
+        return;
+      }
+      case "back-off": {
+        const { workerId: worker, failures, delayMs, reason } = decision;
+        logger.warn(
+          { worker, failures, delayMs, reason },
+          "a worker fails again and again: it gets no lease",
+        );
+        observer.workerBackedOff();
         return;
       }
       case "look-again":

@@ -30,8 +30,13 @@ export type DispatchEvent =
       readonly partsDone?: number;
     }
   | { readonly kind: "draining"; readonly session: Session; readonly returnedLeaseIds: readonly number[] }
-  /** The stream ended, with or without a Goodbye. */
-  | { readonly kind: "left"; readonly session: Session; readonly reason: string }
+  /** The stream ended. `isOrderly`: with a Goodbye, or because this side asked for it; else the worker is lost. */
+  | {
+      readonly kind: "left";
+      readonly session: Session;
+      readonly reason: string;
+      readonly isOrderly?: boolean;
+    }
   | { readonly kind: "writable"; readonly session: Session; readonly writable: boolean }
   | {
       readonly kind: "child-died";
@@ -133,6 +138,14 @@ export type Decision =
   /** The result at hand answers this operation; `early`: which of those that came before it was asked for. */
   | { readonly kind: "resolve"; readonly key: OperationKey; readonly early?: number }
   | { readonly kind: "fail"; readonly key: OperationKey; readonly reason: string }
+  /** A worker failed again: it gets no lease for so long. */
+  | {
+      readonly kind: "back-off";
+      readonly workerId: string;
+      readonly failures: number;
+      readonly delayMs: number;
+      readonly reason: string;
+    }
   /** Nothing may happen until then that would make anyone look, and there is something to be seen. */
   | { readonly kind: "look-again"; readonly afterMs: number }
   | { readonly kind: "disconnect"; readonly session: Session; readonly reason: string };

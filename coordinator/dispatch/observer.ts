@@ -27,5 +27,7 @@ export interface DispatchObserver {
   resultLag(seconds: number): void;
   /** Bytes of artifacts that went to workers, or came from them, over gRPC; what they took from a shared folder is none. */
   artifactMoved(direction: "sent" | "received", bytes: number): void;
+  /** A worker failed again and gets no lease for a while. */
+  workerBackedOff(): void;
   natsReconnected(): void;
 }

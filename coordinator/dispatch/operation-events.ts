@@ -1,4 +1,5 @@
 import type { Digest } from "../../proto/operations.ts";
+import { succeeded } from "./backoff.ts";
 import { measure } from "./durations.ts";
 import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
@@ -96,6 +97,7 @@ export function result(turn: Turn, event: EventOf<"result">): void {
       measure(turn.state, worker, worker.lingering.operation, turn.nowMs - worker.beganMs);
       lingersNoMore(worker, turn.nowMs);
     }
+  if (event.verdict.kind === "valid" && keys.length > 0) succeeded(turn.state, event.workerId);
   let isEarly = false;
   for (const key of keys) {
     if (event.verdict.kind !== "valid") rejectResult(turn, key, event.workerId, event.verdict);

@@ -14,6 +14,10 @@ export const DispatchSettings = z.strictObject({
   maxChildDeaths: z.number().int().min(1).default(3),
   /** Invalid results and retryable errors of one operation before it is given up. */
   maxAttempts: z.number().int().min(1).default(3),
+  /** A worker that fails twice without finishing an operation in between gets no lease for this long, and for twice as long each further time … */
+  backoffMs: milliseconds.default(1_000),
+  /** … but never longer than this. */
+  maxBackoffMs: milliseconds.default(60_000),
   /** A worker gets another lease when what it has is expected to be done in less time than this. */
   aheadMs: milliseconds.default(500),
   /** A lease that waits behind another one for longer may move to an idle worker. */

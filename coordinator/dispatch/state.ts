@@ -1,4 +1,5 @@
 import type { Digest, OperationKind, ProgramForm } from "../../proto/operations.ts";
+import type { Flapping } from "./backoff.ts";
 import type { Account } from "./fair-shares.ts";
 import { enter } from "./fair-shares.ts";
 import type { DispatchSettings } from "./settings.ts";
@@ -162,6 +163,8 @@ export interface DispatchState {
   readonly durations: Map<string, Map<string, number>>;
   /** Fingerprints of operations that were answered, the latest ones: what else arrives for them is a duplicate. */
   readonly answered: Set<Digest>;
+  /** By id: workers that failed since they last finished an operation. */
+  readonly flapping: Map<string, Flapping>;
   /** Fingerprints to accept when the worker with this id comes back. */
   readonly owedAccepts: Map<string, Set<Digest>>;
   /** True: no more leases are given. */
@@ -184,6 +187,7 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     holders: new Map(),
     durations: new Map(),
     answered: new Set(),
+    flapping: new Map(),
     owedAccepts: new Map(),
     draining: false,
     lastLease: 0,

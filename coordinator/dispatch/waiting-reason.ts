@@ -3,16 +3,16 @@ import { activeOf, canDo, fitsClass, isBound } from "./fit.ts";
 import type { DispatchState, Lane, Need, OperationState, ScopeState, WorkerState } from "./state.ts";
 
 /** In one line, of the first scope that has a reason; undefined where all that waits only waits for its turn, or nothing does. */
-export function waitingReason(state: DispatchState): string | undefined {
+export function waitingReason(state: DispatchState, nowMs: number): string | undefined {
   for (const { scope } of state.lanes.values()) {
-    const reason = reasonOf(state, scope);
+    const reason = reasonOf(state, scope, nowMs);
     if (reason !== undefined) return reason;
   }
   return undefined;
 }
 
 /** The same of one scope. */
-export function reasonOf(state: DispatchState, name: string): string | undefined {
+export function reasonOf(state: DispatchState, name: string, nowMs: number): string | undefined {
   const scope = state.scopes.get(name);
   const lanes = [...state.lanes.values()].filter((lane) => lane.scope === name);
   if (!scope || lanes.length === 0) return undefined;
@@ -24,7 +24,27 @@ export function reasonOf(state: DispatchState, name: string): string | undefined
     const present = [...new Set(workers.map((worker) => worker.deviceClass))].join(", ");
     return `it was begun on device class ${deviceClass}, and only ${present} is connected`;
   }
-  return lackOf(state, scope, lanes, fitting) ?? splitOf(state, scope, fitting);
+  return (
+    lackOf(state, scope, lanes, fitting) ??
+    splitOf(state, scope, fitting) ??
+    backoffOf(state, scope, fitting, nowMs)
+  );
+}
+
+/** All that could do it failed again and again. */
+function backoffOf(
+  { flapping }: DispatchState,
+  scope: ScopeState,
+  workers: readonly WorkerState[],
+  nowMs: number,
+): string | undefined {
+  const able = workers.filter((worker) => [...scope.needs.values()].some((need) => canDo(worker, need)));
+  const known = able.map(({ workerId }) => ({ workerId, ...flapping.get(workerId) }));
+  const next = known.reduce((a, b) => ((b.untilMs ?? 0) < (a.untilMs ?? 0) ? b : a));
+  const { workerId, failures, untilMs = 0, reason } = next;
+  if (untilMs <= nowMs) return undefined;
+  const count = able.length === 1 ? "the one worker" : `all ${able.length} workers`;
+  return `${count} that could do it failed again and again: ${workerId} ${failures} times without finishing anything (${reason}), and gets a lease again in ${Math.ceil((untilMs - nowMs) / 1_000)} s`;
 }
 
 /** What none of these workers has. */

@@ -24,11 +24,11 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
   let session: Session | undefined;
   let workerId = "";
 
-  const leave = (reason: string) => {
-    if (session !== undefined) dispatcher.leave(session, reason);
+  const leave = (reason: string, isOrderly = false) => {
+    if (session !== undefined) dispatcher.leave(session, reason, isOrderly);
   };
-  const end = (reason: string) => {
-    leave(reason);
+  const end = (reason: string, isOrderly = false) => {
+    leave(reason, isOrderly);
     port.end();
   };
   const greet = (hello: Hello) => {
@@ -68,7 +68,7 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
         return dispatcher.handle({ kind: "child-died", session, leaseId, reason });
       }
       case "goodbye":
-        return end(`goodbye: ${message.goodbye.reason}`);
+        return end(`goodbye: ${message.goodbye.reason}`, true);
       case "hello":
         return end("a second Hello");
     }

@@ -1,3 +1,4 @@
+import { failed } from "./backoff.ts";
 import type { EventOf } from "./events.ts";
 import { lingersNoMore } from "./load.ts";
 import type { DispatchState, WorkerState } from "./state.ts";
@@ -11,7 +12,7 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
   const { session, workerId, deviceClass, forms = ["primitive"], memoryBytes = 0, cachedCheckpoints } = event;
   for (const older of workersNamed(turn, workerId)) {
     decisions.push({ kind: "disconnect", session: older.session, reason: "the worker dialled again" });
-    left(turn, older);
+    left(turn, { session: older.session, reason: "it dialled again" });
   }
   state.workers.set(session, {
     session,
@@ -38,10 +39,14 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
   state.owedAccepts.delete(workerId);
 }
 
-export function left(turn: Turn, { session }: { readonly session: number }): void {
+export function left(
+  turn: Turn,
+  { session, reason, isOrderly = false }: Omit<EventOf<"left">, "kind">,
+): void {
   const worker = turn.state.workers.get(session);
   if (!worker) return;
   turn.state.workers.delete(session);
+  if (!isOrderly) failed(turn, worker.workerId, reason);
   for (const lease of heldBy(turn, worker, worker.leases)) requeue(turn, lease, "lost");
 }
 
@@ -85,6 +90,7 @@ export function childDied(turn: Turn, { session, leaseId, reason }: EventOf<"chi
   const { state } = turn;
   const lease = state.leases.get(leaseId);
   const dying = state.workers.get(session);
+  if (dying) failed(turn, dying.workerId, reason);
   if (dying?.lingering?.leaseId === leaseId) lingersNoMore(dying, turn.nowMs);
   if (lease?.session !== session) return;
   const operation = state.operations.get(lease.key)!;

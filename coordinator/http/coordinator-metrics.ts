@@ -80,6 +80,11 @@ export class CoordinatorMetrics implements DispatchObserver {
     labelNames: ["direction"],
     registers: [this.registry],
   });
+  readonly #backoffs = new Counter({
+    name: "elibad_coordinator_worker_backoffs_total",
+    help: "Times that a worker got no more leases for a while, since it failed again without finishing an operation.",
+    registers: [this.registry],
+  });
   readonly #reconnects = new Counter({
     name: "elibad_coordinator_nats_reconnects_total",
     help: "Reconnections to the NATS server.",
@@ -167,6 +172,10 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   artifactMoved(direction: "sent" | "received", bytes: number): void {
     this.#artifactBytes.inc({ direction }, bytes);
+  }
+
+  workerBackedOff(): void {
+    this.#backoffs.inc();
   }
 
   natsReconnected(): void {

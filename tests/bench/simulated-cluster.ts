@@ -75,6 +75,7 @@ export function startSimulatedCluster({
       resultLag: ignore,
       artifactMoved: ignore,
       natsReconnected: ignore,
+      workerBackedOff: ignore,
     },
     logger: pino({ level: "silent" }),
     now: () => nowMs,

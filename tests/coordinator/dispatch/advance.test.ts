@@ -252,11 +252,11 @@ describe("device classes", () => {
     const cluster = scene();
     cluster.join(1, { credit: 5 });
     expect(leasesIn([...cluster.submit("b"), ...cluster.submitFused("a")])).toEqual(["b → 1"]);
-    expect(waitingReason(cluster.state)).toBe(
+    expect(waitingReason(cluster.state, 1_000)).toBe(
       "it needs programs in the fused form, which no connected worker of its device class, cpu, has",
     );
     expect(leasesIn(cluster.join(2, { forms: ["primitive", "fused"], credit: 5 }))).toEqual(["a → 2"]);
-    expect(waitingReason(cluster.state)).toBeUndefined();
+    expect(waitingReason(cluster.state, 1_000)).toBeUndefined();
   });
 
   test("an operation that went wrong on the one worker with its form stays there, whoever else is there", () => {

@@ -78,7 +78,9 @@ describe("which class a search is bound to", () => {
       join(2, { deviceClass: "cuda", credit: 5 });
       expect(leasesIn(on({ kind: "left", session: 1, reason: "killed" }))).toEqual([]);
       expect(classOf()).toBe("cpu");
-      expect(waitingReason(state)).toBe("it was begun on device class cpu, and only cuda is connected");
+      expect(waitingReason(state, 1_000)).toBe(
+        "it was begun on device class cpu, and only cuda is connected",
+      );
       expect(leasesIn(join(3, { deviceClass: "cpu" }))).toEqual(["b → 3"]);
     }
   });
@@ -101,7 +103,7 @@ describe("which class a search is bound to", () => {
     join(1, { deviceClass: "webgpu", memoryBytes: 8e9 });
     join(2, { deviceClass: "cpu", forms: BOTH, memoryBytes: 2e9 });
     expect(state.leases.size).toBe(0);
-    expect(waitingReason(state)).toBe(
+    expect(waitingReason(state, 1_000)).toBe(
       "all of it must be computed by one device class, and no connected one has all of: the primitive form in 4.0 GB, the fused form in 1.0 GB",
     );
   });
@@ -114,15 +116,15 @@ describe("memory", () => {
     ask("score", { memoryBytes: 1e9 });
     valid("score", "w1");
     expect(leasesIn(ask("train", { memoryBytes: 9e9 }))).toEqual([]);
-    expect(waitingReason(state)).toBe(
+    expect(waitingReason(state, 1_000)).toBe(
       "it needs about 9.0 GB of memory for a score of checkpoint 0123456789ab, and the largest connected worker of its device class, cpu, with its form, w1, has 4.0 GB",
     );
     expect(leasesIn(submitFor("small", "other", "x"))).toEqual(["x → 1"]);
     expect(leasesIn(ask("score again", { memoryBytes: 1e9 }))).toEqual(["score again → 1"]);
     expect(leasesIn(join(2, { memoryBytes: 8e9, credit: 5 }))).toEqual([]);
-    expect(waitingReason(state)).toContain("w2, has 8.0 GB");
+    expect(waitingReason(state, 1_000)).toContain("w2, has 8.0 GB");
     expect(leasesIn(join(3, { memoryBytes: 16e9, credit: 5 }))).toEqual(["train → 3"]);
-    expect(waitingReason(state)).toBeUndefined();
+    expect(waitingReason(state, 1_000)).toBeUndefined();
   });
 
   test("a lease does not move to an idle worker that is too small", () => {
