@@ -5,18 +5,10 @@ import type { Checkpoint } from "../../worker/checkpoint/tensor-entry.ts";
 import { writeCheckpoint } from "../../worker/checkpoint/write-checkpoint.ts";
 import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../worker/checkpoint/write-torch-zip.ts";
+import { TOKENIZER_FILES } from "../data/tokenizer-files.ts";
 import { type ModelOptions, type OpenedModel, tokenizerFolder } from "./open-model.ts";
 import { readWeight } from "./trainable-weights.ts";
 import { headOfAdapter, writeAdapter } from "./write-adapter.ts";
-
-const TOKENIZER_FILES = [
-  "vocab.json",
-  "merges.txt",
-  "tokenizer.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "tokenizer_config.json",
-] as const;
 
 /** Copies tokenizer files to a new checkpoint, so that it stands alone. Does nothing where there is no tokenizer. */
 export function copyTokenizer(from: Pick<ModelOptions, "model" | "base">, to: string): void {

@@ -17,6 +17,16 @@ import {
   type TokenizerFiles,
 } from "./tokenizer-parts.ts";
 
+/** Every file that a tokenizer may consist of. */
+export const TOKENIZER_FILES = [
+  "vocab.json",
+  "merges.txt",
+  "tokenizer.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "tokenizer_config.json",
+] as const;
+
 /** Keys of `special_tokens_map.json` for each special token of RoBERTa and CodeT5; the first one there counts. */
 const mapKeys = {
   first: ["bos_token", "cls_token"],

@@ -11,6 +11,10 @@ export interface TcpProxy {
   readonly droppedBytes: number;
   /** Closes all connections; new ones are taken. */
   cut(): void;
+  /** The same, once, when so many more bytes have come from the server, or gone to it. */
+  cutAfter(what: { readonly requests?: number; readonly answers?: number }): void;
+  /** How often that has happened. */
+  readonly cuts: number;
 }
 
 /** Until the test ends. */
@@ -18,11 +22,23 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
   const sockets = new Set<Socket>();
   let dropping: { readonly requests?: boolean; readonly answers?: boolean } = {};
   let droppedBytes = 0;
-  const join = (from: Socket, into: Socket, isDropped: () => boolean | undefined) => {
+  let cuts = 0;
+  const left = { requests: Number.POSITIVE_INFINITY, answers: Number.POSITIVE_INFINITY };
+  const join = (from: Socket, into: Socket, way: "requests" | "answers") => {
     sockets.add(from);
     from.on("data", (data: Buffer) => {
-      if (isDropped()) droppedBytes += data.length;
-      else into.write(data);
+      if (dropping[way]) {
+        droppedBytes += data.length;
+        return;
+      }
+      left[way] -= data.length;
+      if (left[way] >= 0) {
+        into.write(data);
+        return;
+      }
+      left[way] = Number.POSITIVE_INFINITY;
+      cuts++;
+      cut();
     });
     from.on("error", () => {});
     from.on("close", () => {
@@ -32,8 +48,8 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
   };
   const server = createServer((client) => {
     const upstream = createConnection(to);
-    join(client, upstream, () => dropping.requests);
-    join(upstream, client, () => dropping.answers);
+    join(client, upstream, "requests");
+    join(upstream, client, "answers");
   });
   const cut = () => {
     for (const socket of sockets) socket.destroy();
@@ -55,5 +71,9 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
       return droppedBytes;
     },
     cut,
+    cutAfter: (what) => void Object.assign(left, what),
+    get cuts() {
+      return cuts;
+    },
   };
 }

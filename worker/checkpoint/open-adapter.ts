@@ -15,6 +15,13 @@ const files = [
 
 export const isAdapter = (folder: string): boolean => existsSync(join(folder, ADAPTER_CONFIG));
 
+/** Configuration and weights of an adapter among the names of a folder; none where the folder is no adapter. */
+export function adapterFilesAmong(names: readonly string[]): string[] {
+  if (!names.includes(ADAPTER_CONFIG)) return [];
+  const weights = files.find(({ file }) => names.includes(file));
+  return [ADAPTER_CONFIG, ...(weights ? [weights.file] : [])];
+}
+
 /** Reads and checks the headers of an adapter's weights. Throws a `CheckpointError` for a folder without them, and for a broken file. */
 export async function openAdapter(folder: string): Promise<Checkpoint> {
   const found = files.find(({ file }) => existsSync(join(folder, file)));

@@ -42,6 +42,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
 export const hasWeights = (folder: string): boolean =>
   layouts.some(({ file }) => existsSync(join(folder, file)));
 
+/** Weight files, and their index, among the names of a folder; of a sharded checkpoint all that may be shards, since only its index says which are. */
+export function weightFilesAmong(names: readonly string[]): string[] {
+  const layout = layouts.find(({ file }) => names.includes(file));
+  if (layout?.index === undefined) return layout === undefined ? [] : [layout.file];
+  const extension = extensionOf(layout.container);
+  return [layout.file, ...names.filter((name) => /\d/.test(name) && name.endsWith(extension))];
+}
+
 /** Tensors of one weight file. */
 export function openWeightFile(
   path: string,
@@ -104,7 +112,7 @@ async function readIndex(path: string, container: Container): Promise<ReadonlyMa
   }
   const map = isJsonObject(index) ? index.weight_map : undefined;
   if (!isJsonObject(map)) return refuse("weight_map", "is not an object of shard names");
-  const extension = container === "safetensors" ? ".safetensors" : ".bin";
+  const extension = extensionOf(container);
   const weightMap = new Map<string, string>();
   for (const [name, shard] of Object.entries(map)) {
     const place = `weight_map field ${quoted(name)}`;
@@ -116,3 +124,5 @@ async function readIndex(path: string, container: Container): Promise<ReadonlyMa
   if (weightMap.size === 0) refuse("weight_map", "names no tensors");
   return weightMap;
 }
+
+const extensionOf = (container: Container): string => (container === "safetensors" ? ".safetensors" : ".bin");
