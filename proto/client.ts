@@ -35,6 +35,12 @@ import type {
   SweepSubmittedMessage,
   WatchRequest,
 } from "./sweep-messages.ts";
+import type {
+  UploadHoldingMessage,
+  UploadHoldingsMessage,
+  UploadPartMessage,
+  UploadQueryMessage,
+} from "./upload-messages.ts";
 
 /** A call with one answer. */
 type Unary<Request, Answer> = (request: Request, callback: requestCallback<Answer>) => ClientUnaryCall;
@@ -46,6 +52,8 @@ export interface CoordinatorClient {
   putArtifact(callback: requestCallback<ArtifactStored>): ClientWritableStream<ArtifactUpload>;
   submit(request: CommandRequest): ClientReadableStream<CommandEvent>;
   readonly submitSweep: Unary<SweepFileMessage, SweepSubmittedMessage>;
+  readonly findUploads: Unary<UploadQueryMessage, UploadHoldingsMessage>;
+  upload(callback: requestCallback<UploadHoldingMessage>): ClientWritableStream<UploadPartMessage>;
   listSweeps(request: object): ClientReadableStream<SweepRowsMessage>;
   watchSweep(request: WatchRequest): ClientReadableStream<SweepChangeMessage>;
   readonly cancelJobs: Unary<CancelRequest, JobsMovedMessage>;

@@ -34,6 +34,12 @@ import type {
   SweepSubmittedMessage,
   WatchRequest,
 } from "./sweep-messages.ts";
+import type {
+  UploadHoldingMessage,
+  UploadHoldingsMessage,
+  UploadPartMessage,
+  UploadQueryMessage,
+} from "./upload-messages.ts";
 
 const definition: PackageDefinition = loadSync(join(packageRoot, "proto", "elibad.proto"), {
   longs: Number,
@@ -53,6 +59,8 @@ export interface CoordinatorService extends ServiceDefinition {
   readonly PutArtifact: MethodDefinition<ArtifactUpload, ArtifactStored>;
   readonly Submit: MethodDefinition<CommandRequest, CommandEvent>;
   readonly SubmitSweep: MethodDefinition<SweepFileMessage, SweepSubmittedMessage>;
+  readonly FindUploads: MethodDefinition<UploadQueryMessage, UploadHoldingsMessage>;
+  readonly Upload: MethodDefinition<UploadPartMessage, UploadHoldingMessage>;
   readonly ListSweeps: MethodDefinition<object, SweepRowsMessage>;
   readonly WatchSweep: MethodDefinition<WatchRequest, SweepChangeMessage>;
   readonly CancelJobs: MethodDefinition<CancelRequest, JobsMovedMessage>;

@@ -1,6 +1,7 @@
 /** How the coordinator's calls are answered: with what a function gives, or with the status of what it throws. */
 import type { EventEmitter } from "node:events";
 import {
+  type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   type Metadata,
@@ -30,6 +31,9 @@ const CODES: Readonly<Record<string, status>> = {
   SweepExistsError: status.ALREADY_EXISTS,
   UnknownNameError: status.NOT_FOUND,
   LogLostError: status.UNAVAILABLE,
+  SourceError: status.INVALID_ARGUMENT,
+  UploadError: status.INVALID_ARGUMENT,
+  UploadRoomError: status.RESOURCE_EXHAUSTED,
 };
 
 interface CallFailure {
@@ -58,6 +62,19 @@ export const unary =
   ): handleUnaryCall<Request, Answer> =>
   (call, callback) => {
     answer(call.request).then(
+      (value) => callback(null, value),
+      (error: unknown) => callback(callFailure(error, logger)),
+    );
+  };
+
+/** A call that is one answer to several messages; where its client is gone, reading them throws. */
+export const collecting =
+  <Message, Answer>(
+    answer: (messages: AsyncIterable<Message>) => Promise<Answer>,
+    logger: Pick<Logger, "error">,
+  ): handleClientStreamingCall<Message, Answer> =>
+  (call, callback) => {
+    answer(call).then(
       (value) => callback(null, value),
       (error: unknown) => callback(callFailure(error, logger)),
     );

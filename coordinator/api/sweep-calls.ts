@@ -73,6 +73,8 @@ const some = (jobs: readonly string[]) => (jobs.length === 0 ? {} : { jobs });
 export const noSweepCalls = (reason: string): UntypedServiceImplementation =>
   failing(
     [
+      "FindUploads",
+      "Upload",
       "SubmitSweep",
       "ListSweeps",
       "WatchSweep",

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { canonicalJson, digestOf } from "../../proto/canonical-json.ts";
 import { chooseEvictions } from "../../worker/cache/eviction.ts";
@@ -8,6 +8,7 @@ import { fetchObject } from "./bucket-object.ts";
 import { linkFolder } from "./linked-folder.ts";
 import { type Piece, piecesOf, type Wanted } from "./pieces.ts";
 import { type BucketSource, SourceError, sourceText } from "./source.ts";
+import { touch } from "./touch.ts";
 import { Turns } from "./turns.ts";
 
 export interface BucketCacheOptions {
@@ -101,7 +102,7 @@ export class BucketCache {
     const { log, rangeBytes } = this.#options;
     const path = this.#path(piece.id);
     const fetchIt = async (): Promise<void> => {
-      if (existsSync(path)) return utimes(path, new Date(), new Date());
+      if ((await touch(path)) !== undefined) return;
       const text = `s3://${bucket.name}/${piece.key}`;
       const partialPath = `${path}.partial`;
       const begun = (await stat(partialPath).catch(() => undefined))?.size ?? 0;
@@ -117,6 +118,7 @@ export class BucketCache {
           log(`${text}: broke at byte ${at} (${(error as Error).message}), continuing`),
       });
       await rename(partialPath, path);
+      await touch(path);
       const ms = Math.round(performance.now() - startedAt);
       log(`${text}: ${Math.max(0, piece.bytes - begun)} of ${piece.bytes} bytes fetched in ${ms} ms`);
     };
@@ -152,7 +154,7 @@ export class BucketCache {
     const files = [];
     for (const digest of await readdir(join(this.#options.folder, "objects"))) {
       const known = await stat(this.#path(digest)).catch(() => undefined);
-      if (known !== undefined) files.push({ digest, bytes: known.size, usedAt: known.mtimeMs });
+      if (known !== undefined) files.push({ digest, bytes: known.size, usedAt: known.atimeMs });
     }
     return files;
   }

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { link, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,6 +7,7 @@ import { ARTIFACT_CHUNK_BYTES, uploadFolder } from "../../proto/artifact-layout.
 import type { CoordinatorClient } from "../../proto/client.ts";
 import type { ArtifactUpload } from "../../proto/messages.ts";
 import type { Digest } from "../../proto/operations.ts";
+import { sendAll } from "../../proto/send-all.ts";
 import type { ArtifactChunk, ArtifactSource } from "../cache/download.ts";
 import { ArtifactCorruptError, ArtifactMissingError } from "../cache/errors.ts";
 import type { SharedFolder } from "../cache/transfers.ts";
@@ -88,32 +88,7 @@ async function* dataOf({ path, digest }: OwnFile): AsyncGenerator<ArtifactUpload
 }
 
 /** The digest is checked before the answer. */
-async function putArtifact(
+const putArtifact = (
   client: CoordinatorClient,
   messages: AsyncIterable<ArtifactUpload> | Iterable<ArtifactUpload>,
-): Promise<void> {
-  let settle: (error?: unknown) => void = () => {};
-  const answered = new Promise<void>((resolve, reject) => {
-    settle = (error) => (error ? reject(error) : resolve());
-  });
-  answered.catch(() => {});
-  const call = client.putArtifact((error) => settle(error));
-  call.on("error", (error) => settle(error));
-  let over = false;
-  const gone = answered.finally(() => {
-    over = true;
-  });
-  gone.catch(() => {});
-  try {
-    for await (const message of messages) {
-      if (over) break;
-      const room = call.write(message);
-      if (!room) await Promise.race([once(call, "drain"), gone]);
-    }
-    call.end();
-    await answered;
-  } catch (error) {
-    call.cancel();
-    throw error;
-  }
-}
+): Promise<unknown> => sendAll((callback) => client.putArtifact(callback), messages);
