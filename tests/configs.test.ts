@@ -138,6 +138,7 @@ describe("configs/sweep.yaml", () => {
       ["a", []],
       ["codebert-devign", ["repeatSize"]],
       ["second-codebert", ["base", "seed"]],
+      ["unixcoder-devign", []],
       ["b", []],
     ]);
     writeFileSync("least.yaml", "name: friday\nsamples: s.jsonl\nmodels: [b]\n");

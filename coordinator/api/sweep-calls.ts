@@ -10,20 +10,24 @@ import type {
   SweepNameMessage,
   WatchRequest,
 } from "../../proto/sweep-messages.ts";
+import type { UploadStore } from "../sources/upload-store.ts";
 import type { SweepBook } from "../sweep/book.ts";
 import { type JobId, requireSweep, type SweepSpec } from "../sweep/sweep.ts";
 import { jobResults, sweepRow } from "../sweep/views.ts";
 import { CallError, failing, streaming, unary } from "./calls.ts";
 import { portions } from "./portions.ts";
+import { uploadCalls } from "./upload-calls.ts";
 import { rowBytes, watchSweep } from "./watch.ts";
 
 /** What calls about sweeps are answered from. */
 export interface SweepHost {
   readonly book: SweepBook;
-  /** @throws InputError naming file, line and key */
-  readFile(file: SweepFileMessage): SweepSpec;
+  /** @throws InputError naming file, line and key; SourceError naming an upload that is not whole */
+  readFile(file: SweepFileMessage): Promise<SweepSpec>;
   /** @throws UnknownNameError */
   explain(id: JobId): ExplanationMessage;
+  /** What clients send before they submit a sweep. */
+  readonly uploads: UploadStore;
   /** All that the log holds. */
   backup(): AsyncIterable<BackupChunkMessage>;
   /** Fires when this coordinator keeps the sweeps no more: who watches them is to ask another one. */
@@ -34,8 +38,9 @@ export interface SweepHost {
 export function sweepCalls(host: SweepHost, logger: Pick<Logger, "info" | "error">) {
   const { book, over } = host;
   return {
+    ...uploadCalls(host.uploads, logger),
     SubmitSweep: unary(async (file: SweepFileMessage) => {
-      const spec = host.readFile(file);
+      const spec = await host.readFile(file);
       const isNew = await book.submit(spec);
       if (isNew) logger.info({ sweep: spec.name, jobs: spec.jobs.length }, "a sweep was submitted");
       return { sweep: sweepRow(requireSweep(book.state, spec.name)), isNew };

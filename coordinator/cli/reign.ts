@@ -16,10 +16,13 @@ import type { LogLostError } from "../sweep/sweep-log.ts";
 import { backupChunks } from "./backup-chunks.ts";
 import { messageOf } from "./errors.ts";
 import { explainJob } from "./explain.ts";
+import { localOptions, openWithSources } from "./local-sources.ts";
 import { logDisplay } from "./log-display.ts";
+import { openSources } from "./open-sources.ts";
 import { serveCommands } from "./serve-commands.ts";
 import { startCommandsCoordinator } from "./start-coordinator.ts";
 import { parseSweep } from "./sweep-file.ts";
+import { uploadsOf } from "./sweep-sources.ts";
 import { openCleanJob } from "./sweep-work.ts";
 import { parseYaml } from "./yaml-file.ts";
 
@@ -33,6 +36,9 @@ export interface ReignOptions {
   readonly programVersion: string;
   readonly jobsInFlight: number;
   readonly commandsInFlight: number;
+  /** Bytes that uploads, and files of buckets, may take. */
+  readonly uploadBytes: number;
+  readonly bucketCacheBytes: number;
   readonly logger: Logger;
 }
 
@@ -56,13 +62,19 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
   sayWhereJobsGoOn(book.state, log.term, logger);
   book.subscribe((records) => sayWhatHappened(records, logger));
   const commands = serveCommands(logger, options.commandsInFlight);
+  const sources = await openSources({ ...options, state: () => book.state });
   let runner: SweepRunner | undefined;
   let coordinator: Coordinator | undefined;
   try {
     const host = {
       book,
       over: over.signal,
-      readFile: ({ name, text, folder }) => parseSweep(parseYaml(name, text), folder),
+      uploads: sources.uploads,
+      async readFile({ name, text, folder }) {
+        const spec = parseSweep(parseYaml(name, text), folder);
+        for (const manifest of uploadsOf(spec)) await sources.uploads.folderOf(manifest);
+        return spec;
+      },
       explain: (id) => explainJob(id, book.state),
       backup: () => backupChunks(log, options.folder),
     } satisfies Parameters<typeof sweepCalls>[0];
@@ -79,7 +91,8 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     });
     commands.useCoordinator(coordinator);
     const { newExecutor, metrics: meter } = coordinator;
-    const open = openCleanJob({
+    sources.useArtifacts(coordinator.artifacts);
+    const openJob = openCleanJob({
       results: join(options.folder, "results"),
       term: log.term,
       newExecutor: ({ sweep, deviceClass, options }) => {
@@ -92,8 +105,12 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       meter,
       displayOf: ({ sweep, job }) => logDisplay(logger.child({ sweep, job })),
     });
+    const open = openWithSources(openJob, ({ sweep, options: given }, signal) =>
+      localOptions(given, sources, { settings: requireSweep(book.state, sweep).spec.s3 ?? {}, signal }),
+    );
     runner = new SweepRunner({ book, open, limit: jobsInFlight, reasonOf: messageOf });
   } catch (error) {
+    sources.close();
     await commands.close();
     await coordinator?.close();
     throw error;
@@ -103,6 +120,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     lost,
     async close(successor) {
       over.abort();
+      sources.close();
       await Promise.all([running.runner.close(), commands.close()]);
       await running.coordinator.close(successor);
     },

@@ -21,6 +21,9 @@ export interface RunOptions {
   readonly metricsPort: number | undefined;
   readonly jobsInFlight: number;
   readonly commandsInFlight: number;
+  /** Of 10⁹ bytes. */
+  readonly uploadGb: number;
+  readonly bucketCacheGb: number;
 }
 
 /**
@@ -89,6 +92,8 @@ async function reign(
     programVersion: programVersion(),
     jobsInFlight: options.jobsInFlight,
     commandsInFlight: options.commandsInFlight,
+    uploadBytes: options.uploadGb * 1e9,
+    bucketCacheBytes: options.bucketCacheGb * 1e9,
     logger,
   });
   logger.info({ term: log.term, address: server.address }, "leading");

@@ -1,16 +1,16 @@
-import { resolve } from "node:path";
 import picomatch from "picomatch";
 import { z } from "zod";
 import { type JobSpec, Name, SweepSpec } from "../sweep/sweep.ts";
 import { suggestionFor, unknownKey } from "./config-file.ts";
 import { InputError, messageOf } from "./errors.ts";
-import { oneOf, text } from "./options.ts";
+import { configKeyOf, oneOf, text, withoutAbsent } from "./options.ts";
 import { listEntries, type ModelEntry, resolveModels } from "./sweep-models.ts";
 import { cleanOptionsOf, overrideKeys, parseSettings, settingKeys } from "./sweep-settings.ts";
+import { absoluteSource } from "./sweep-sources.ts";
 import { readYaml, type YamlFile } from "./yaml-file.ts";
 
 const settings = z.record(z.string(), z.json(), { error: "must be a map of settings" });
-/** A folder or glob; with a name: a map of one key. */
+/** A folder, glob, bucket or upload; with a name: a map of one key. */
 const model = z.union([text, z.record(Name, text).refine((map) => Object.keys(map).length === 1)], {
   error: "must be a folder, a glob, or 'name: folder'",
 });
@@ -29,6 +29,13 @@ const SweepFile = z
     overrides: z.record(z.string(), settings, { error: "must be a map of names or globs" }).default({}),
     priority: z.int({ error: "must be a whole number" }).default(0),
     weight: z.number({ error: "must be a number" }).gt(0, "must be more than 0").default(1),
+    s3: z
+      .strictObject({
+        endpoint: z.url({ protocol: /^https?$/, error: "must be a URL of http or https" }).optional(),
+        region: text.optional(),
+        path_style: z.boolean({ error: "must be true or false" }).optional(),
+      })
+      .optional(),
     max_parallel: z.int({ error: "must be a whole number" }).min(1, "must be at least 1").default(4),
   })
   .refine(({ models, list_file }) => models.length > 0 || list_file !== undefined, {
@@ -80,7 +87,7 @@ export function parseSweep(yaml: YamlFile, folder: string): SweepSpec {
     };
   });
   const paths = { base: sweep.base, samples: sweep.samples, heldOut: sweep.held_out };
-  const options = { ...absolute(folder, paths), ...common };
+  const options = { ...absolute(yaml, folder, paths), ...common };
   const jobs = models.map(
     ({ name, folder: model }): JobSpec => ({
       name,
@@ -106,18 +113,24 @@ export function parseSweep(yaml: YamlFile, folder: string): SweepSpec {
       );
     }
   }
-  const { name, priority, weight, max_parallel } = sweep;
-  return SweepSpec.parse({ name, task, options, priority, weight, maxParallel: max_parallel, jobs });
+  const { name, priority, weight, max_parallel, s3 } = sweep;
+  return SweepSpec.parse({
+    ...{ name, task, options, priority, weight, maxParallel: max_parallel, jobs },
+    ...(s3 && { s3: withoutAbsent({ endpoint: s3.endpoint, region: s3.region, pathStyle: s3.path_style }) }),
+  });
 }
 
 const absolute = (
+  { file, lineOf }: YamlFile,
   folder: string,
   paths: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(paths).flatMap(([name, path]) =>
-      path === undefined ? [] : [[name, resolve(folder, path)]],
-    ),
+    Object.entries(paths).flatMap(([name, path]) => {
+      const key = configKeyOf(name);
+      const place = `${file} line ${lineOf([key])}: ${key}`;
+      return path === undefined ? [] : [[name, absoluteSource(place, path, folder)]];
+    }),
   );
 
 /** Models in the order of the file, then those of its list file. */

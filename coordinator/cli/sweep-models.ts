@@ -3,14 +3,16 @@ import { basename, resolve } from "node:path";
 import { globSync, isDynamicPattern } from "tinyglobby";
 import { isAdapter } from "../../worker/checkpoint/open-adapter.ts";
 import { hasWeights } from "../../worker/checkpoint/open-checkpoint.ts";
+import { isRemote } from "../sources/source.ts";
 import { Name } from "../sweep/sweep.ts";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
+import { absoluteSource } from "./sweep-sources.ts";
 
 /** A folder or glob, and what names it in errors: file and line. */
 export interface ModelEntry {
   readonly place: string;
-  /** A folder, or a glob of folders. */
+  /** A folder, a glob of folders, or another source. */
   readonly path: string;
   /** Absent: the folder's own name. */
   readonly name?: string;
@@ -19,7 +21,7 @@ export interface ModelEntry {
 /** A model of a sweep. */
 export interface SweepModel {
   readonly name: string;
-  /** Absolute. */
+  /** Absolute, or the text of a bucket's folder or an upload. */
   readonly folder: string;
   /** Where it is named. */
   readonly place: string;
@@ -62,6 +64,11 @@ export function resolveModels(entries: readonly ModelEntry[], relativeTo: string
 }
 
 function foldersOf({ place, path, name }: ModelEntry, relativeTo: string): string[] {
+  if (isRemote(path)) {
+    if (name === undefined && path.startsWith("upload:"))
+      throw new InputError(`${place}: ${path}: an upload has no name of its own; write 'name: ${path}'`);
+    return [absoluteSource(place, path, relativeTo)];
+  }
   const isGlob = isDynamicPattern(path);
   if (!isGlob) return [checkpointAt(place, path, relativeTo)];
   if (name !== undefined)

@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import type { Task } from "../../proto/operations.ts";
 import { type CleanOptions, cleanOptions } from "./clean-options.ts";
 import { generalOptions } from "./common-options.ts";
@@ -7,6 +6,7 @@ import { InputError } from "./errors.ts";
 import { configKeyOf, type OptionSpec, type OptionSpecs } from "./options.ts";
 import { parseOptions } from "./parse-options.ts";
 import { checkRepairOptions } from "./repair-options.ts";
+import { absoluteSource } from "./sweep-sources.ts";
 import { refuseForeignOptions } from "./task-options.ts";
 
 /** What a sweep says itself, or does not leave to its user: one folder for all results, one cluster. */
@@ -16,11 +16,17 @@ const specs: OptionSpecs = cleanOptions;
 const keysOf = (names: readonly string[]): ReadonlyMap<string, string> =>
   new Map(names.map((name) => [configKeyOf(name), name]));
 
+/** Whether an option of a job, by its name in code, is a file or folder. */
+export const isPathOption = (name: string): boolean => specs[name]?.isPath === true;
+
 /** Names of options by their keys: what `settings` may hold. */
 export const settingKeys = keysOf(Object.keys(specs).filter((name) => !OWN.includes(name)));
 
 /** What an override may hold beside settings. */
 export const overrideKeys = new Map([...settingKeys, ...keysOf(["base", "samples", "heldOut"])]);
+
+/** Name in code of the option that a key sets. */
+export const optionOfKey = (key: string): string | undefined => overrideKeys.get(key);
 
 /** A map of settings in a sweep file, and where each of its keys stands. */
 export interface SettingsSection {
@@ -65,7 +71,9 @@ function parseSetting(
   if (value === null) return null;
   const result = spec.schema.safeParse(value);
   if (!result.success) throw new InputError(`${place}: ${result.error.issues[0]?.message ?? "is not valid"}`);
-  return spec.isPath && typeof result.data === "string" ? resolve(folder, result.data) : result.data;
+  return spec.isPath && typeof result.data === "string"
+    ? absoluteSource(place, result.data, folder)
+    : result.data;
 }
 
 /**

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { canonicalJson, digestOf } from "../../proto/canonical-json.ts";
 import { chooseEvictions } from "../../worker/cache/eviction.ts";
-import { Bucket, type BucketSettings } from "./bucket.ts";
+import { Bucket } from "./bucket.ts";
 import { fetchObject } from "./bucket-object.ts";
+import type { BucketSettings } from "./bucket-settings.ts";
 import { linkFolder } from "./linked-folder.ts";
 import { type Piece, piecesOf, type Wanted } from "./pieces.ts";
 import { type BucketSource, SourceError, sourceText } from "./source.ts";
@@ -16,7 +17,7 @@ export interface BucketCacheOptions {
   /** Bytes that are kept together; what is held may be more. */
   readonly maxBytes: number;
   readonly log: (message: string) => void;
-  /** Told of a file that has gone. */
+  /** Told of a file that has gone, by its path without links. */
   readonly onRemove?: (path: string) => Promise<void>;
   /** Of one request; absent: 16 MiB. */
   readonly rangeBytes?: number;
@@ -49,7 +50,7 @@ export class BucketCache {
 
   static async open(options: BucketCacheOptions): Promise<BucketCache> {
     for (const part of ["objects", "folders"]) await mkdir(join(options.folder, part), { recursive: true });
-    return new BucketCache(options);
+    return new BucketCache({ ...options, folder: await realpath(options.folder) });
   }
 
   /** Brings what a source names here, and keeps it until it is released. @throws SourceError naming bucket and key; the signal's reason */

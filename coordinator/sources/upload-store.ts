@@ -1,6 +1,16 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { ARTIFACT_RANGE_BYTES } from "../../proto/artifact-layout.ts";
@@ -28,7 +38,7 @@ export interface UploadStoreOptions {
   readonly maxBytes: number;
   /** What no sweep needs goes when nobody asked for it for so long: its sweep may be about to be submitted. */
   readonly keepMs?: number;
-  /** Told of a file that has gone. */
+  /** Told of a file that has gone, by its path without links. */
   readonly onRemove?: (path: string) => Promise<void>;
 }
 
@@ -60,7 +70,7 @@ export class UploadStore {
   static async open(options: UploadStoreOptions): Promise<UploadStore> {
     for (const part of ["files", "partial", "folders"])
       await mkdir(join(options.folder, part), { recursive: true });
-    return new UploadStore(options);
+    return new UploadStore({ ...options, folder: await realpath(options.folder) });
   }
 
   /** How much of a file is here, which keeps it for a while. @throws UploadError where it is no digest */

@@ -42,4 +42,4 @@ export interface OpenedJob extends JobId {
 }
 
 /** Begins to work on a job, or goes on with it. @throws Error where its model or samples cannot be read: the job fails with that reason */
-export type OpenJob = (job: OpenedJob) => Promise<JobWork>;
+export type OpenJob = (job: OpenedJob, signal: AbortSignal) => Promise<JobWork>;

@@ -128,7 +128,7 @@ export class SweepRunner {
     let work: JobWork | undefined;
     try {
       const options = jobOptions(spec, spec.jobs.find(({ name }) => name === id.job)!);
-      work = await open({ ...id, options, deviceClass: findJob(book.state, id)?.deviceClass });
+      work = await open({ ...id, options, deviceClass: findJob(book.state, id)?.deviceClass }, signal);
       for (;;) {
         signal.throwIfAborted();
         const event = await this.#nextPart(id, work, signal);

@@ -1,6 +1,7 @@
 /** Sweeps and their jobs as the log knows them. Every value here is JSON. */
 import { z } from "zod";
 import type { PairSearchResult, SearchResult } from "../search/scan-result.ts";
+import { BucketSettings } from "../sources/bucket-settings.ts";
 import { CommittedStep } from "./committed-step.ts";
 import { JobState } from "./job-state.ts";
 
@@ -19,7 +20,7 @@ const Options = z.record(z.string(), z.json());
 export const JobSpec = z.strictObject({
   /** Names the job within its sweep. */
   name: Name,
-  /** The checkpoint's folder, absolute. */
+  /** Where its checkpoint is: an absolute folder, a bucket's or an upload, as `sourceText` writes it. So are the paths among the options. */
   model: z.string(),
   /** What is other than in the rest of the sweep. */
   options: Options,
@@ -37,6 +38,8 @@ export const SweepSpec = z.strictObject({
   weight: z.number().positive(),
   /** Jobs that run at a time. */
   maxParallel: z.int().positive(),
+  /** Where the buckets are that it names. */
+  s3: BucketSettings.optional(),
   jobs: z.array(JobSpec).min(1),
 });
 export type SweepSpec = z.infer<typeof SweepSpec>;

@@ -48,6 +48,8 @@ export async function startSweepHost(
       metricsPort: undefined,
       jobsInFlight: 2,
       commandsInFlight: 2,
+      uploadGb: 1,
+      bucketCacheGb: 1,
       ...options,
     },
     { logger, signal: stop.signal },

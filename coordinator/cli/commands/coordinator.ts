@@ -62,6 +62,16 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         "jobs of sweeps that run at a time; each holds its model's samples, and while it unlearns its weights",
         wholeNumber(1, 1_000).default(8),
       ),
+      uploadGb: option(
+        "--upload-gb <n>",
+        "gigabytes that uploaded models and samples may take; each stays until no job needs it",
+        wholeNumber(1).default(200),
+      ),
+      bucketCacheGb: option(
+        "--bucket-cache-gb <n>",
+        "gigabytes that models fetched from buckets may take; those that no job holds go when room is needed",
+        wholeNumber(1).default(100),
+      ),
     }),
     ...serviceOptions,
   },

@@ -95,9 +95,9 @@ const resultsIn = ({ records }: MemoryLog) =>
 
 test("every job of every sweep goes from queued to done, never more at a time than there is room for", async () => {
   let [open, most] = [0, 0];
-  const counting: OpenJob = async (job) => {
+  const counting: OpenJob = async (job, signal) => {
     most = Math.max(most, ++open);
-    const work = await workOf()(job);
+    const work = await workOf()(job, signal);
     return { ...work, close: async () => void open-- };
   };
   const { book, runner } = await start(new MemoryLog(), counting, 3);
@@ -143,13 +143,13 @@ test("a job that fails fails alone, with its reason, and a retry begins where it
 test("a job is opened with the class of device that its steps were computed by, and none of another follows", async () => {
   const opened: (string | undefined)[] = [];
   const classes = ["cuda", "cuda", "cpu", "cpu"];
-  const open: OpenJob = async (job) => {
+  const open: OpenJob = async (job, signal) => {
     const deviceClass = classes[opened.length];
     opened.push(job.deviceClass);
     const onStep = (_: JobId, search: number, step: number): void => {
       if (opened.length === 1 && search + step === 3) throw new Error("out of memory");
     };
-    return { ...(await workOf({ onStep })(job)), deviceClass };
+    return { ...(await workOf({ onStep })(job, signal)), deviceClass };
   };
   const { book, runner } = await start(new MemoryLog(), open);
   await book.submit(sweepOf("friday", 1, { options: { searchesInFlight: 1 } }));

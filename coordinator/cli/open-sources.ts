@@ -1,0 +1,63 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { ArtifactStore } from "../dispatch/artifact-store.ts";
+import { BucketCache } from "../sources/bucket-cache.ts";
+import { UploadStore } from "../sources/upload-store.ts";
+import type { SweepsState } from "../sweep/sweep.ts";
+import type { SourceStores } from "./local-sources.ts";
+import { neededUploads } from "./sweep-sources.ts";
+
+/** How often uploads are looked through for those that no job needs. */
+const SWEEP_MS = 3_600_000;
+
+export interface OpenedSources extends SourceStores {
+  /** Artifacts of files that go, go with them. */
+  useArtifacts(artifacts: Pick<ArtifactStore, "forgetFile">): void;
+  close(): void;
+}
+
+/** Opens the folders of uploads and of buckets' files below the coordinator's own, and keeps them small. */
+export async function openSources({
+  folder,
+  uploadBytes,
+  bucketCacheBytes,
+  state,
+  logger,
+}: {
+  readonly folder: string;
+  readonly uploadBytes: number;
+  readonly bucketCacheBytes: number;
+  readonly state: () => SweepsState;
+  readonly logger: Pick<Logger, "info" | "warn">;
+}): Promise<OpenedSources> {
+  let artifacts: Pick<ArtifactStore, "forgetFile"> | undefined;
+  const onRemove = async (path: string): Promise<void> => artifacts?.forgetFile(path);
+  const log = (message: string) => logger.info(message);
+  const uploads = await UploadStore.open({
+    folder: join(folder, "uploads"),
+    maxBytes: uploadBytes,
+    onRemove,
+  });
+  const buckets = await BucketCache.open({
+    folder: join(folder, "buckets"),
+    maxBytes: bucketCacheBytes,
+    onRemove,
+    log,
+  });
+  const sweep = (): void => {
+    uploads.sweep(neededUploads(state())).then(
+      (bytes) => bytes > 0 && log(`uploads that no sweep needs have gone: ${bytes} bytes`),
+      (error: Error) => logger.warn({ err: error }, "uploads that no sweep needs could not be removed"),
+    );
+  };
+  sweep();
+  const timer = setInterval(sweep, SWEEP_MS).unref();
+  return {
+    uploads,
+    buckets,
+    useArtifacts(store) {
+      artifacts = store;
+    },
+    close: () => clearInterval(timer),
+  };
+}
