@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
-import type { ArtifactStore } from "../dispatch/artifact-store.ts";
 import { BucketCache } from "../sources/bucket-cache.ts";
 import { UploadStore } from "../sources/upload-store.ts";
 import type { SweepsState } from "../sweep/sweep.ts";
@@ -11,8 +10,6 @@ import { neededUploads } from "./sweep-sources.ts";
 const SWEEP_MS = 3_600_000;
 
 export interface OpenedSources extends SourceStores {
-  /** Artifacts of files that go, go with them. */
-  useArtifacts(artifacts: Pick<ArtifactStore, "forgetFile">): void;
   close(): void;
 }
 
@@ -30,18 +27,14 @@ export async function openSources({
   readonly state: () => SweepsState;
   readonly logger: Pick<Logger, "info" | "warn">;
 }): Promise<OpenedSources> {
-  let artifacts: Pick<ArtifactStore, "forgetFile"> | undefined;
-  const onRemove = async (path: string): Promise<void> => artifacts?.forgetFile(path);
   const log = (message: string) => logger.info(message);
   const uploads = await UploadStore.open({
     folder: join(folder, "uploads"),
     maxBytes: uploadBytes,
-    onRemove,
   });
   const buckets = await BucketCache.open({
     folder: join(folder, "buckets"),
     maxBytes: bucketCacheBytes,
-    onRemove,
     log,
   });
   const sweep = (): void => {
@@ -55,9 +48,6 @@ export async function openSources({
   return {
     uploads,
     buckets,
-    useArtifacts(store) {
-      artifacts = store;
-    },
     close: () => clearInterval(timer),
   };
 }

@@ -91,7 +91,6 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     });
     commands.useCoordinator(coordinator);
     const { newExecutor, metrics: meter } = coordinator;
-    sources.useArtifacts(coordinator.artifacts);
     const openJob = openCleanJob({
       results: join(options.folder, "results"),
       term: log.term,

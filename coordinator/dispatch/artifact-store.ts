@@ -119,15 +119,6 @@ export class ArtifactStore {
     this.#holders.get(digest)?.add(holder);
   }
 
-  /** Forgets the artifact of a file that was put and is gone now, unless another such file has the same bytes. @param path without links in it */
-  async forgetFile(path: string): Promise<void> {
-    const known = this.#known.get(path);
-    if (known === undefined) return;
-    this.#known.delete(path);
-    if ([...this.#known.values()].every(({ digest }) => digest !== known.digest))
-      await this.release(known.digest);
-  }
-
   /** Forgets an artifact, unless somebody else holds it, or this holder never did. Unknown digests are ignored. */
   async release(digest: Digest, holder?: string): Promise<void> {
     if (!isDigest(digest)) return;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, readdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { canonicalJson, digestOf } from "../../proto/canonical-json.ts";
 import { chooseEvictions } from "../../worker/cache/eviction.ts";
@@ -17,8 +17,6 @@ export interface BucketCacheOptions {
   /** Bytes that are kept together; what is held may be more. */
   readonly maxBytes: number;
   readonly log: (message: string) => void;
-  /** Told of a file that has gone, by its path without links. */
-  readonly onRemove?: (path: string) => Promise<void>;
   /** Of one request; absent: 16 MiB. */
   readonly rangeBytes?: number;
 }
@@ -50,7 +48,7 @@ export class BucketCache {
 
   static async open(options: BucketCacheOptions): Promise<BucketCache> {
     for (const part of ["objects", "folders"]) await mkdir(join(options.folder, part), { recursive: true });
-    return new BucketCache({ ...options, folder: await realpath(options.folder) });
+    return new BucketCache(options);
   }
 
   /** Brings what a source names here, and keeps it until it is released. @throws SourceError naming bucket and key; the signal's reason */
@@ -145,7 +143,6 @@ export class BucketCache {
     });
     for (const { digest: file, bytes } of evictions) {
       await rm(this.#path(file), { force: true });
-      await this.#options.onRemove?.(this.#path(file));
       log(`an object that no job holds (${bytes} bytes) went, for ${text}`);
     }
     if (evictions.length > 0) await this.#removeBrokenFolders();

@@ -1,16 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-} from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { ARTIFACT_RANGE_BYTES } from "../../proto/artifact-layout.ts";
@@ -38,8 +28,6 @@ export interface UploadStoreOptions {
   readonly maxBytes: number;
   /** What no sweep needs goes when nobody asked for it for so long: its sweep may be about to be submitted. */
   readonly keepMs?: number;
-  /** Told of a file that has gone, by its path without links. */
-  readonly onRemove?: (path: string) => Promise<void>;
 }
 
 /** How much of a file is here. A file of no bytes is whole only once it was sent. */
@@ -70,7 +58,7 @@ export class UploadStore {
   static async open(options: UploadStoreOptions): Promise<UploadStore> {
     for (const part of ["files", "partial", "folders"])
       await mkdir(join(options.folder, part), { recursive: true });
-    return new UploadStore({ ...options, folder: await realpath(options.folder) });
+    return new UploadStore(options);
   }
 
   /** How much of a file is here, which keeps it for a while. @throws UploadError where it is no digest */
@@ -174,7 +162,6 @@ export class UploadStore {
     const found = await stat(path).catch(() => undefined);
     if (found === undefined || found.atimeMs > since) return 0;
     await rm(path, { force: true });
-    await this.#options.onRemove?.(path);
     return found.size;
   }
 
