@@ -233,10 +233,18 @@ function openCandidates(scoring: Scoring): number[] {
   return scoring.dropped.flatMap((dropped, k) => (dropped || isComplete(scoring, k) ? [] : [k]));
 }
 
+/** The `count` candidates with the lowest partial sums, ties to the lower index: ascending. One pass, since a step of code search has thousands. */
 function leastPartialSums(scoring: Scoring, open: readonly number[], count: number): number[] {
-  const sums = new Map(open.map((candidate) => [candidate, partialSum(scoring, candidate)]));
-  const ranked = [...open].sort((a, b) => sums.get(a)! - sums.get(b)! || a - b);
-  return ranked.slice(0, count).sort((a, b) => a - b);
+  const least: { candidate: number; sum: number }[] = [];
+  for (const candidate of open) {
+    const sum = partialSum(scoring, candidate);
+    if (least.length === count && !(sum < least[count - 1]!.sum)) continue;
+    let at = least.length;
+    while (at > 0 && sum < least[at - 1]!.sum) at--;
+    least.splice(at, 0, { candidate, sum });
+    if (least.length > count) least.pop();
+  }
+  return least.map(({ candidate }) => candidate).sort((a, b) => a - b);
 }
 
 /** Tiles for what is not yet scored of samples × candidates, sample-major, groups of even size. */
