@@ -51,6 +51,10 @@ export interface CoordinatorOptions extends ServerOptions {
   /** Workers with another one are refused; absent: all workers must have the same. */
   readonly programVersion?: string;
   readonly dispatch?: DispatchOptions;
+  /** Workers that gave wrong results before, with the reason: they are refused. */
+  readonly expelled?: ReadonlyMap<string, string>;
+  /** A worker gave a wrong result and is expelled. Called before those who used its results hear of it. */
+  readonly onExpelled?: (workerId: string, reason: string) => void;
   /** Absent: the Submit call answers UNIMPLEMENTED. */
   readonly submit?: SubmitHandler;
   /** Answers the calls about sweeps; absent: they fail with FAILED_PRECONDITION. */
@@ -108,6 +112,17 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       logger,
       recall: (fingerprint, operation) => intake.recall(fingerprint, operation),
       hold: (artifact, scope) => store.hold(artifact, scope),
+      release: (artifact, scope) =>
+        void store
+          .release(artifact, scope)
+          .catch((error: unknown) =>
+            logger.warn({ err: error, artifact }, "an artifact could not be removed"),
+          ),
+      ...(options.expelled === undefined ? {} : { expelled: options.expelled }),
+      onExpelled: (workerId, reason) => {
+        intake.forgetAllOf(workerId);
+        options.onExpelled?.(workerId, reason);
+      },
       ...(options.programVersion === undefined ? {} : { programVersion: options.programVersion }),
     });
     const intake: ResultIntake = new ResultIntake({ dispatcher, store, observer: metrics, logger });

@@ -5,6 +5,7 @@ import type { ProgramForm } from "../../proto/operations.ts";
 import type { CoordinatorServer } from "../api/server.ts";
 import { sweepCalls } from "../api/sweep-calls.ts";
 import type { Coordinator } from "../coordinator.ts";
+import type { DispatchOptions } from "../dispatch/settings.ts";
 import { ANSWER_BYTES } from "../search/predict.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { SweepBook } from "../sweep/book.ts";
@@ -39,6 +40,7 @@ export interface ReignOptions {
   /** Bytes that uploads, and files of buckets, may take. */
   readonly uploadBytes: number;
   readonly bucketCacheBytes: number;
+  readonly dispatch?: DispatchOptions;
   readonly logger: Logger;
 }
 
@@ -85,6 +87,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       coordinatorId,
       programVersion,
       ...(natsUrl === undefined ? {} : { natsUrl }),
+      ...(options.dispatch === undefined ? {} : { dispatch: options.dispatch }),
       submit: commands.submit,
       sweepCalls: sweepCalls(host, logger),
       logger,

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { programVersion } from "../../worker/program-version.ts";
 import { CoordinatorServer } from "../api/server.ts";
 import { standbyRole } from "../api/standby.ts";
+import type { DispatchOptions } from "../dispatch/settings.ts";
 import { FencedError } from "../store/errors.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { onAbort } from "./command.ts";
@@ -24,6 +25,7 @@ export interface RunOptions {
   /** Of 10⁹ bytes. */
   readonly uploadGb: number;
   readonly bucketCacheGb: number;
+  readonly dispatch: DispatchOptions;
 }
 
 /**
@@ -94,6 +96,7 @@ async function reign(
     commandsInFlight: options.commandsInFlight,
     uploadBytes: options.uploadGb * 1e9,
     bucketCacheBytes: options.bucketCacheGb * 1e9,
+    dispatch: options.dispatch,
     logger,
   });
   logger.info({ term: log.term, address: server.address }, "leading");

@@ -50,7 +50,10 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">, atOnce: num
       const executor = newExecutor(programForm === undefined ? {} : { forms: [programForm] });
       try {
         const answers = new VectorCache(ANSWER_BYTES / atOnce);
-        return await spec.compute(options, { executor, meter, answers, display, signal: either });
+        const result = await spec.compute(options, { executor, meter, answers, display, signal: either });
+        // A result is one when nothing that it was computed from is being checked any more.
+        await executor.provenance.settled(either);
+        return result;
       } finally {
         await executor.close();
       }

@@ -1,4 +1,5 @@
 import { assign } from "./assign.ts";
+import { assignChecks } from "./checks.ts";
 import type { Decision, DispatchEvent, EventOf } from "./events.ts";
 import { moveWaiting } from "./move.ts";
 import { malformed, released, result, scopeClosed, submitted, withdrawn } from "./operation-events.ts";
@@ -21,6 +22,10 @@ const handlers: { readonly [K in DispatchEvent["kind"]]: (turn: Turn, event: Eve
   withdrawn,
   released,
   "scope-closed": scopeClosed,
+  awaited: ({ state }, { scope }) => {
+    const known = state.scopes.get(scope);
+    if (known) known.isAwaited = true;
+  },
   tick,
   "looked-again": () => {},
   drain: ({ state }) => {
@@ -42,6 +47,8 @@ export function advance(state: DispatchState, event: DispatchEvent, nowMs: numbe
   const decisions: Decision[] = [];
   const handler = handlers[event.kind] as (turn: Turn, event: DispatchEvent) => void;
   handler({ state, nowMs, decisions }, event);
+  if (state.checks.size > 0) decisions.push(...assignChecks(state, nowMs, "urgent"));
   decisions.push(...assign(state, nowMs), ...moveWaiting(state, nowMs), ...speculate(state, nowMs));
+  if (state.checks.size > 0) decisions.push(...assignChecks(state, nowMs, "idle"));
   return decisions;
 }

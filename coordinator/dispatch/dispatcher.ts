@@ -4,10 +4,17 @@ import type { CoordinatorMessage, Hello, LeaseMessage, OperationMessage } from "
 import { fingerprintOf, operationMessageBytes, operationToMessage } from "../../proto/operation-codec.ts";
 import type { Digest, Operation, OperationResult, ProgramForm } from "../../proto/operations.ts";
 import { advance } from "./advance.ts";
-import { CoordinatorClosedError, OperationGivenUpError, OperationTooLargeError } from "./errors.ts";
-import type { Decision, DecisionOf, DispatchEvent, Slowness } from "./events.ts";
+import { CheckDesk } from "./check-desk.ts";
+import {
+  CoordinatorClosedError,
+  DistrustedResultsError,
+  OperationGivenUpError,
+  OperationTooLargeError,
+} from "./errors.ts";
+import type { Decision, DecisionOf, DispatchEvent, EventOf, Slowness } from "./events.ts";
 import { deviceClassName, refusalOf } from "./hello.ts";
 import type { DispatchObserver } from "./observer.ts";
+import type { Origins } from "./origins.ts";
 import type { DispatchSettings } from "./settings.ts";
 import {
   type DispatchState,
@@ -50,6 +57,9 @@ export interface RecalledResult {
   use(): void;
 }
 
+/** Decisions by which a result is of use. */
+const USES: ReadonlySet<Decision["kind"]> = new Set(["resolve", "check-ended", "disagreed"]);
+
 /** What a decision gives to whoever waits. */
 type ResultOf = (decision: DecisionOf<"resolve">) => OperationResult;
 
@@ -68,6 +78,12 @@ export interface DispatcherOptions {
   readonly recall?: (fingerprint: Digest, operation: Operation) => readonly RecalledResult[];
   /** A scope is given a result that names this artifact, and needs it until it says otherwise. */
   readonly hold?: (artifact: Digest, scope: string) => void;
+  /** The scope, or check, needs an artifact no more. */
+  readonly release?: (artifact: Digest, scope: string) => void;
+  /** Workers that gave wrong results before, with the reason: they are refused. */
+  readonly expelled?: ReadonlyMap<string, string>;
+  /** A worker gave a wrong result. Called before those who used its results hear of it. */
+  readonly onExpelled?: (workerId: string, reason: string) => void;
   /** Refuses workers with another one; absent: that of the workers that are there. */
   readonly programVersion?: string;
   /** Milliseconds that never jump. */
@@ -91,6 +107,9 @@ export class Dispatcher {
   readonly #ports = new Map<Session, SessionPort>();
   readonly #programs = new Map<Session, string>();
   readonly #waiters = new Map<OperationKey, Waiter>();
+  readonly #checks: CheckDesk;
+  /** Who waits until nothing that a scope was given is being checked. */
+  readonly #settling = new Map<string, Set<() => void>>();
   readonly #events: { readonly event: DispatchEvent; readonly resultOf: ResultOf }[] = [];
   readonly #stopTicking: () => void;
   #isBusy = false;
@@ -102,6 +121,8 @@ export class Dispatcher {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.state = newDispatchState(options.settings);
+    for (const [workerId, reason] of options.expelled ?? []) this.state.expelled.set(workerId, reason);
+    this.#checks = new CheckDesk(options);
     this.#stopTicking = this.#startTicking();
   }
 
@@ -121,6 +142,8 @@ export class Dispatcher {
 
   /** Why a worker is refused, or undefined. */
   refusal(hello: Hello): string | undefined {
+    const expelled = this.state.expelled.get(hello.workerId);
+    if (expelled !== undefined) return `worker_id ${hello.workerId}: it was expelled, since ${expelled}`;
     return refusalOf(hello, this.#options.programVersion ?? this.#programs.values().next().value);
   }
 
@@ -160,6 +183,7 @@ export class Dispatcher {
   ): Promise<OperationResult[]> {
     signal?.throwIfAborted();
     if (this.#isClosed) throw new CoordinatorClosedError();
+    this.#throwIfDistrusted(scope);
     const wanted = operations.map((operation) => {
       const fingerprint = fingerprintOf(operation);
       return { operation, fingerprint, key: operationKey(scope, fingerprint) };
@@ -198,7 +222,34 @@ export class Dispatcher {
   /** The operation that somebody waits for under this fingerprint. */
   operationOf(fingerprint: string): Operation | undefined {
     const [key] = this.state.keysOf.get(fingerprint) ?? [];
-    return key === undefined ? undefined : this.#waiters.get(key)?.operation;
+    return key === undefined ? undefined : this.#computed(key)?.operation;
+  }
+
+  /** What is known of who computed what a scope was given. */
+  originsOf(scope: string): Origins | undefined {
+    return this.state.scopes.get(scope)?.origins;
+  }
+
+  /** Whether a result that a scope was given turned out right, once that is known. */
+  whenChecked(scope: string, fingerprint: Digest): Promise<boolean> {
+    return this.#checks.whenOver(`check/${operationKey(scope, fingerprint)}`);
+  }
+
+  /**
+   * Resolves when nothing that a scope was given is being checked any more.
+   *
+   * @throws DistrustedResultsError where some of it may be wrong
+   */
+  async settled(scope: string, signal?: AbortSignal): Promise<void> {
+    while ((this.state.scopes.get(scope)?.checks.size ?? 0) > 0) {
+      signal?.throwIfAborted();
+      const over = new Promise<void>((resolve) => {
+        this.#settling.set(scope, (this.#settling.get(scope) ?? new Set()).add(resolve));
+      });
+      this.handle({ kind: "awaited", scope });
+      await untilAborted(over, signal);
+    }
+    this.#throwIfDistrusted(scope);
   }
 
   /** Whether an operation was answered not long ago: what arrives for it is a duplicate. */
@@ -208,7 +259,18 @@ export class Dispatcher {
 
   /** Handles an event; `result` is what a valid result event is about. Answers whether anybody was given it. */
   handle(event: DispatchEvent, result?: OperationResult): boolean {
-    return this.#handle(event, () => result!);
+    const judged = result && event.kind === "result" ? this.#compared(event, result) : event;
+    return this.#handle(judged, () => result!);
+  }
+
+  /** Says which of the answers to be checked a result agrees with. */
+  #compared(event: EventOf<"result">, result: OperationResult): DispatchEvent {
+    const answers = new Map<OperationKey, number>();
+    for (const key of this.state.checks.size === 0 ? [] : (this.state.keysOf.get(event.fingerprint) ?? [])) {
+      const answer = this.#checks.answerOf(key, event.deviceClass, result);
+      if (answer !== undefined) answers.set(key, answer);
+    }
+    return answers.size === 0 ? event : { ...event, answers };
   }
 
   #handle(event: DispatchEvent, resultOf: ResultOf): boolean {
@@ -221,11 +283,12 @@ export class Dispatcher {
       for (let next = this.#events.shift(); next; next = this.#events.shift()) {
         const decisions = advance(this.state, next.event, this.#now());
         for (const decision of decisions) this.#carryOut(decision, next.resultOf);
-        isUsed ||= decisions.some(({ kind }) => kind === "resolve");
+        isUsed ||= decisions.some(({ kind }) => USES.has(kind));
       }
     } finally {
       this.#isBusy = false;
     }
+    this.#wakeSettled();
     return isUsed;
   }
 
@@ -258,6 +321,24 @@ export class Dispatcher {
     }
   }
 
+  #throwIfDistrusted(scope: string): void {
+    const reason = this.state.scopes.get(scope)?.distrusted;
+    if (reason !== undefined) throw new DistrustedResultsError(reason);
+  }
+
+  #wakeSettled(): void {
+    for (const [scope, waiting] of this.#settling) {
+      if ((this.state.scopes.get(scope)?.checks.size ?? 0) > 0) continue;
+      this.#settling.delete(scope);
+      for (const wake of waiting) wake();
+    }
+  }
+
+  /** An operation that somebody waits for, or whose result is checked. */
+  #computed(key: OperationKey): Pick<Waiter, "operation" | "message"> | undefined {
+    return this.#waiters.get(key) ?? this.#checks.of(key);
+  }
+
   #release(waiters: ReadonlyMap<OperationKey, Waiter>): void {
     const unwanted: OperationKey[] = [];
     for (const [key, waiter] of waiters) {
@@ -276,9 +357,10 @@ export class Dispatcher {
     switch (decision.kind) {
       case "lease": {
         const { session, leaseId, key, fingerprint, leaseMs } = decision;
-        const lease = { leaseId, fingerprint, operation: this.#waiters.get(key)!.message, leaseMs };
+        const lease = { leaseId, fingerprint, operation: this.#computed(key)!.message, leaseMs };
         this.#ports.get(session)?.lease(lease);
-        observer.leaseGranted(decision.second ? "second" : "first");
+        const isCheck = this.state.checks.has(key);
+        observer.leaseGranted(isCheck ? "check" : decision.second ? "second" : "first");
         if (decision.second) this.#logSecond(decision, decision.second);
         return;
       }
@@ -299,9 +381,41 @@ export class Dispatcher {
         observer.operationEnded(waiter.operation.kind, "done", result);
         for (const digest of Object.values(result.artifacts ?? {}))
           this.#options.hold?.(digest, waiter.scope);
+        if (decision.check !== undefined)
+          this.#checks.begin(decision.check, waiter.operation, waiter.message, result);
         waiter.resolve(result);
         return;
       }
+      case "check-ended": {
+        const { kind } = this.#checks.end(decision.key, decision.outcome);
+        observer.checkEnded(decision.outcome);
+        logger.debug({ kind, operation: decision.key, outcome: decision.outcome }, "a result was checked");
+        return;
+      }
+      case "disagreed": {
+        const { key, workers } = decision;
+        const { kind } = this.#checks.of(key)!.operation;
+        logger.error(
+          { kind, operation: key, workers },
+          "workers gave different results: another one decides",
+        );
+        return;
+      }
+      case "expel":
+        this.#expel(decision);
+        return;
+      case "distrust":
+        logger.error(
+          { scope: decision.scope, reason: decision.reason },
+          "results that were used may be wrong",
+        );
+        for (const [key, waiter] of this.#waiters) {
+          if (waiter.scope !== decision.scope) continue;
+          this.#waiters.delete(key);
+          observer.operationEnded(waiter.operation.kind, "withdrawn");
+          waiter.reject(new DistrustedResultsError(decision.reason));
+        }
+        return;
       case "fail": {
         const waiter = this.#take(decision.key);
         const { kind } = waiter.operation;
@@ -328,6 +442,20 @@ export class Dispatcher {
         this.#programs.delete(decision.session);
         return;
     }
+  }
+
+  #expel({ workerId, session, reason }: DecisionOf<"expel">): void {
+    const { logger, observer, onExpelled } = this.#options;
+    logger.error({ worker: workerId, reason }, "worker expelled");
+    observer.workerExpelled();
+    const port = session === undefined ? undefined : this.#ports.get(session);
+    port?.send({ message: "refused", refused: { reason: `it was expelled, since ${reason}` } });
+    port?.end();
+    if (session !== undefined) {
+      this.#ports.delete(session);
+      this.#programs.delete(session);
+    }
+    onExpelled?.(workerId, reason);
   }
 
   #logSecond({ key, fingerprint, session }: DecisionOf<"lease">, slow: Slowness): void {

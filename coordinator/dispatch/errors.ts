@@ -23,6 +23,14 @@ export class OperationTooLargeError extends RangeError {
   }
 }
 
+/** Results that a command or job was given may be wrong, since a worker that gave some was expelled: it must begin again. */
+export class DistrustedResultsError extends Error {
+  override readonly name = "DistrustedResultsError";
+  constructor(reason: string) {
+    super(`results that this was computed from may be wrong: ${reason}`);
+  }
+}
+
 /** The coordinator closed while somebody waited for operations. */
 export class CoordinatorClosedError extends Error {
   override readonly name = "CoordinatorClosedError";

@@ -53,6 +53,8 @@ export type DispatchEvent =
       readonly state?: Digest;
       /** That its device worked on it, as its sender says. */
       readonly seconds?: number;
+      /** By check: the number of the first answer to it that this result agrees with, or of a new one. */
+      readonly answers?: ReadonlyMap<OperationKey, number>;
       readonly verdict: Verdict;
     }
   /** Bytes that no result could be read from. Which lease they were for is unknown, so all of the worker's are taken back. */
@@ -82,6 +84,8 @@ export type DispatchEvent =
   /** An artifact is not to be had any more. */
   | { readonly kind: "released"; readonly digest: Digest }
   | { readonly kind: "scope-closed"; readonly scope: string }
+  /** Somebody waits for the checks of what the scope was given. */
+  | { readonly kind: "awaited"; readonly scope: string }
   /** Time passed. */
   | { readonly kind: "tick" }
   /** The time that a `look-again` named has come. */
@@ -99,8 +103,13 @@ export type LeaseEnd =
   | "withdrawn"
   | "child-died"
   | "overtaken"
+  /** Its worker gave a wrong result. */
+  | "expelled"
   /** It waited behind another one, and an idle worker got the operation. */
   | "moved";
+
+/** What became of a check: `impossible` where no other worker is left, `closed` where nobody needs the result any more. */
+export type CheckOutcome = "equal" | "different" | "failed" | "impossible" | "closed";
 
 /** How long a lease takes, beside what an idle worker would take. */
 export interface Slowness {
@@ -136,7 +145,25 @@ export type Decision =
     }
   | { readonly kind: "accept"; readonly session: Session; readonly fingerprint: Digest }
   /** The result at hand answers this operation; `early`: which of those that came before it was asked for. */
-  | { readonly kind: "resolve"; readonly key: OperationKey; readonly early?: number }
+  | {
+      readonly kind: "resolve";
+      readonly key: OperationKey;
+      readonly early?: number;
+      /** The result is computed a second time under this key, to compare the two. */
+      readonly check?: OperationKey;
+    }
+  | { readonly kind: "check-ended"; readonly key: OperationKey; readonly outcome: CheckOutcome }
+  /** Two or more workers gave different results, and one more is needed to decide. */
+  | { readonly kind: "disagreed"; readonly key: OperationKey; readonly workers: readonly string[] }
+  /** Nothing more is taken from a worker, which gave a wrong result. */
+  | {
+      readonly kind: "expel";
+      readonly workerId: string;
+      readonly session: Session | undefined;
+      readonly reason: string;
+    }
+  /** What a scope was given may be wrong. */
+  | { readonly kind: "distrust"; readonly scope: string; readonly reason: string }
   | { readonly kind: "fail"; readonly key: OperationKey; readonly reason: string }
   /** A worker failed again: it gets no lease for so long. */
   | {

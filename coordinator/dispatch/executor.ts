@@ -2,7 +2,62 @@ import type { Digest, Executor, Operation, OperationResult } from "../../proto/o
 import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { memoryNeed } from "./memory-need.ts";
+import { uncheckedSince } from "./origins.ts";
 import type { ScopeTerms } from "./state.ts";
+
+/** Who computed what an executor gave, as far as nobody computed it a second time. */
+export class ExecutorProvenance {
+  readonly #dispatcher: Dispatcher;
+  readonly #scope: string;
+
+  constructor(dispatcher: Dispatcher, scope: string) {
+    this.#dispatcher = dispatcher;
+    this.#scope = scope;
+  }
+
+  /** How many results it gave so far. */
+  get given(): number {
+    return this.#dispatcher.originsOf(this.#scope)?.given ?? 0;
+  }
+
+  /**
+   * Workers of whose results after the first `given` ones some are not checked now; `cleared` resolves, when everything about them is known, with those of
+   * them whose results all turned out right.
+   */
+  uncheckedSince(given: number): {
+    readonly workers: readonly string[];
+    cleared(): Promise<readonly string[]>;
+  } {
+    const origins = this.#dispatcher.originsOf(this.#scope);
+    const unchecked = origins ? uncheckedSince(origins, given) : [];
+    const watched = unchecked.flatMap(({ workerId, checking }) =>
+      checking === undefined
+        ? []
+        : [checking.map((each) => this.#dispatcher.whenChecked(this.#scope, each))].map((all) => ({
+            workerId,
+            all,
+          })),
+    );
+    return {
+      workers: unchecked.map(({ workerId }) => workerId),
+      async cleared() {
+        const cleared: string[] = [];
+        for (const { workerId, all } of watched)
+          if ((await Promise.all(all)).every((isEqual) => isEqual)) cleared.push(workerId);
+        return cleared;
+      },
+    };
+  }
+
+  /**
+   * Resolves when nothing of what it gave is being checked any more.
+   *
+   * @throws DistrustedResultsError where a worker that gave some of it was expelled
+   */
+  settled(signal?: AbortSignal): Promise<void> {
+    return this.#dispatcher.settled(this.#scope, signal);
+  }
+}
 
 /** What executors need of the store. */
 export type ExecutorArtifacts = Pick<ArtifactStore, "put" | "putFile" | "read" | "release" | "releaseAllOf">;
@@ -29,10 +84,12 @@ export class ClusterExecutor implements Executor {
     this.#store = store;
     this.#scope = scope;
     this.#terms = terms;
+    this.provenance = new ExecutorProvenance(dispatcher, scope);
   }
 
   /**
    * @throws OperationGivenUpError where no worker can do one of them; the others are then withdrawn.
+   * @throws DistrustedResultsError where a worker whose results it gave before was expelled.
    * @throws OperationTooLargeError where one does not fit into a message; none is begun then.
    * @throws the signal's reason where it aborts; leases are then cancelled.
    */
@@ -68,6 +125,9 @@ export class ClusterExecutor implements Executor {
   get deviceClass(): string | undefined {
     return this.#dispatcher.state.scopes.get(this.#scope)?.deviceClass ?? this.#terms.deviceClass;
   }
+
+  /** Who computed what it gave. */
+  readonly provenance: ExecutorProvenance;
 
   /** Withdraws what it still waits for, forgets a device class that is not in its terms, and lets go of what it put and no other one did. */
   async close(): Promise<void> {

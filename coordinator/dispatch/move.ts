@@ -69,7 +69,7 @@ function youngestWaiting(
     const lease = state.leases.get(youngest)!;
     const operation = state.operations.get(lease.key)!;
     // A state is better used where it is, and a last try has its worker for itself.
-    if (operation.leases.size > 1) continue;
+    if (operation.leases.size > 1 || operation.isCheck) continue;
     if (operation.state !== undefined || needsWholeWorker(state, operation)) continue;
     if (idle.checkpoints.has(operation.checkpoint) && couldDo(state, operation, idle)) return lease;
   }

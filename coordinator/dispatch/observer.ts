@@ -1,14 +1,14 @@
 import type { OperationKind, OperationResult } from "../../proto/operations.ts";
-import type { LeaseEnd } from "./events.ts";
+import type { CheckOutcome, LeaseEnd } from "./events.ts";
 
 /** How a result came. */
 export type ResultPath = "stream" | "nats";
 
-/** What an arriving result was. `unneeded`: nobody waits for it any more; `kept`: nobody has asked for it yet. */
-export type ResultFate = "used" | "unneeded" | "kept" | "invalid" | "error" | "malformed";
+/** What an arriving result was. `unneeded`: nobody waits for it any more; `kept`: nobody has asked for it yet; `expelled`: its sender was. */
+export type ResultFate = "used" | "unneeded" | "kept" | "expelled" | "invalid" | "error" | "malformed";
 
 /** What a lease is for. */
-export type LeasePurpose = "first" | "second";
+export type LeasePurpose = "first" | "second" | "check";
 
 /** Told what happens, for metrics; it must not throw. */
 export interface DispatchObserver {
@@ -21,6 +21,8 @@ export interface DispatchObserver {
   leaseGranted(purpose: LeasePurpose): void;
   leaseEnded(end: LeaseEnd): void;
   resultArrived(path: ResultPath, fate: ResultFate): void;
+  checkEnded(outcome: CheckOutcome): void;
+  workerExpelled(): void;
   /** What became of kept results: asked for and used, asked for and wrong, or forgotten. */
   keptResults(outcome: "reused" | "invalid" | "forgotten", results: number): void;
   /** Seconds from the moment the broker had the result to the moment it was used. */

@@ -1,9 +1,11 @@
 import type { Digest } from "../../proto/operations.ts";
 import { succeeded } from "./backoff.ts";
+import { beginCheck, endCheck, vote } from "./checks.ts";
 import { measure } from "./durations.ts";
 import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
 import { lingersNoMore } from "./load.ts";
+import { noteGiven } from "./origins.ts";
 import {
   addNeed,
   type LeaseState,
@@ -51,6 +53,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       checkpoint,
       state: begins,
       kind,
+      isCheck: false,
       need: { form, memoryBytes },
       order: ++state.lastOrder,
       submittedMs: nowMs,
@@ -65,6 +68,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
     const scopeState = scopeOf(state, scope, terms);
     scopeState.operations.add(key);
     addNeed(scopeState, operation.need);
+    scopeState.isAwaited = false;
     state.keysOf.set(fingerprint, (state.keysOf.get(fingerprint) ?? new Set()).add(key));
     const at = early.findIndex(({ deviceClass }) => fitOf(turn, operation, deviceClass) === "fits");
     if (at >= 0) answer(turn, operation, { ...early[at]!, early: at });
@@ -82,6 +86,7 @@ export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): voi
   }
   const known = turn.state.scopes.get(scope);
   if (!known) return;
+  for (const key of [...known.checks]) endCheck(turn, turn.state.operations.get(key)!, "closed");
   leave(turn.state, scope, known);
   turn.state.scopes.delete(scope);
 }
@@ -91,6 +96,7 @@ export function scopeClosed(turn: Turn, { scope }: EventOf<"scope-closed">): voi
  * it, and its sender may forget it, unless it comes too early to be judged.
  */
 export function result(turn: Turn, event: EventOf<"result">): void {
+  if (turn.state.expelled.has(event.workerId)) return;
   const keys = [...(turn.state.keysOf.get(event.fingerprint) ?? [])];
   for (const worker of workersNamed(turn, event.workerId))
     if (worker.lingering?.operation.fingerprint === event.fingerprint) {
@@ -100,6 +106,8 @@ export function result(turn: Turn, event: EventOf<"result">): void {
   if (event.verdict.kind === "valid" && keys.length > 0) succeeded(turn.state, event.workerId);
   let isEarly = false;
   for (const key of keys) {
+    // An earlier one of them may have shown that the sender lies.
+    if (!turn.state.operations.has(key)) continue;
     if (event.verdict.kind !== "valid") rejectResult(turn, key, event.workerId, event.verdict);
     else if (takeResult(turn, key, event) === "early") isEarly = true;
   }
@@ -117,7 +125,11 @@ function fitOf(turn: Turn, { scope }: OperationState, deviceClass: string): "fit
   return wanted === deviceClass ? "fits" : "never";
 }
 
-function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass, seconds }: EventOf<"result">) {
+function takeResult(
+  turn: Turn,
+  key: OperationKey,
+  { workerId, deviceClass, seconds, answers }: EventOf<"result">,
+) {
   const operation = turn.state.operations.get(key)!;
   const lease = leaseOf(turn, operation, workerId);
   const fit = fitOf(turn, operation, deviceClass);
@@ -128,7 +140,8 @@ function takeResult(turn: Turn, key: OperationKey, { workerId, deviceClass, seco
       measure(turn.state, worker, operation, turn.nowMs - Math.max(lease.grantedMs, worker.beganMs));
       endLease(turn, lease, "result");
     }
-    answer(turn, operation, { workerId, deviceClass, seconds });
+    if (operation.isCheck) vote(turn, operation, workerId, answers?.get(key) ?? 0);
+    else answer(turn, operation, { workerId, deviceClass, seconds });
   }
   return fit;
 }
@@ -138,6 +151,7 @@ function answer(
   turn: Turn,
   operation: OperationState,
   {
+    workerId,
     deviceClass,
     seconds = 0,
     early,
@@ -161,7 +175,17 @@ function answer(
   state.answered.delete(fingerprint);
   state.answered.add(fingerprint);
   if (state.answered.size > MAX_ANSWERED) state.answered.delete(state.answered.values().next().value!);
-  decisions.push({ kind: "resolve", key, ...(early === undefined ? {} : { early }) });
+  if (state.settings.recheckRate === 0) {
+    decisions.push({ kind: "resolve", key, ...(early === undefined ? {} : { early }) });
+    return;
+  }
+  const check = beginCheck(turn, operation, workerId);
+  noteGiven(scope.origins, { workerId, fingerprint, isChecked: check !== undefined });
+  decisions.push({
+    ...{ kind: "resolve", key },
+    ...(early === undefined ? {} : { early }),
+    ...(check === undefined ? {} : { check }),
+  });
 }
 
 export function released({ state }: Turn, { digest }: EventOf<"released">): void {
@@ -183,7 +207,8 @@ function rejectResult(
       wentWrong(turn, lease, `invalid result: ${verdict.reason}`);
       break;
     case "error":
-      if (verdict.retryable) {
+      // A check whose first answer was valid cannot be impossible.
+      if (verdict.retryable || operation.isCheck) {
         wentWrong(turn, lease, verdict.message);
       } else {
         endLease(turn, lease, "failed");
@@ -203,7 +228,8 @@ export function malformed(turn: Turn, { workerId, reason }: EventOf<"malformed">
 
 /** Tells the worker at once, or, where it is away, when it comes back. */
 function accept(turn: Turn, workerId: string, fingerprint: Digest): void {
-  const { owedAccepts } = turn.state;
+  const { owedAccepts, expelled } = turn.state;
+  if (expelled.has(workerId)) return;
   const [worker] = workersNamed(turn, workerId);
   if (worker) {
     turn.decisions.push({ kind: "accept", session: worker.session, fingerprint });

@@ -37,6 +37,12 @@ export const DispatchSettings = z.strictObject({
   speculateFactor: z.number().min(0).default(3),
   /** … and at least for so long. */
   speculateAfterMs: z.number().int().min(0).default(100),
+  /** Share of the results that are computed a second time, by another worker of the same device class, and compared. */
+  recheckRate: z.number().min(0).max(1).default(0),
+  /** Which ones: another seed, other ones. */
+  recheckSeed: z.number().int().min(0).default(0),
+  /** A check that waits for longer goes before fresh work; until then only workers with nothing to do get it. */
+  recheckAfterMs: z.number().int().min(0).default(10_000),
   /** A result that arrived before its operation was asked for, as after a coordinator's restart, is kept for so long … */
   keepResultsMs: z.number().int().min(0).default(600_000),
   /** … while all of them together have at most so many bytes. */

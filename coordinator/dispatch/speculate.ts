@@ -44,7 +44,7 @@ function runningLease(state: DispatchState, { leases, lingering }: WorkerState):
 
 function mayHaveSecond(state: DispatchState, { key }: LeaseState, idle: WorkerState): boolean {
   const operation = state.operations.get(key)!;
-  if (operation.leases.size > 1 || needsWholeWorker(state, operation)) return false;
+  if (operation.leases.size > 1 || operation.isCheck || needsWholeWorker(state, operation)) return false;
   // A state is as large as three models: the worker that has it is faster than another that gets it.
   if (operation.state !== undefined) return false;
   return idle.checkpoints.has(operation.checkpoint) && couldDo(state, operation, idle);

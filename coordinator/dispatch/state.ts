@@ -2,6 +2,7 @@ import type { Digest, OperationKind, ProgramForm } from "../../proto/operations.
 import type { Flapping } from "./backoff.ts";
 import type { Account } from "./fair-shares.ts";
 import { enter } from "./fair-shares.ts";
+import { newOrigins, type Origins } from "./origins.ts";
 import type { DispatchSettings } from "./settings.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
@@ -64,6 +65,8 @@ export interface OperationState {
   /** The state that it goes on from, if any. */
   readonly state: Digest | undefined;
   readonly kind: OperationKind;
+  /** It is answered already, and computed again to compare: it waits in `checks`, not in a lane. */
+  readonly isCheck: boolean;
   readonly need: Need;
   /** Place in the order of submission. */
   readonly order: number;
@@ -124,6 +127,19 @@ export interface ScopeState extends Account {
   readonly needs: Map<string, Need>;
   readonly share: Share;
   readonly operations: Set<OperationKey>;
+  /** Checks of what it was given that are not over. */
+  readonly checks: Set<OperationKey>;
+  readonly origins: Origins;
+  /** Somebody waits for its checks. */
+  isAwaited: boolean;
+  /** Why what it was given may be wrong: it gets nothing more. */
+  distrusted: string | undefined;
+}
+
+/** A result that is compared with others. */
+export interface CheckState {
+  /** By worker, the number of its answer: answers that agree have one number; that of the result that was used is 0. */
+  readonly votes: Map<string, number>;
 }
 
 /** Scopes that stand together against others: a sweep's jobs, or one command. */
@@ -159,6 +175,10 @@ export interface DispatchState {
   readonly lanes: Map<string, Lane>;
   /** Ids of the workers that have a state of a training run, also of those that are away; until an operation went on from it, or it is released. */
   readonly holders: Map<Digest, Set<string>>;
+  /** In the order in which they began; their operations are among the others. */
+  readonly checks: Map<OperationKey, CheckState>;
+  /** Workers that gave a wrong result, with the reason. */
+  readonly expelled: Map<string, string>;
   /** Mean milliseconds of each worker, by what was measured. */
   readonly durations: Map<string, Map<string, number>>;
   /** Fingerprints of operations that were answered, the latest ones: what else arrives for them is a duplicate. */
@@ -185,6 +205,8 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     clocks: new Map(),
     lanes: new Map(),
     holders: new Map(),
+    checks: new Map(),
+    expelled: new Map(),
     durations: new Map(),
     answered: new Set(),
     flapping: new Map(),
@@ -216,7 +238,13 @@ export function scopeOf(
   if (!known) {
     const account = { served: 0, expected: 0 };
     const binding = { deviceClass, isSettled: deviceClass !== undefined, leases: 0, needs: new Map() };
-    known = { ...binding, share, operations: new Set(), ...account };
+    const trust = {
+      checks: new Set<string>(),
+      origins: newOrigins(),
+      isAwaited: false,
+      distrusted: undefined,
+    };
+    known = { share, operations: new Set(), ...account, ...binding, ...trust };
     for (const form of forms) addNeed(known, { form, memoryBytes: 0 });
     state.scopes.set(scope, known);
     enter(state, scope, known);

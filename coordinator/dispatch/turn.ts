@@ -3,6 +3,7 @@ import { removeFromLane } from "./assign.ts";
 import type { Decision, LeaseEnd } from "./events.ts";
 import { expectWork } from "./fair-shares.ts";
 import { lingers, removeLease } from "./load.ts";
+import { noteChecked } from "./origins.ts";
 import {
   type DispatchState,
   type LeaseState,
@@ -50,7 +51,7 @@ export function cancel({ state, decisions }: Turn, lease: LeaseState, reason: st
 /** The lease is over; its operation waits again, in the place where it stood, for any worker, unless another one still has it. */
 export function requeue(turn: Turn, lease: LeaseState, end: LeaseEnd): void {
   const operation = endLease(turn, lease, end);
-  if (operation.leases.size > 0) return;
+  if (operation.leases.size > 0 || operation.isCheck) return;
   operation.waitingSinceMs = turn.nowMs;
   laneOf(turn.state, operation.scope, operation.checkpoint).line.add(operation.order, operation.key);
 }
@@ -91,9 +92,33 @@ export function wentWrong(turn: Turn, lease: LeaseState, reason: string): void {
 }
 
 export function fail(turn: Turn, operation: OperationState, reason: string): void {
+  const { key, scope } = operation;
+  const votes = turn.state.checks.get(key)?.votes;
   endLeases(turn, operation, { end: "failed", reason: "the operation is given up", letRun: true });
   forget(turn, operation);
-  turn.decisions.push({ kind: "fail", key: operation.key, reason });
+  if (!votes) return void turn.decisions.push({ kind: "fail", key, reason });
+  turn.decisions.push({ kind: "check-ended", key, outcome: "failed" });
+  if (votes.size > 1)
+    distrust(
+      turn,
+      scope,
+      `workers ${[...votes.keys()].join(" and ")} disagree about a result, and nobody could decide: ${reason}`,
+    );
+}
+
+/** Results that a scope was given may be wrong: it gets nothing more. */
+export function distrust(turn: Turn, name: string, reason: string): void {
+  const { state, decisions } = turn;
+  const scope = state.scopes.get(name);
+  if (!scope || scope.distrusted !== undefined) return;
+  scope.distrusted = reason;
+  for (const key of [...scope.operations, ...scope.checks]) {
+    const operation = state.operations.get(key)!;
+    endLeases(turn, operation, { end: "withdrawn", reason: "its scope begins again" });
+    forget(turn, operation);
+    if (operation.isCheck) decisions.push({ kind: "check-ended", key, outcome: "closed" });
+  }
+  decisions.push({ kind: "distrust", scope: name, reason });
 }
 
 /** The operation is over; its leases ended before. */
@@ -101,7 +126,12 @@ export function forget({ state }: Turn, operation: OperationState): void {
   const { key, fingerprint, scope } = operation;
   removeFromLane(state, operation);
   state.operations.delete(key);
-  state.scopes.get(scope)?.operations.delete(key);
+  const scopeState = state.scopes.get(scope);
+  scopeState?.operations.delete(key);
+  if (state.checks.delete(key) && scopeState) {
+    scopeState.checks.delete(key);
+    noteChecked(scopeState.origins, fingerprint, false);
+  }
   forgetKey(state, fingerprint, key);
   for (const worker of state.workers.values()) {
     if (worker.reservedFor === key) worker.reservedFor = undefined;

@@ -4,6 +4,10 @@ import type { DispatchState, Lane, Need, OperationState, ScopeState, WorkerState
 
 /** In one line, of the first scope that has a reason; undefined where all that waits only waits for its turn, or nothing does. */
 export function waitingReason(state: DispatchState, nowMs: number): string | undefined {
+  for (const scope of new Set([...state.checks.keys()].map((key) => state.operations.get(key)!.scope))) {
+    const reason = undecidedOf(state, scope);
+    if (reason !== undefined) return reason;
+  }
   for (const { scope } of state.lanes.values()) {
     const reason = reasonOf(state, scope, nowMs);
     if (reason !== undefined) return reason;
@@ -14,6 +18,8 @@ export function waitingReason(state: DispatchState, nowMs: number): string | und
 /** The same of one scope. */
 export function reasonOf(state: DispatchState, name: string, nowMs: number): string | undefined {
   const scope = state.scopes.get(name);
+  const undecided = undecidedOf(state, name);
+  if (undecided !== undefined) return undecided;
   const lanes = [...state.lanes.values()].filter((lane) => lane.scope === name);
   if (!scope || lanes.length === 0) return undefined;
   const workers = activeOf(state);
@@ -45,6 +51,19 @@ function backoffOf(
   if (untilMs <= nowMs) return undefined;
   const count = able.length === 1 ? "the one worker" : `all ${able.length} workers`;
   return `${count} that could do it failed again and again: ${workerId} ${failures} times without finishing anything (${reason}), and gets a lease again in ${Math.ceil((untilMs - nowMs) / 1_000)} s`;
+}
+
+/** Workers that stand against each other while no other one can decide. */
+function undecidedOf(state: DispatchState, name: string): string | undefined {
+  const scope = state.scopes.get(name);
+  for (const key of scope?.checks ?? []) {
+    const { votes } = state.checks.get(key)!;
+    const { leases } = state.operations.get(key)!;
+    if (votes.size < 2 || leases.size > 0) continue;
+    if (activeOf(state, scope?.deviceClass).some(({ workerId }) => !votes.has(workerId))) continue;
+    return `workers ${[...votes.keys()].join(" and ")} gave different results for one operation, and no other worker of their device class, ${scope?.deviceClass}, is there to decide`;
+  }
+  return undefined;
 }
 
 /** What none of these workers has. */

@@ -2,7 +2,7 @@ import { failed } from "./backoff.ts";
 import type { EventOf } from "./events.ts";
 import { lingersNoMore } from "./load.ts";
 import type { DispatchState, WorkerState } from "./state.ts";
-import { cancel, endLease, fail, heldBy, requeue, type Turn, workersNamed } from "./turn.ts";
+import { cancel, endLease, fail, heldBy, requeue, type Turn, wentWrong, workersNamed } from "./turn.ts";
 
 /** More than any worker's window; a broken one cannot make the number overflow. */
 const MAX_CREDIT = 100_000;
@@ -95,6 +95,10 @@ export function childDied(turn: Turn, { session, leaseId, reason }: EventOf<"chi
   if (lease?.session !== session) return;
   const operation = state.operations.get(lease.key)!;
   const { workerId } = state.workers.get(session)!;
+  if (operation.isCheck) {
+    wentWrong(turn, lease, reason);
+    return;
+  }
   operation.childDeaths += 1;
   operation.reasons.push(`on ${workerId}: ${reason}`);
   operation.avoid.add(workerId);

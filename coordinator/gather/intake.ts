@@ -163,6 +163,11 @@ export class ResultIntake {
     return judgement;
   }
 
+  /** A worker is not believed any more. */
+  forgetAllOf(workerId: string): void {
+    this.#early.removeAllOf(workerId);
+  }
+
   /** Nobody asked for it yet. States of training runs are too large to wait for somebody. */
   #isEarly({ fingerprint, artifacts }: ResultEnvelope): boolean {
     const dispatcher = this.#dispatcher;

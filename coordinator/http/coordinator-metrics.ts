@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { OperationKind, OperationResult } from "../../proto/operations.ts";
-import type { LeaseEnd } from "../dispatch/events.ts";
+import type { CheckOutcome, LeaseEnd } from "../dispatch/events.ts";
 import type { DispatchObserver, LeasePurpose, ResultFate, ResultPath } from "../dispatch/observer.ts";
 
 /** What is read when somebody asks for the metrics. */
@@ -46,7 +46,7 @@ export class CoordinatorMetrics implements DispatchObserver {
   });
   readonly #leasesGranted = new Counter({
     name: "elibad_coordinator_leases_granted_total",
-    help: "Leases given to workers: first ones, also those that were lost, and second ones of operations that another worker is slow at.",
+    help: "Leases given to workers: first ones, also those that were lost, second ones of operations that another worker is slow at, and checks of results.",
     labelNames: ["purpose"],
     registers: [this.registry],
   });
@@ -66,6 +66,17 @@ export class CoordinatorMetrics implements DispatchObserver {
     name: "elibad_coordinator_kept_results_total",
     help: "Results that came before their operation was asked for, by what became of them: reused, invalid, or forgotten.",
     labelNames: ["outcome"],
+    registers: [this.registry],
+  });
+  readonly #checks = new Counter({
+    name: "elibad_coordinator_checks_total",
+    help: "Results that were to be computed a second time, by what became of that: equal, different, failed, impossible since no other worker was left, or closed since nobody needed it any more.",
+    labelNames: ["outcome"],
+    registers: [this.registry],
+  });
+  readonly #expelled = new Counter({
+    name: "elibad_coordinator_workers_expelled_total",
+    help: "Workers from which nothing more is taken, since a result of theirs was wrong.",
     registers: [this.registry],
   });
   readonly #lag = new Histogram({
@@ -160,6 +171,14 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   resultArrived(path: ResultPath, fate: ResultFate): void {
     this.#results.inc({ path, fate });
+  }
+
+  checkEnded(outcome: CheckOutcome): void {
+    this.#checks.inc({ outcome });
+  }
+
+  workerExpelled(): void {
+    this.#expelled.inc();
   }
 
   keptResults(outcome: "reused" | "invalid" | "forgotten", results: number): void {

@@ -72,6 +72,8 @@ export function startSimulatedCluster({
       leaseEnded: ignore,
       resultArrived: ignore,
       keptResults: ignore,
+      checkEnded: ignore,
+      workerExpelled: ignore,
       resultLag: ignore,
       artifactMoved: ignore,
       natsReconnected: ignore,

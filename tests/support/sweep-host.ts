@@ -50,6 +50,7 @@ export async function startSweepHost(
       commandsInFlight: 2,
       uploadGb: 1,
       bucketCacheGb: 1,
+      dispatch: {},
       ...options,
     },
     { logger, signal: stop.signal },

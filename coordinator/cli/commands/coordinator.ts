@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { programVersion } from "../../../worker/program-version.ts";
 import { type CommandSpec, defineCommand, onAbort } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { grouped, hostPort, option, optionalPath, wholeNumber } from "../options.ts";
+import { grouped, hostPort, option, optionalPath, realNumber, wholeNumber } from "../options.ts";
 import { runCoordinator } from "../run-coordinator.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
@@ -55,6 +56,13 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         wholeNumber(1, 10_000).default(16),
       ),
     }),
+    ...grouped("Trust", {
+      recheckRate: option(
+        "--recheck-rate <rate>",
+        "share of results, 0 to 1, that another worker computes again and that are compared; a worker whose results are wrong is expelled",
+        realNumber(0, 1).default(0.01),
+      ),
+    }),
     ...grouped("Sweeps", {
       ...stateOptions,
       jobsInFlight: option(
@@ -80,7 +88,8 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
     const place = statePlace(options);
     if (place !== undefined) {
       requireAdvertise(place, options);
-      return runCoordinator(place, options, { logger, signal });
+      const dispatch = recheckSettings(options.recheckRate);
+      return runCoordinator(place, { ...options, dispatch }, { logger, signal });
     }
     const own =
       options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
@@ -91,6 +100,7 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         insecure: options.insecure,
         artifactFolder: options.artifacts ?? own!,
         programVersion: programVersion(),
+        dispatch: recheckSettings(options.recheckRate),
         ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
         ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
         submit: commands.submit,
@@ -105,6 +115,9 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
     }
   },
 });
+
+/** Which results are drawn nobody can foresee. */
+const recheckSettings = (recheckRate: number) => ({ recheckRate, recheckSeed: randomInt(2 ** 47) });
 
 /** What all addresses of a machine are to others. */
 const EVERYWHERE = /^(0\.0\.0\.0|\[::\]):|^unix:/;

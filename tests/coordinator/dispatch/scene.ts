@@ -98,6 +98,12 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
       const event = { kind: "result", fingerprint, workerId, deviceClass, seconds } as const;
       return on({ ...event, verdict: { kind: "valid" } });
     },
+    /** A valid result of an operation that is being checked: `answer` is the number of the answer that it agrees with, or of a new one. */
+    answers(fingerprint: string, workerId: string, answer: number): Decision[] {
+      const answers = new Map([[`check/s/${fingerprint}`, answer]]);
+      const event = { kind: "result", fingerprint, workerId, deviceClass: "cpu", answers } as const;
+      return on({ ...event, verdict: { kind: "valid" } });
+    },
     invalid(fingerprint: string, workerId: string): Decision[] {
       const verdict = { kind: "invalid", reason: "NaN" } as const;
       return on({ kind: "result", fingerprint, workerId, deviceClass: "cpu", verdict });

@@ -1,0 +1,137 @@
+/**
+ * Re-checks: some of the results that were used are computed a second time, by another worker of the same device class. Where the two differ, a third
+ * worker decides, and who was wrong is expelled. Pure.
+ */
+import { digestOf } from "../../proto/canonical-json.ts";
+import type { Digest } from "../../proto/operations.ts";
+import { assignTo, canTakeLease } from "./assign.ts";
+import type { CheckOutcome, Decision } from "./events.ts";
+import { expel } from "./expel.ts";
+import { activeOf, canDo } from "./fit.ts";
+import { loadOf } from "./load.ts";
+import { noteChecked } from "./origins.ts";
+import type { CheckState, DispatchState, OperationKey, OperationState, WorkerState } from "./state.ts";
+import { endLeases, forget, type Turn } from "./turn.ts";
+
+/** Checks that wait at most; beyond, they go before fresh work. Each holds a result. */
+const MAX_CHECKS = 256;
+
+/** Whether the result of an operation is to be computed again: a draw by the fingerprint that workers cannot foresee. */
+export function isDrawn({ settings }: DispatchState, fingerprint: Digest): boolean {
+  const { recheckRate, recheckSeed } = settings;
+  if (recheckRate === 0 || recheckRate === 1) return recheckRate === 1;
+  const drawn = Number.parseInt(digestOf(`${recheckSeed}/${fingerprint}`).slice(0, 13), 16);
+  return drawn / 2 ** 52 < recheckRate;
+}
+
+/**
+ * Begins to check what an operation was answered with, where another worker is there that could. The segments of a training run are not checked: they
+ * take a minute, and leave a state as large as three models.
+ */
+export function beginCheck(turn: Turn, answered: OperationState, workerId: string): OperationKey | undefined {
+  const { state, nowMs } = turn;
+  const { scope, fingerprint, kind } = answered;
+  if (kind === "train-run" || answered.state !== undefined || !isDrawn(state, fingerprint)) return undefined;
+  const check: CheckState = { votes: new Map([[workerId, 0]]) };
+  const key = `check/${answered.key}`;
+  if (state.operations.has(key)) return undefined;
+  const operation: OperationState = {
+    ...answered,
+    ...{ key, isCheck: true, order: ++state.lastOrder, submittedMs: nowMs, waitingSinceMs: nowMs },
+    ...{ leases: new Set(), childDeaths: 0, attempts: 0, reasons: [], avoid: new Set() },
+  };
+  if (ableTo(state, operation, check).length === 0) return undefined;
+  state.operations.set(key, operation);
+  state.checks.set(key, check);
+  state.scopes.get(scope)!.checks.add(key);
+  state.keysOf.set(fingerprint, (state.keysOf.get(fingerprint) ?? new Set()).add(key));
+  return key;
+}
+
+/** Another worker's result: `answer` is the number of the first answer that it agrees with, or of a new one. The first one was used. */
+export function vote(turn: Turn, operation: OperationState, workerId: string, answer: number): void {
+  const check = turn.state.checks.get(operation.key)!;
+  if (check.votes.has(workerId)) return;
+  check.votes.set(workerId, answer);
+  const right = majorityOf(check);
+  if (right === undefined) {
+    turn.decisions.push({ kind: "disagreed", key: operation.key, workers: [...check.votes.keys()] });
+    return;
+  }
+  const liars = [...check.votes].filter(([, given]) => given !== right).map(([worker]) => worker);
+  if (right === 0) noteChecked(turn.state.scopes.get(operation.scope)!.origins, operation.fingerprint, true);
+  endCheck(turn, operation, right === 0 ? "equal" : "different");
+  const others = [...check.votes].filter(([, given]) => given === right).map(([worker]) => worker);
+  for (const liar of liars)
+    expel(
+      turn,
+      liar,
+      `its result of operation ${operation.kind} ${operation.fingerprint.slice(0, 12)} is another one than that of ${others.join(" and ")}`,
+    );
+}
+
+/** The answer that two workers gave. */
+function majorityOf({ votes }: CheckState): number | undefined {
+  const seen = new Set<number>();
+  for (const answer of votes.values()) {
+    if (seen.has(answer)) return answer;
+    seen.add(answer);
+  }
+  return undefined;
+}
+
+export function endCheck(turn: Turn, operation: OperationState, outcome: CheckOutcome): void {
+  endLeases(turn, operation, { end: "overtaken", reason: "the check is over", letRun: true });
+  forget(turn, operation);
+  turn.decisions.push({ kind: "check-ended", key: operation.key, outcome });
+}
+
+/**
+ * Gives checks to workers. Those that somebody waits for, that workers disagree about, or that wait for long, go before fresh work; the others go to
+ * workers that have nothing else to do. One that nobody can do any more is given up, unless two answers stand against each other.
+ */
+export function assignChecks(state: DispatchState, nowMs: number, which: "urgent" | "idle"): Decision[] {
+  const turn: Turn = { state, nowMs, decisions: [] };
+  if (state.draining) return turn.decisions;
+  for (const [key, check] of state.checks) {
+    const operation = state.operations.get(key)!;
+    if (operation.leases.size > 0) continue;
+    const isUrgent = goesFirst(state, operation, nowMs);
+    if (isUrgent !== (which === "urgent")) continue;
+    const able = ableTo(state, operation, check);
+    if (able.length === 0 && check.votes.size === 1) endCheck(turn, operation, "impossible");
+    const free = able.filter(
+      (worker) =>
+        canTakeLease(state, worker, nowMs) &&
+        worker.reservedFor === undefined &&
+        (isUrgent || (loadOf(worker) === 0 && worker.checkpoints.has(operation.checkpoint))),
+    );
+    if (free.length === 0) continue;
+    const worker = free.reduce((a, b) => (loadOf(b) < loadOf(a) ? b : a));
+    turn.decisions.push(assignTo(state, worker, operation, nowMs));
+  }
+  return turn.decisions;
+}
+
+function goesFirst(
+  { checks, scopes, settings }: DispatchState,
+  { key, scope, waitingSinceMs }: OperationState,
+  nowMs: number,
+): boolean {
+  return (
+    checks.size > MAX_CHECKS ||
+    checks.get(key)!.votes.size > 1 ||
+    scopes.get(scope)!.isAwaited ||
+    nowMs - waitingSinceMs > settings.recheckAfterMs
+  );
+}
+
+/** Workers that are there, could do the operation, and gave no answer yet: those on which it did not go wrong, where there are some. */
+function ableTo(state: DispatchState, operation: OperationState, { votes }: CheckState): WorkerState[] {
+  const { deviceClass } = state.scopes.get(operation.scope)!;
+  const fitting = activeOf(state, deviceClass).filter(
+    (worker) => canDo(worker, operation.need) && !votes.has(worker.workerId),
+  );
+  const good = fitting.filter(({ workerId }) => !operation.avoid.has(workerId));
+  return good.length > 0 ? good : fitting;
+}
