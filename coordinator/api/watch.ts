@@ -24,7 +24,7 @@ export async function* watchSweep(
   let wake = () => {};
   const unsubscribe = book.subscribe((records) => {
     for (const record of records) {
-      if (record.kind === "sweep-submitted" || record.sweep !== name) continue;
+      if (!("job" in record) || record.sweep !== name) continue;
       changed.add(record.job);
     }
     if (changed.size > 0) wake();

@@ -62,6 +62,7 @@ export class JobFolder {
   /** The same of a job that goes on with its scan. Files that were complete, of a job that the log does not say is done, are of no use then. */
   async goOn(): Promise<string> {
     await rm(this.out, { recursive: true, force: true });
+    await rm(join(this.#partial, REPORT), { force: true });
     return this.again();
   }
 

@@ -88,6 +88,13 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       programVersion,
       ...(natsUrl === undefined ? {} : { natsUrl }),
       ...(options.dispatch === undefined ? {} : { dispatch: options.dispatch }),
+      expelled: new Map((book.state.expelled ?? []).map(({ workerId, reason }) => [workerId, reason])),
+      onExpelled: (workerId, reason) => {
+        // Where the log takes no more, the reign is over.
+        runner
+          ?.expel(workerId, reason)
+          .catch((error: unknown) => logger.error({ err: error }, "a worker could not be expelled"));
+      },
       submit: commands.submit,
       sweepCalls: sweepCalls(host, logger),
       logger,
@@ -158,15 +165,17 @@ function sayWhereJobsGoOn({ sweeps }: SweepsState, term: number, logger: Logger)
   }
 }
 
+const WARNED: ReadonlySet<string> = new Set(["failed", "taken-back", "doubted"]);
+
 function sayWhatHappened(records: readonly SweepRecord[], logger: Logger): void {
   for (const record of records) {
-    if (record.kind === "sweep-submitted") continue;
+    if (record.kind === "sweep-submitted" || record.kind === "worker-expelled") continue;
     const { sweep, job } = record;
     switch (record.kind) {
       case "job-moved": {
         const { event } = record;
         const reason = "reason" in event ? { reason: event.reason } : {};
-        const level = event.kind === "failed" || event.kind === "taken-back" ? "warn" : "info";
+        const level = WARNED.has(event.kind) ? "warn" : "info";
         logger[level]({ sweep, job, ...reason }, `the job was ${event.kind}`);
         break;
       }

@@ -11,6 +11,7 @@ import type {
   JobWork,
   OpenedJob,
   OpenJob,
+  Provenance,
   ScanCommits,
 } from "../sweep/job-work.ts";
 import {
@@ -27,6 +28,7 @@ import type { Repaired, RepairReport } from "./repair.ts";
 import { cleanOptionsOf } from "./sweep-settings.ts";
 
 export interface JobExecutor extends Executor {
+  readonly provenance?: Provenance;
   close(): void | Promise<void>;
 }
 
@@ -72,8 +74,10 @@ export const openCleanJob =
       get deviceClass() {
         return executor.deviceClass;
       },
+      provenance: executor.provenance,
       async scan(commits, signal) {
-        const partial = await (commits.resume.size === 0 ? folder.beginFresh() : folder.goOn());
+        const isFresh = commits.resume.size === 0 && job.wasTakenBack !== true;
+        const partial = await (isFresh ? folder.beginFresh() : folder.goOn());
         if (given.trace) await folder.cutTraces(commits.resume);
         const kept = given.trace ? withTraces(commits, folder) : commits;
         const { triggers } = await prepared.scan(contextOf(signal), partial, kept);
@@ -101,6 +105,7 @@ export const openCleanJob =
         const outcome = await measureAndWrite(given, opened, { repaired, measure }, partial);
         if (given.trace) await folder.joinTraces();
         const report = jobReport(result, outcome, folder.out);
+        await executor.provenance?.settled(signal);
         await folder.complete(report);
         await folder.publish();
         return report;
@@ -114,6 +119,7 @@ export const openCleanJob =
 
 /** An executor that says what its job is computed by before its first operation, where that is known. */
 const ofClass = (executor: JobExecutor, known: string | undefined): JobExecutor => ({
+  ...(executor.provenance && { provenance: executor.provenance }),
   get deviceClass() {
     return executor.deviceClass ?? known;
   },

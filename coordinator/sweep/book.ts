@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { canonicalJson } from "../../proto/canonical-json.ts";
 import { type AnySearchState, committedStep } from "./committed-step.ts";
+import { withoutResultsOf } from "./distrust.ts";
 import { fold } from "./fold.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { type JobEvent, takes } from "./job-state.ts";
@@ -40,7 +41,7 @@ export interface SomeJobs {
 }
 
 /** Where a committed step comes from. */
-export type StepOrigin = Pick<RecordOf<"step-committed">, "results" | "deviceClass">;
+export type StepOrigin = Pick<RecordOf<"step-committed">, "results" | "deviceClass" | "unchecked">;
 
 /** Told of records that have become durable, in order, and of the state after them. */
 export type BookListener = (records: readonly SweepRecord[], state: SweepsState) => void;
@@ -140,8 +141,34 @@ export class SweepBook {
     return this.#change([{ kind: "tile-measured", ...id, tile }]);
   }
 
-  commitResult(id: JobId, result: z.infer<typeof FoundResult>): Promise<void> {
-    return this.#change([{ kind: "search-found", ...id, result }]);
+  commitResult(
+    id: JobId,
+    result: z.infer<typeof FoundResult>,
+    from: Pick<StepOrigin, "unchecked"> = {},
+  ): Promise<void> {
+    return this.#change([{ kind: "search-found", ...id, result, ...from }]);
+  }
+
+  /** Results of these workers that a step was computed from have all turned out right. */
+  commitChecked(id: JobId, search: number, step: number, workers: readonly string[]): Promise<void> {
+    return this.#change([{ kind: "results-checked", ...id, search, step, workers: [...workers] }]);
+  }
+
+  /** Jobs that rest on unchecked results of a worker, by what is decided so far, and what is to become of them. */
+  restingOn(worker: { readonly workerId: string; readonly reason: string }, running: ReadonlySet<string>) {
+    return withoutResultsOf(this.#ahead, worker, running);
+  }
+
+  /** A worker gave a wrong result: the jobs that rest on unchecked ones of it go back, together. */
+  expel(
+    worker: { readonly workerId: string; readonly reason: string },
+    running: ReadonlySet<string>,
+  ): Promise<void> {
+    const known = this.#ahead.expelled?.some(({ workerId }) => workerId === worker.workerId) === true;
+    return this.#change([
+      ...(known ? [] : [{ kind: "worker-expelled", at: this.#now(), ...worker } as const]),
+      ...this.restingOn(worker, running).map(({ id, event }) => this.#moved(id, event)),
+    ]);
   }
 
   /** Tells a listener of every change from now on, once it is durable. Gives back what ends that. */

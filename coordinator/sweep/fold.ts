@@ -34,14 +34,26 @@ export function fold(state: SweepsState, record: SweepRecord): SweepsState {
       return jobMoved(state, record);
     case "step-committed":
       return withJob(state, record, (job) =>
-        withSearch(ofClass(job, record), record.search, (search) => stepCommitted(job, search, record)),
+        withSearch(ofClass(job, record), record.search, (search) => {
+          trusted(state, record.unchecked);
+          return stepCommitted(job, search, record);
+        }),
       );
     case "tile-measured":
       return withJob(state, record, (job) => tileMeasured(job, record));
     case "search-found":
       return withJob(state, record, (job) =>
-        withSearch(job, record.result.search, (search) => ({ ...search, result: record.result })),
+        restingOn(
+          withSearch(job, record.result.search, (search) => ({ ...search, result: record.result })),
+          trusted(state, record.unchecked),
+        ),
       );
+    case "results-checked":
+      return withJob(state, record, (job) => resultsChecked(job, record));
+    case "worker-expelled": {
+      const { kind: _, ...expelled } = record;
+      return { ...state, expelled: [...(state.expelled ?? []), expelled] };
+    }
   }
 }
 
@@ -78,13 +90,15 @@ function jobMoved(state: SweepsState, record: RecordOf<"job-moved">): SweepsStat
       );
     // Checked above: outside of it the compiler refuses such an event.
     const next = moved(job.state as StateOf<JobPhase>, event as EventFor<JobPhase>);
-    const { deviceClass: _, tile: __, ...fresh } = job;
+    const { deviceClass: _, tile: __, unchecked: ___, ...fresh } = job;
+    const searches = searchesAfter(job, event);
     return {
-      ...(event.kind === "retried" && event.fresh ? fresh : job),
+      ...uncheckedAfter(event.kind === "retried" && event.fresh ? fresh : job, event, searches),
       state: next,
       movedAt: at,
       attempt: job.attempt + (event.kind === "retried" ? 1 : 0),
-      searches: searchesAfter(job, event),
+      searches,
+      ...(event.kind === "taken-back" ? { wasTakenBack: true as const } : {}),
     };
   });
   const { sweep } = record;
@@ -107,8 +121,68 @@ function searchesAfter({ searches }: Job, event: JobEvent): SearchProgress[] {
     const kept = steps.get(each.search);
     if (kept === undefined) return [each];
     const left = each.steps.filter(({ step }) => step <= kept && step > 0);
-    return left.length === 0 ? [] : [{ ...each, steps: left, result: null }];
+    if (left.length === 0) return [];
+    const { unchecked = {}, ...rest } = each;
+    return [{ ...rest, ...uncheckedSteps(unchecked, (step) => step <= kept), steps: left, result: null }];
   });
+}
+
+/** Of which workers the job has unchecked results beside its steps; once it is done and has no steps any more, at all. */
+function uncheckedAfter(job: Job, event: JobEvent, left: readonly SearchProgress[]): Job {
+  switch (event.kind) {
+    case "unlearned":
+      return restingOn(job, event.unchecked);
+    case "evaluated":
+      return restingOn(job, [
+        ...(event.unchecked ?? []),
+        ...job.searches.flatMap(({ unchecked }) => Object.keys(unchecked ?? {})),
+      ]);
+    case "taken-back": {
+      // A result that stays rests on what it rested on.
+      if (left.some(({ result }) => result !== null)) return job;
+      const { unchecked: _, ...rest } = job;
+      return rest;
+    }
+    default:
+      return job;
+  }
+}
+
+function restingOn(job: Job, workers: readonly string[] = []): Job {
+  const unchecked = [...new Set([...(job.unchecked ?? []), ...workers])].sort();
+  return unchecked.length === 0 ? job : { ...job, unchecked };
+}
+
+/** @throws IllegalRecordError where one of them was expelled: what it computed is not committed */
+function trusted({ expelled = [] }: SweepsState, workers: readonly string[] = []): readonly string[] {
+  const liar = expelled.find(({ workerId }) => workers.includes(workerId));
+  if (liar)
+    throw new IllegalRecordError(`worker ${liar.workerId} was expelled: nothing of it can be committed`);
+  return workers;
+}
+
+function uncheckedSteps(
+  unchecked: Readonly<Record<string, readonly number[]>>,
+  stays: (step: number, workerId: string) => boolean,
+): Pick<SearchProgress, "unchecked"> {
+  const left = Object.entries(unchecked).flatMap(([workerId, steps]) => {
+    const some = steps.filter((step) => stays(step, workerId));
+    return some.length === 0 ? [] : [[workerId, some] as const];
+  });
+  return left.length === 0 ? {} : { unchecked: Object.fromEntries(left) };
+}
+
+/** Steps that are not there any more need none. */
+function resultsChecked(job: Job, { search, step, workers }: RecordOf<"results-checked">): Job {
+  const searches = job.searches.map((each) => {
+    if (each.search !== search || each.unchecked === undefined) return each;
+    const { unchecked, ...rest } = each;
+    return {
+      ...rest,
+      ...uncheckedSteps(unchecked, (at, worker) => at !== step || !workers.includes(worker)),
+    };
+  });
+  return { ...job, searches };
 }
 
 function tileMeasured(job: Job, { tile, ...id }: RecordOf<"tile-measured">): Job {
@@ -141,7 +215,11 @@ function stepCommitted(
     throw new IllegalRecordError(`${place}: step ${step.step} was committed, step ${expected} is next`);
   if (before !== undefined && before.search !== step.search)
     throw new IllegalRecordError(`${place}: step ${step.step} is of another search (attempt ${job.attempt})`);
-  return { ...search, steps: [...search.steps, step] };
+  const { unchecked, ...rest } = search;
+  const added = { ...unchecked };
+  for (const worker of record.unchecked ?? []) added[worker] = [...(added[worker] ?? []), step.step];
+  const noted = Object.keys(added).length === 0 ? {} : { unchecked: added };
+  return { ...rest, ...noted, steps: [...search.steps, step] };
 }
 
 function requireScanning({ name, state }: Job): void {

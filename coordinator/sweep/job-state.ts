@@ -12,24 +12,29 @@ export const RepairCommit = z.strictObject({
 });
 export type RepairCommit = z.infer<typeof RepairCommit>;
 
+/** Workers of whose results, among those that something was computed from, some have not been checked; absent: none, or nobody knows. */
+export const unchecked = z.array(z.string()).exactOptional();
+
 /** What happens to a job. */
 export const JobEvent = z.discriminatedUnion("kind", [
   /** Its turn has come. */
   z.strictObject({ kind: z.literal("started") }),
   /** All searches have a result; `found` triggers are worth unlearning. */
   z.strictObject({ kind: z.literal("scanned"), found: z.int().nonnegative() }),
-  z.strictObject({ kind: z.literal("unlearned"), repair: RepairCommit }),
-  z.strictObject({ kind: z.literal("evaluated"), report: z.json() }),
+  z.strictObject({ kind: z.literal("unlearned"), repair: RepairCommit, unchecked }),
+  z.strictObject({ kind: z.literal("evaluated"), report: z.json(), unchecked }),
   z.strictObject({ kind: z.literal("failed"), reason: z.string() }),
   z.strictObject({ kind: z.literal("cancelled") }),
   /** `fresh` forgets what earlier attempts committed, where the model or its samples have changed since. */
   z.strictObject({ kind: z.literal("retried"), fresh: z.boolean() }),
-  /** Results that it built on were wrong: the named searches go back to the state after so many steps. */
+  /** Results that it built on may be wrong: the named searches go back to the state after so many steps. */
   z.strictObject({
     kind: z.literal("taken-back"),
     reason: z.string(),
-    searches: z.array(z.strictObject({ search: z.int().nonnegative(), step: z.int().nonnegative() })).min(1),
+    searches: z.array(z.strictObject({ search: z.int().nonnegative(), step: z.int().nonnegative() })),
   }),
+  /** It is done, and results that it was computed from may be wrong. */
+  z.strictObject({ kind: z.literal("doubted"), reason: z.string() }),
 ]);
 export type JobEvent = z.infer<typeof JobEvent>;
 
@@ -39,7 +44,7 @@ export const JobState = z.discriminatedUnion("phase", [
   z.strictObject({ phase: z.literal("unlearning") }),
   /** No repair where no trigger was worth unlearning. */
   z.strictObject({ phase: z.literal("evaluating"), repair: RepairCommit.nullable() }),
-  z.strictObject({ phase: z.literal("done"), report: z.json() }),
+  z.strictObject({ phase: z.literal("done"), report: z.json(), doubted: z.string().exactOptional() }),
   z.strictObject({ phase: z.literal("failed"), reason: z.string() }),
   z.strictObject({ phase: z.literal("cancelled") }),
 ]);
@@ -50,13 +55,13 @@ type EventOf<K extends JobEvent["kind"]> = Extract<JobEvent, { readonly kind: K 
 
 /** The events that each state takes; a state without any is final. */
 export const EVENTS = {
-  queued: ["started", "failed", "cancelled"],
+  queued: ["started", "failed", "cancelled", "taken-back"],
   scanning: ["scanned", "failed", "cancelled", "taken-back"],
   unlearning: ["unlearned", "failed", "cancelled", "taken-back"],
   evaluating: ["evaluated", "failed", "cancelled", "taken-back"],
-  done: [],
-  failed: ["retried"],
-  cancelled: ["retried"],
+  done: ["doubted"],
+  failed: ["retried", "taken-back"],
+  cancelled: ["retried", "taken-back"],
 } as const satisfies { readonly [P in JobPhase]: readonly JobEvent["kind"][] };
 
 /** An event that a state takes. */
@@ -67,7 +72,8 @@ export const takes = <S extends JobState>({ phase }: S, { kind }: JobEvent): boo
   (EVENTS[phase] as readonly string[]).includes(kind);
 
 /** The state after an event. Only events that the state takes can be asked about. */
-export function moved<P extends JobPhase>(_from: StateOf<P>, event: EventFor<P>): JobState {
+export function moved<P extends JobPhase>(before: StateOf<P>, event: EventFor<P>): JobState {
+  const from: JobState = before;
   const happened: JobEvent = event;
   switch (happened.kind) {
     case "started":
@@ -85,7 +91,9 @@ export function moved<P extends JobPhase>(_from: StateOf<P>, event: EventFor<P>)
     case "retried":
       return { phase: "queued" };
     case "taken-back":
-      return { phase: "scanning" };
+      return isActive(from) ? { phase: "scanning" } : from;
+    case "doubted":
+      return from.phase === "done" ? { ...from, doubted: happened.reason } : from;
   }
 }
 

@@ -16,10 +16,25 @@ export interface CommittedScan {
   readonly tile: MeasuredTile | undefined;
 }
 
+/** Who computed what a job was given, as far as nobody computed it a second time. */
+export interface Provenance {
+  /** How many results it was given so far. */
+  readonly given: number;
+  /** Workers of whose results after the first `given` ones some are not checked; `cleared` resolves with those whose results all turned out right. */
+  uncheckedSince(given: number): {
+    readonly workers: readonly string[];
+    cleared(): Promise<readonly string[]>;
+  };
+  /** Resolves when nothing is being checked any more. */
+  settled(signal?: AbortSignal): Promise<void>;
+}
+
 /** What is done for one job, by whoever knows models and executors. Each part may be asked for in another process than the one before. */
 export interface JobWork {
   /** What computes it; undefined before the first operation, and where there is no such thing. */
   readonly deviceClass: string | undefined;
+  /** Absent where the results are this process's own. */
+  readonly provenance?: Provenance | undefined;
   /** Runs what is left of the searches; answers how many of their triggers are worth unlearning. */
   scan(commits: ScanCommits, signal: AbortSignal): Promise<number>;
   /** Starts at its beginning, and gives the same bits every time. What the commit names is durable when this resolves. */
@@ -39,6 +54,8 @@ export interface OpenedJob extends JobId {
   readonly options: Readonly<Record<string, unknown>>;
   /** What its committed steps were computed by: the next ones must be, too. */
   readonly deviceClass: string | undefined;
+  /** Files of what it had computed before may lie about. */
+  readonly wasTakenBack?: boolean;
 }
 
 /** Begins to work on a job, or goes on with it. @throws Error where its model or samples cannot be read: the job fails with that reason */

@@ -1,7 +1,7 @@
 /** What the log of the sweeps is made of. Every change of a sweep is one of these, and nothing else changes it. */
 import { z } from "zod";
 import { CommittedStep } from "./committed-step.ts";
-import { JobEvent } from "./job-state.ts";
+import { JobEvent, unchecked } from "./job-state.ts";
 import { FoundResult, MeasuredTile, Name, SweepSpec } from "./sweep.ts";
 
 const ofJob = { sweep: Name, job: Name };
@@ -21,11 +21,20 @@ export const SweepRecord = z.discriminatedUnion("kind", [
       .string()
       .regex(/^[0-9a-f]{64}$/)
       .optional(),
+    /** Workers of whose results, among those that the step was computed from, some had not been checked. */
+    unchecked,
     /** What computed it; absent where there is no such thing, as in one process. */
     deviceClass: z.string().optional(),
   }),
   z.strictObject({ kind: z.literal("tile-measured"), ...ofJob, tile: MeasuredTile }),
-  z.strictObject({ kind: z.literal("search-found"), ...ofJob, result: FoundResult }),
+  z.strictObject({ kind: z.literal("search-found"), ...ofJob, result: FoundResult, unchecked }),
+  /** The results of these workers that a step was computed from have all been checked since. */
+  z.strictObject({
+    ...{ kind: z.literal("results-checked"), ...ofJob },
+    ...{ search: z.int().nonnegative(), step: z.int().nonnegative(), workers: z.array(z.string()).min(1) },
+  }),
+  /** A worker gave a wrong result: nothing more is taken from it. */
+  z.strictObject({ kind: z.literal("worker-expelled"), at, workerId: z.string(), reason: z.string() }),
 ]);
 export type SweepRecord = z.infer<typeof SweepRecord>;
 export type RecordOf<K extends SweepRecord["kind"]> = Extract<SweepRecord, { readonly kind: K }>;

@@ -21,6 +21,7 @@ interface Running {
   readonly id: JobId;
   readonly stop: AbortController;
   readonly ended: Promise<void>;
+  work: JobWork | undefined;
 }
 
 /**
@@ -33,6 +34,8 @@ export class SweepRunner {
   readonly #unsubscribe: () => void;
   readonly #lost = new AbortController();
   #isClosed = false;
+  /** Workers that are being expelled: until the log has it, no job is begun from what it says. */
+  #expelling = 0;
   #wake: (() => void)[] = [];
 
   constructor(options: RunnerOptions) {
@@ -49,6 +52,32 @@ export class SweepRunner {
       if (this.#running.size === 0 && !sweeps.some(({ jobs }) => jobs.some(({ state }) => isLive(state))))
         return;
       await new Promise<void>((wake) => this.#wake.push(wake));
+    }
+  }
+
+  /**
+   * A worker gave a wrong result. Jobs that rest on unchecked results of it stop at once, go back to the last step before the first one that holds some, and
+   * go on from there.
+   *
+   * @throws LogLostError
+   */
+  async expel(workerId: string, reason: string): Promise<void> {
+    const { book } = this.#options;
+    const worker = { workerId, reason };
+    const using = [...this.#running].filter(([, { work }]) =>
+      work?.provenance?.uncheckedSince(0).workers.includes(workerId),
+    );
+    const running = new Set(using.map(([key]) => key));
+    for (const { id, event } of book.restingOn(worker, running))
+      this.#running
+        .get(jobIdText(id))
+        ?.stop.abort(new DOMException(`the job was ${event.kind}`, "AbortError"));
+    this.#expelling++;
+    try {
+      await book.expel(worker, running);
+    } finally {
+      this.#expelling--;
+      this.#fill();
     }
   }
 
@@ -73,7 +102,7 @@ export class SweepRunner {
   }
 
   #fill(): void {
-    if (!this.#isClosed && !this.#lost.signal.aborted) {
+    if (!this.#isClosed && !this.#lost.signal.aborted && this.#expelling === 0) {
       const { book, limit } = this.#options;
       for (const id of nextJobs(book.state, new Set(this.#running.keys()), limit)) this.#start(id);
     }
@@ -87,7 +116,7 @@ export class SweepRunner {
       this.#running.delete(key);
       this.#fill();
     });
-    this.#running.set(key, { id, stop, ended });
+    this.#running.set(key, { id, stop, ended, work: undefined });
   }
 
   /** Never rejects. */
@@ -128,7 +157,10 @@ export class SweepRunner {
     let work: JobWork | undefined;
     try {
       const options = jobOptions(spec, spec.jobs.find(({ name }) => name === id.job)!);
-      work = await open({ ...id, options, deviceClass: findJob(book.state, id)?.deviceClass }, signal);
+      const { deviceClass, wasTakenBack = false } = findJob(book.state, id) ?? {};
+      work = await open({ ...id, options, deviceClass, wasTakenBack }, signal);
+      const running = this.#running.get(jobIdText(id));
+      if (running) running.work = work;
       for (;;) {
         signal.throwIfAborted();
         const event = await this.#nextPart(id, work, signal);
@@ -148,30 +180,63 @@ export class SweepRunner {
       case "scanning":
         return {
           kind: "scanned",
-          found: await work.scan({ ...scanned, ...this.#commits(id, work) }, signal),
+          found: await work.scan({ ...scanned, ...this.#commits(id, work, signal) }, signal),
         };
-      case "unlearning":
-        return { kind: "unlearned", repair: await work.unlearn(scanned, signal) };
-      case "evaluating":
-        return { kind: "evaluated", report: await work.evaluate(scanned, job.state.repair, signal) };
+      case "unlearning": {
+        const repair = await work.unlearn(scanned, signal);
+        return { kind: "unlearned", repair, ...uncheckedOf(work) };
+      }
+      case "evaluating": {
+        const report = await work.evaluate(scanned, job.state.repair, signal);
+        // A job is done when nothing that it was given is being checked any more.
+        await work.provenance?.settled(signal);
+        return { kind: "evaluated", report, ...uncheckedOf(work) };
+      }
       default:
         return undefined;
     }
   }
 
-  #commits(id: JobId, work: JobWork): Pick<ScanCommits, "onTile" | "onCommit" | "onResult"> {
+  #commits(
+    id: JobId,
+    work: JobWork,
+    signal: AbortSignal,
+  ): Pick<ScanCommits, "onTile" | "onCommit" | "onResult"> {
     const { book } = this.#options;
+    /** Results that there were at each search's last commit. What is computed for a search before its first one is often computed for all of them. */
+    const given = new Map<number, number>();
     return {
       onTile: ({ tile, timed }) => book.commitTile(id, { tile, timed: [...(timed ?? [])] }),
-      onCommit(search, state, lines) {
+      onCommit: async (search, state, lines) => {
+        signal.throwIfAborted();
         const step = lines.find(({ kind }) => kind === "step");
-        const { deviceClass } = work;
-        return book.commitStep(id, search, state, {
+        const { deviceClass, provenance } = work;
+        const since = provenance?.uncheckedSince(given.get(search) ?? 0);
+        if (provenance) given.set(search, provenance.given);
+        await book.commitStep(id, search, state, {
           ...(step && { results: digestOf(canonicalJson(step)) }),
           ...(deviceClass === undefined ? {} : { deviceClass }),
+          ...namesOf(since?.workers),
         });
+        void since?.cleared().then((workers) => this.#clear(id, search, state.step, workers));
       },
-      onResult: (_, result) => book.commitResult(id, result),
+      async onResult(_, result) {
+        signal.throwIfAborted();
+        // Searches have answers in common that were computed for whichever asked first.
+        await book.commitResult(id, result, uncheckedOf(work));
+      },
     };
   }
+
+  async #clear(id: JobId, search: number, step: number, workers: readonly string[]): Promise<void> {
+    if (workers.length === 0 || this.#isClosed || this.#lost.signal.aborted) return;
+    await this.#options.book
+      .commitChecked(id, search, step, workers)
+      .catch((error: unknown) => this.#stopAll(error));
+  }
 }
+
+const namesOf = (workers: readonly string[] = []): { readonly unchecked?: string[] } =>
+  workers.length === 0 ? {} : { unchecked: [...workers] };
+
+const uncheckedOf = ({ provenance }: JobWork) => namesOf(provenance?.uncheckedSince(0).workers);

@@ -55,6 +55,8 @@ export const FoundResult = z.custom<SearchResult | PairSearchResult>(
 export const SearchProgress = z.strictObject({
   search: z.int().nonnegative(),
   steps: z.array(CommittedStep),
+  /** By worker: the steps, ascending, that were computed from results of it that nobody has checked. */
+  unchecked: z.record(z.string(), z.array(z.int().nonnegative())).exactOptional(),
   /** Null while it runs. */
   result: FoundResult.nullable(),
 });
@@ -77,6 +79,10 @@ export const Job = z.strictObject({
   /** What computes the job since its first committed step: results of another class are other bits, and are never mixed in. */
   deviceClass: z.string().optional(),
   tile: MeasuredTile.optional(),
+  /** Workers whose unchecked results are in what the job has beside its steps; once it is done, in all of it. */
+  unchecked: z.array(z.string()).exactOptional(),
+  /** What it had computed was taken back before: files of it may lie about. */
+  wasTakenBack: z.literal(true).exactOptional(),
   /** In the order of their first commits. Kept until the job is done: a retry goes on from here. */
   searches: z.array(SearchProgress),
 });
@@ -99,6 +105,10 @@ export const SweepsState = z.strictObject({
   format: z.literal(1),
   /** In the order of submission. */
   sweeps: z.array(Sweep),
+  /** Workers that gave wrong results. */
+  expelled: z
+    .array(z.strictObject({ workerId: z.string(), reason: z.string(), at: z.number() }))
+    .exactOptional(),
 });
 export type SweepsState = z.infer<typeof SweepsState>;
 

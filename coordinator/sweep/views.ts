@@ -34,11 +34,16 @@ const rowOf = (job: Job, model: string): JobRowMessage => ({
   phase: job.state.phase,
   attempt: job.attempt,
   movedAt: job.movedAt,
-  reason: job.state.phase === "failed" ? job.state.reason : "",
+  reason: reasonOf(job),
   steps: stepsOf(job),
   searchesDone: job.searches.filter(({ result }) => result !== null).length,
   best: bestOf(job),
 });
+
+function reasonOf({ state }: Job): string {
+  if (state.phase === "failed") return state.reason;
+  return state.phase === "done" && state.doubted !== undefined ? `in doubt: ${state.doubted}` : "";
+}
 
 /** Committed steps of all searches. */
 export const stepsOf = ({ searches }: Job): number =>

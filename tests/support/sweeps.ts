@@ -15,6 +15,7 @@ export const events: { readonly [K in JobEvent["kind"]]: Extract<JobEvent, { rea
   failed: { kind: "failed", reason: "no worker fits" },
   cancelled: { kind: "cancelled" },
   retried: { kind: "retried", fresh: false },
+  doubted: { kind: "doubted", reason: "worker w1 lied" },
   "taken-back": { kind: "taken-back", reason: "worker w1 lied", searches: [{ search: 0, step: 1 }] },
 };
 

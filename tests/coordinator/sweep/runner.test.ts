@@ -276,6 +276,88 @@ test("a runner that is closed leaves the jobs where they are, and another one go
   expect(phases(second.book, "friday")).toEqual(["done", "done"]);
 });
 
+/** Who computed what, as the test says it: the workers of each step of search 0. */
+function provenanceOf(unchecked: (given: number) => readonly string[]) {
+  return {
+    given: 0,
+    uncheckedSince: (given: number) => ({ workers: unchecked(given), cleared: async () => [] }),
+    settled: async () => undefined,
+  };
+}
+
+test.each(["in the run in which it lied", "after a restart"])(
+  "jobs that rest on results of a worker that is expelled %s go back to before them, and end as they would have",
+  async (when) => {
+    const calm = await start(new MemoryLog());
+    await calm.book.submit(sweepOf("friday", 2, { options: { searchesInFlight: 1 } }));
+    await calm.runner.idle();
+
+    const log = new MemoryLog();
+    const steps: string[] = [];
+    let liedAbout = "";
+    let runner: SweepRunner | undefined;
+    let isFirstRun = true;
+    let restart: (() => void) | undefined;
+    const restarted = new Promise<void>((resolve) => {
+      restart = resolve;
+    });
+    const onStep = async ({ job }: JobId, search: number, step: number): Promise<void> => {
+      liedAbout = isFirstRun && job === "m0" && search === 0 && step === 2 ? "liar" : "";
+      if (!isFirstRun || job !== "m0" || search !== 1 || step !== 2) return;
+      isFirstRun = false;
+      if (when === "after a restart") restart!();
+      else {
+        steps.push("expelled");
+        void runner!.expel("liar", "it lied");
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    const open: OpenJob = async (job) => ({
+      ...(await workOf({ onStep, steps })(job)),
+      provenance: provenanceOf(() => (job.job === "m0" && liedAbout !== "" ? [liedAbout] : ["w1"])),
+    });
+    const first = await start(log, open, 1);
+    let { book } = first;
+    ({ runner } = first);
+    await book.submit(sweepOf("friday", 2, { options: { searchesInFlight: 1 } }));
+    if (when === "after a restart") {
+      await restarted;
+      await runner.close();
+      const second = await start(log, open, 1);
+      ({ book, runner } = second);
+      steps.push("expelled");
+      await runner.expel("liar", "it lied");
+    }
+    await runner.idle();
+    expect(jobs(book, "friday").map(({ state }) => state)).toEqual(
+      jobs(calm.book, "friday").map(({ state }) => state),
+    );
+    const after = steps.slice(steps.indexOf("expelled") + 1).filter((each) => each.startsWith("m0 0"));
+    expect(after).toEqual(["m0 0 2", "m0 0 3"]);
+    expect(log.records.filter((text) => text.includes('"worker-expelled"'))).toHaveLength(1);
+  },
+);
+
+test("a job is not done before what it was given is checked", async () => {
+  let settle = () => {};
+  const checked = new Promise<undefined>((resolve) => {
+    settle = () => resolve(undefined);
+  });
+  const open: OpenJob = async (job) => ({
+    ...(await workOf()(job)),
+    provenance: { ...provenanceOf(() => []), settled: () => checked },
+  });
+  const { book, runner } = await start(new MemoryLog(), open);
+  await book.submit(sweepOf("friday", 1));
+  const evaluating = () => phases(book, "friday")[0] === "evaluating";
+  while (!evaluating()) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(evaluating()).toBe(true);
+  settle();
+  await runner.idle();
+  expect(phases(book, "friday")).toEqual(["done"]);
+});
+
 /** Numbers in [0, 1) that follow from a seed. */
 function numbers(seed: number): () => number {
   let state = seed;

@@ -1,0 +1,46 @@
+/** What becomes of the jobs when a worker turns out to give wrong results. Pure. */
+import { isActive, type JobEvent } from "./job-state.ts";
+import { type Job, type JobId, jobIdText, type SweepsState } from "./sweep.ts";
+
+/**
+ * Events of all jobs that rest on unchecked results of a worker. Each search goes back to the step before the first one that holds some; what was
+ * computed beside the steps (what searches found, a repair, an evaluation) is computed again. Jobs that are done are doubted.
+ *
+ * @param running jobs (`sweep/job`) that work with such results at the moment, whether or not any of them is committed
+ */
+export function withoutResultsOf(
+  { sweeps }: SweepsState,
+  { workerId, reason }: { readonly workerId: string; readonly reason: string },
+  running: ReadonlySet<string>,
+): { readonly id: JobId; readonly event: JobEvent }[] {
+  const why = `worker ${workerId} was expelled, since ${reason}`;
+  return sweeps.flatMap(({ spec, jobs }) =>
+    jobs.flatMap((job) => {
+      const id = { sweep: spec.name, job: job.name };
+      if (!restsOn(job, workerId) && !running.has(jobIdText(id))) return [];
+      const event = eventOf(job, workerId, why);
+      return event === undefined ? [] : [{ id, event }];
+    }),
+  );
+}
+
+function eventOf(
+  { state, searches, wasTakenBack }: Job,
+  workerId: string,
+  reason: string,
+): JobEvent | undefined {
+  if (state.phase === "done") return state.doubted === undefined ? { kind: "doubted", reason } : undefined;
+  // A job that is not begun has nothing to take back.
+  if (!isActive(state) && searches.length === 0 && wasTakenBack === undefined) return undefined;
+  return {
+    kind: "taken-back",
+    reason,
+    searches: searches.map(({ search, steps, unchecked }) => {
+      const first = unchecked?.[workerId]?.[0];
+      return { search, step: first === undefined ? (steps.at(-1)?.step ?? 0) : Math.max(0, first - 1) };
+    }),
+  };
+}
+
+const restsOn = ({ searches, unchecked = [] }: Job, workerId: string): boolean =>
+  unchecked.includes(workerId) || searches.some((search) => search.unchecked?.[workerId] !== undefined);
