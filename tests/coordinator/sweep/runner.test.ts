@@ -312,8 +312,8 @@ test.each(["in the run in which it lied", "after a restart"])(
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     };
-    const open: OpenJob = async (job) => ({
-      ...(await workOf({ onStep, steps })(job)),
+    const open: OpenJob = async (job, signal) => ({
+      ...(await workOf({ onStep, steps })(job, signal)),
       provenance: provenanceOf(() => (job.job === "m0" && liedAbout !== "" ? [liedAbout] : ["w1"])),
     });
     const first = await start(log, open, 1);
@@ -343,8 +343,8 @@ test("a job is not done before what it was given is checked", async () => {
   const checked = new Promise<undefined>((resolve) => {
     settle = () => resolve(undefined);
   });
-  const open: OpenJob = async (job) => ({
-    ...(await workOf()(job)),
+  const open: OpenJob = async (job, signal) => ({
+    ...(await workOf()(job, signal)),
     provenance: { ...provenanceOf(() => []), settled: () => checked },
   });
   const { book, runner } = await start(new MemoryLog(), open);
