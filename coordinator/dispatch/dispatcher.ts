@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import type { CoordinatorMessage, Hello, LeaseMessage, OperationMessage } from "../../proto/messages.ts";
@@ -526,6 +527,8 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): 
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason as Error);
+    // Many calls of one command wait at a time; Node takes more than ten listeners for a leak and says so.
+    setMaxListeners(0, signal);
     signal.addEventListener("abort", abort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
   });

@@ -20,7 +20,7 @@ export const SearchSettings = z.strictObject({
   /** Steps without a lower loss after which a search ends; 0: it makes all steps. */
   patience: z.int().nonnegative().default(20),
   /** Loss at which a search ends, in nats; 0: at none. */
-  targetLoss: z.number().nonnegative().default(0.1),
+  targetLoss: z.number().nonnegative().default(0.01),
   /** Seed of every draw: an integer in [0, 2⁵³). */
   seed: z.int().nonnegative().default(123_456),
   /** Ids of the initial trigger; absent: drawn. Their number has to be `triggerLen`. */
