@@ -198,7 +198,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       metrics,
       newExecutor,
       artifacts: store,
-      workers: () => workerViews(dispatcher.state),
+      workers: () => workerViews(dispatcher.state, dispatcher.nowMs),
       shares: () => shareViews(dispatcher.state),
       waitingReason: () => waitingReason(dispatcher.state, dispatcher.nowMs),
       close,

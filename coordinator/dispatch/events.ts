@@ -53,6 +53,8 @@ export type DispatchEvent =
       readonly state?: Digest;
       /** That its device worked on it, as its sender says. */
       readonly seconds?: number;
+      /** That went through its model, as its sender says. */
+      readonly tokens?: number;
       /** By check: the number of the first answer to it that this result agrees with, or of a new one. */
       readonly answers?: ReadonlyMap<OperationKey, number>;
       readonly verdict: Verdict;

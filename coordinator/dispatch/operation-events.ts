@@ -103,7 +103,13 @@ export function result(turn: Turn, event: EventOf<"result">): void {
       measure(turn.state, worker, worker.lingering.operation, turn.nowMs - worker.beganMs);
       lingersNoMore(worker, turn.nowMs);
     }
-  if (event.verdict.kind === "valid" && keys.length > 0) succeeded(turn.state, event.workerId);
+  if (event.verdict.kind === "valid" && keys.length > 0) {
+    succeeded(turn.state, event.workerId);
+    for (const { work } of workersNamed(turn, event.workerId)) {
+      work.seconds += event.seconds ?? 0;
+      work.tokens += event.tokens ?? 0;
+    }
+  }
   let isEarly = false;
   for (const key of keys) {
     // An earlier one of them may have shown that the sender lies.

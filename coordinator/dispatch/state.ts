@@ -45,6 +45,8 @@ export interface WorkerState {
   readonly checkpoints: Set<Digest>;
   /** Checkpoint of its last lease: the programs that its child has loaded. */
   loaded: Digest | undefined;
+  /** What it says of its results that somebody waited for: how fast it is, for people. */
+  readonly work: { seconds: number; tokens: number };
   /** The operation that is to have, or has, this worker for itself. */
   reservedFor: OperationKey | undefined;
 }

@@ -9,17 +9,36 @@ export interface WorkerView {
   readonly leases: number;
   readonly credit: number;
   readonly checkpoints: readonly string[];
+  /** Of its inference child; 0 where it does not say. */
+  readonly memoryBytes: number;
+  /** Of a second of its device's work since it joined, by its results; undefined before the first one. */
+  readonly tokensPerSecond: number | undefined;
+  /** Where it failed since it last finished an operation. */
+  readonly backoff: Backoff | undefined;
 }
 
-export function workerViews(state: DispatchState): WorkerView[] {
-  return [...state.workers.values()].map(({ workerId, deviceClass, life, leases, credit, checkpoints }) => ({
-    workerId,
-    deviceClass,
-    state: life,
-    leases: leases.size,
-    credit,
-    checkpoints: [...checkpoints],
+export interface Backoff {
+  readonly failures: number;
+  readonly reason: string;
+  /** Until it may have a lease again; 0: now, one at a time. */
+  readonly inMs: number;
+}
+
+export const workerViews = (state: DispatchState, nowMs: number): WorkerView[] =>
+  [...state.workers.values()].map(({ workerId, deviceClass, life, memoryBytes, ...worker }) => ({
+    ...{ workerId, deviceClass, state: life, memoryBytes },
+    leases: worker.leases.size,
+    credit: worker.credit,
+    checkpoints: [...worker.checkpoints],
+    tokensPerSecond: worker.work.seconds > 0 ? worker.work.tokens / worker.work.seconds : undefined,
+    backoff: backoffOf(state, workerId, nowMs),
   }));
+
+export function backoffOf({ flapping }: DispatchState, workerId: string, nowMs: number): Backoff | undefined {
+  const known = flapping.get(workerId);
+  if (known === undefined || known.failures < 2) return undefined;
+  const { failures, reason, untilMs } = known;
+  return { failures, reason, inMs: Math.max(0, untilMs - nowMs) };
 }
 
 /** What sweeps and commands with open executors were served, for people and tests. */
@@ -55,5 +74,9 @@ export function readCluster(state: () => DispatchState): CoordinatorReadings {
       for (const { life } of state().workers.values()) counts[life] += 1;
       return counts;
     },
+    speeds: () =>
+      workerViews(state(), 0).flatMap(({ workerId, tokensPerSecond }) =>
+        tokensPerSecond === undefined ? [] : [{ workerId, tokensPerSecond }],
+      ),
   };
 }

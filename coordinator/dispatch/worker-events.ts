@@ -31,6 +31,7 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
     heardMs: nowMs,
     checkpoints: new Set(cachedCheckpoints),
     loaded: undefined,
+    work: { seconds: 0, tokens: 0 },
     reservedFor: undefined,
   });
   for (const fingerprint of state.owedAccepts.get(workerId) ?? []) {

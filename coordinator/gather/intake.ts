@@ -198,7 +198,7 @@ export class ResultIntake {
       fingerprint,
       workerId,
       deviceClass: deviceClassName(deviceClass, programVersion),
-      ...(result && { seconds: result.seconds }),
+      ...(result && { seconds: result.seconds, tokens: result.tokens }),
       ...(artifacts.weights === undefined || result === undefined ? {} : { state: artifacts.weights }),
       verdict,
     } as const;

@@ -9,6 +9,8 @@ export interface CoordinatorReadings {
   waiting(): number;
   leases(): number;
   workers(): Readonly<Record<"active" | "draining", number>>;
+  /** Of connected workers that had results. */
+  speeds(): readonly { readonly workerId: string; readonly tokensPerSecond: number }[];
 }
 
 /** Seconds of an operation: from a tile of a small model to a segment of a large one's training. */
@@ -18,7 +20,7 @@ const OPERATION_SECONDS = [
 const LAG_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
 const STEP_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
-/** The coordinator's metrics. No label grows with sweeps, jobs, models or workers. */
+/** The coordinator's metrics. No label grows with sweeps, jobs or models; a gauge has the workers that are connected, and forgets them when they leave. */
 export class CoordinatorMetrics implements DispatchObserver {
   readonly registry = new Registry();
   readonly #operations = new Counter({
@@ -145,6 +147,17 @@ export class CoordinatorMetrics implements DispatchObserver {
       registers,
       collect() {
         for (const [state, count] of Object.entries(readings.workers())) this.set({ state }, count);
+      },
+    });
+    new Gauge({
+      name: "elibad_coordinator_worker_tokens_per_second",
+      help: "Tokens that a connected worker's device takes through a model in a second of its work, since it joined.",
+      labelNames: ["worker"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { workerId, tokensPerSecond } of readings.speeds())
+          this.set({ worker: workerId }, tokensPerSecond);
       },
     });
   }

@@ -7,6 +7,7 @@ test("the metrics say how many forwards steps did and how many they pruned, over
     waiting: () => 0,
     leases: () => 0,
     workers: () => ({ active: 0, draining: 0 }),
+    speeds: () => [],
   });
   const listener = countSearches(metrics);
   const common = { searches: 2, half: "first_half", phase: "search" } as const;

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { workerViews } from "../../../coordinator/dispatch/views.ts";
 import { waitingReason } from "../../../coordinator/dispatch/waiting-reason.ts";
 import { leasesIn, only, scene } from "./scene.ts";
 
@@ -30,15 +31,19 @@ test("a worker in its delay gets nothing, with the reason shown; then one lease 
   cluster.submit("a", "b", "c", "d");
   lose(cluster, 2);
   expect(leasesIn(cluster.join(3, { workerId: "w", credit: 4 }))).toEqual([]);
+  expect(workerViews(cluster.state, 1_400)).toMatchObject([
+    { workerId: "w", backoff: { failures: 2, reason: "the stream was cut", inMs: 600 } },
+  ]);
   expect(waitingReason(cluster.state, 1_400)).toBe(
     "the one worker that could do it failed again and again: w 2 times without finishing anything (the stream was cut), and gets a lease again in 1 s",
   );
   expect(leasesIn(cluster.wait(999))).toEqual([]);
   expect(leasesIn(cluster.wait(1))).toEqual(["a → 3"]);
   expect(waitingReason(cluster.state, 2_000)).toBeUndefined();
+  expect(workerViews(cluster.state, 2_000)).toMatchObject([{ backoff: { failures: 2, inMs: 0 } }]);
   expect(leasesIn(cluster.wait(100))).toEqual([]);
   expect(leasesIn(cluster.valid("a", "w"))).toEqual(["b → 3", "c → 3", "d → 3"]);
-  expect(cluster.state.flapping.size).toBe(0);
+  expect(workerViews(cluster.state, 3_000)[0]!.backoff).toBeUndefined();
 });
 
 test("meanwhile others get what it would have got", () => {

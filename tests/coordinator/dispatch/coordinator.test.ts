@@ -281,8 +281,9 @@ describe("addresses", () => {
 
   test("metrics, health and readiness are served", async () => {
     const coordinator = await start({ metrics: { port: 0 } });
-    scriptedWorker(coordinator.address, { id: "w1", credit: 1, answer: diligent });
+    const worker = scriptedWorker(coordinator.address, { id: "w1", credit: 1, answer: diligent });
     await coordinator.executor.execute([tile(1)]);
+    expect(coordinator.workers()).toMatchObject([{ workerId: "w1", tokensPerSecond: 30_000 }]);
     const get = async (path: string) => (await fetch(`http://${coordinator.metricsAddress}${path}`)).text();
     expect(await get("/readyz")).toBe("ready: leader\n");
     const text = await get("/metrics");
@@ -291,9 +292,13 @@ describe("addresses", () => {
       'elibad_coordinator_workers{state="active"} 1',
       "elibad_coordinator_forwards_total 3",
       "elibad_coordinator_leases 0",
+      'elibad_coordinator_worker_tokens_per_second{worker="w1"} 30000',
     ]) {
       expect(text).toContain(line);
     }
+    await worker.leave();
+    await eventually(() => coordinator.workers().length === 0);
+    expect(await get("/metrics")).not.toContain('worker="w1"');
   });
 });
 
