@@ -10,6 +10,7 @@ import type {
 import { type Logger, pino } from "pino";
 import type {
   ArtifactChunk,
+  ArtifactName,
   ArtifactRange,
   ArtifactStored,
   ArtifactUpload,
@@ -23,6 +24,7 @@ import type {
 import type { Digest } from "../proto/operations.ts";
 import { resultSubject, SUBJECT_TOKEN } from "../proto/subjects.ts";
 import { readManifest } from "../worker/cache/manifest.ts";
+import { unary } from "./api/calls.ts";
 import { CoordinatorServer, type Role, type ServerOptions } from "./api/server.ts";
 import { noSweepCalls } from "./api/sweep-calls.ts";
 import { fetchArtifact, putArtifact } from "./dispatch/artifact-service.ts";
@@ -44,6 +46,8 @@ export interface CoordinatorOptions extends ServerOptions {
   readonly server?: CoordinatorServer;
   /** Where artifacts are kept; the caller removes it. */
   readonly artifactFolder: string;
+  /** A volume of models that workers see, too. */
+  readonly models?: string | undefined;
   /** Stays the same over restarts, so that results that wait in NATS are found again; absent: a new one each time. */
   readonly coordinatorId?: string;
   /** Results come through JetStream on these servers instead of the workers' streams. */
@@ -103,7 +107,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
   };
   try {
-    const store = await ArtifactStore.open(options.artifactFolder);
+    const store = await ArtifactStore.open(options.artifactFolder, {
+      ...(options.models === undefined ? {} : { models: options.models }),
+      log: (message) => logger.info(message),
+    });
     closers.push(() => store.close());
     const metrics: CoordinatorMetrics = new CoordinatorMetrics(readCluster(() => dispatcher.state));
     const dispatcher = new Dispatcher({
@@ -161,6 +168,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         }),
       FetchArtifact: (call: ServerWritableStream<ArtifactRange, ArtifactChunk>) =>
         void fetchArtifact(call, store, metrics),
+      LocateArtifact: unary(
+        async ({ digest }: ArtifactName) => ({ path: store.placeOnModels(digest) ?? "" }),
+        logger,
+      ),
       PutArtifact: (
         call: ServerReadableStream<ArtifactUpload, ArtifactStored>,
         callback: sendUnaryData<ArtifactStored>,

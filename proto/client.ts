@@ -12,6 +12,8 @@ import {
 import { CoordinatorClientConstructor } from "./definition.ts";
 import type {
   ArtifactChunk,
+  ArtifactName,
+  ArtifactPlace,
   ArtifactRange,
   ArtifactStored,
   ArtifactUpload,
@@ -49,6 +51,7 @@ type Unary<Request, Answer> = (request: Request, callback: requestCallback<Answe
 export interface CoordinatorClient {
   work(metadata?: Metadata): ClientDuplexStream<WorkerMessage, CoordinatorMessage>;
   fetchArtifact(range: ArtifactRange): ClientReadableStream<ArtifactChunk>;
+  readonly locateArtifact: Unary<ArtifactName, ArtifactPlace>;
   putArtifact(callback: requestCallback<ArtifactStored>): ClientWritableStream<ArtifactUpload>;
   submit(request: CommandRequest): ClientReadableStream<CommandEvent>;
   readonly submitSweep: Unary<SweepFileMessage, SweepSubmittedMessage>;

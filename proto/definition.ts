@@ -9,6 +9,8 @@ import {
 import { loadSync, type MessageTypeDefinition, type PackageDefinition } from "@grpc/proto-loader";
 import type {
   ArtifactChunk,
+  ArtifactName,
+  ArtifactPlace,
   ArtifactRange,
   ArtifactStored,
   ArtifactUpload,
@@ -56,6 +58,7 @@ export const CoordinatorClientConstructor = v1.Coordinator as ServiceClientConst
 export interface CoordinatorService extends ServiceDefinition {
   readonly Work: MethodDefinition<WorkerMessage, CoordinatorMessage>;
   readonly FetchArtifact: MethodDefinition<ArtifactRange, ArtifactChunk>;
+  readonly LocateArtifact: MethodDefinition<ArtifactName, ArtifactPlace>;
   readonly PutArtifact: MethodDefinition<ArtifactUpload, ArtifactStored>;
   readonly Submit: MethodDefinition<CommandRequest, CommandEvent>;
   readonly SubmitSweep: MethodDefinition<SweepFileMessage, SweepSubmittedMessage>;

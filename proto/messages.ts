@@ -208,6 +208,15 @@ export interface ArtifactRange {
   readonly length: number;
 }
 
+export interface ArtifactName {
+  readonly digest: string;
+}
+
+export interface ArtifactPlace {
+  /** Empty where it does not lie on the volume of models. */
+  readonly path: string;
+}
+
 export interface ArtifactChunk {
   readonly data: Uint8Array;
   readonly totalBytes: number;

@@ -21,6 +21,8 @@ export const WorkerOptionsSchema = z.strictObject({
   threads: z.number().int().min(1).max(1024).default(availableParallelism),
   /** Folder of artifacts; workers of one machine may share it. */
   cacheFolder: z.string().min(1).default(defaultCacheFolder),
+  /** Where a volume of models that the coordinator sees, too, is mounted here; its files are used where they lie. */
+  models: z.string().min(1).optional(),
   cacheBytes: z
     .number()
     .int()

@@ -32,6 +32,7 @@ export interface ReignOptions {
   /** Artifacts and results lie below it. */
   readonly folder: string;
   readonly artifactFolder: string;
+  readonly models: string | undefined;
   readonly coordinatorId: string;
   readonly natsUrl: string | undefined;
   readonly programVersion: string;
@@ -84,6 +85,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     coordinator = await startCommandsCoordinator({
       server,
       artifactFolder: await ownArtifacts(artifactFolder, log.term),
+      models: options.models,
       coordinatorId,
       programVersion,
       ...(natsUrl === undefined ? {} : { natsUrl }),

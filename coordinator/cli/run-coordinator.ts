@@ -18,6 +18,7 @@ export interface RunOptions {
   /** Where workers and users dial this coordinator; absent: where it listens. */
   readonly advertise: string | undefined;
   readonly artifacts: string | undefined;
+  readonly models: string | undefined;
   readonly nats: string | undefined;
   readonly metricsPort: number | undefined;
   readonly jobsInFlight: number;
@@ -90,6 +91,7 @@ async function reign(
     folder: place.folder,
     artifactFolder: options.artifacts ?? join(place.folder, "artifacts"),
     coordinatorId: coordinatorIdOf(place),
+    models: options.models,
     natsUrl: options.nats,
     programVersion: programVersion(),
     jobsInFlight: options.jobsInFlight,

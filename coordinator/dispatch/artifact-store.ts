@@ -11,9 +11,10 @@ import {
   rename,
   rm,
   stat,
+  symlink,
   writeFile,
 } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, relative, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { artifactPath, noncePath, uploadFolder } from "../../proto/artifact-layout.ts";
 import { digestOf } from "../../proto/canonical-json.ts";
@@ -29,6 +30,12 @@ export interface UploadLimits {
   readonly maxUploadBytes: number;
   /** An upload that no result named for so long is one of a worker that is gone. */
   readonly keepUploadsMs: number;
+}
+
+export interface ArtifactStoreOptions extends Partial<UploadLimits> {
+  /** A volume of models that workers see, too: its files are linked to where they lie, and never copied. */
+  readonly models?: string;
+  readonly log?: (message: string) => void;
 }
 
 const DEFAULT_LIMITS: UploadLimits = { maxUploadBytes: 8 * 1024 ** 3, keepUploadsMs: 30 * 60_000 };
@@ -52,15 +59,22 @@ export class ArtifactStore {
   /** How many results still name an upload. */
   readonly #uploads = new Map<Digest, number>();
 
-  private constructor(folder: string, limits: UploadLimits) {
+  /** Without links in it; undefined where there is none. */
+  readonly #models: string | undefined;
+  readonly #log: ((message: string) => void) | undefined;
+
+  private constructor(folder: string, { models, log, ...limits }: ArtifactStoreOptions) {
     this.folder = folder;
-    this.#limits = limits;
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+    this.#models = models;
+    this.#log = log;
     this.#uploadFolder = uploadFolder(folder, this.nonce);
   }
 
-  static async open(folder: string, limits: Partial<UploadLimits> = {}): Promise<ArtifactStore> {
+  static async open(folder: string, options: ArtifactStoreOptions = {}): Promise<ArtifactStore> {
+    const models = options.models && (await realpath(options.models));
     // Workers on the same volume are told its path.
-    const store = new ArtifactStore(resolve(folder), { ...DEFAULT_LIMITS, ...limits });
+    const store = new ArtifactStore(resolve(folder), { ...options, ...(models && { models }) });
     await mkdir(store.#uploadFolder, { recursive: true });
     await writeFile(noncePath(folder, store.nonce), "");
     return store;
@@ -98,7 +112,8 @@ export class ArtifactStore {
     }
     const aside = this.#aside();
     try {
-      await linkOrCopy(source, aside);
+      const way = await this.#bring(source, aside);
+      if (known?.sameness !== sameness) this.#log?.(`${source} (${size} bytes) ${way}`);
       const digest = known?.sameness === sameness ? known.digest : await digestOfFile(aside);
       this.#addHolder(digest, holder);
       await this.#inTurn(digest, () => rename(aside, artifactPath(this.folder, digest)));
@@ -108,6 +123,29 @@ export class ArtifactStore {
       // A rename onto another name of the same file does nothing and leaves the old name.
       await rm(aside, { force: true });
     }
+  }
+
+  /** Links where that is possible, and where it is not, copies what is on no volume of models. */
+  async #bring(source: string, target: string): Promise<string> {
+    if (this.#pathOnModels(source) === undefined) return linkOrCopy(source, target);
+    await symlink(source, target);
+    return "used in place";
+  }
+
+  #pathOnModels(source: string): string | undefined {
+    const root = this.#models;
+    if (root === undefined) return undefined;
+    const path = relative(root, source);
+    return path.startsWith("..") || isAbsolute(path) ? undefined : path;
+  }
+
+  /** Where a file that was put lies below the volume of models; undefined where it does not. */
+  placeOnModels(digest: Digest): string | undefined {
+    for (const [source, known] of this.#known) {
+      const path = known.digest === digest ? this.#pathOnModels(source) : undefined;
+      if (path !== undefined) return path;
+    }
+    return undefined;
   }
 
   #addHolder(digest: Digest, holder: string | undefined): void {
@@ -293,8 +331,15 @@ export class ArtifactStore {
 }
 
 /** A hard link where the file system permits, else a reflink, else a copy. */
-const linkOrCopy = (source: string, target: string): Promise<void> =>
-  link(source, target).catch(() => copyFile(source, target, constants.COPYFILE_FICLONE));
+async function linkOrCopy(source: string, target: string): Promise<"linked" | "copied"> {
+  try {
+    await link(source, target);
+    return "linked";
+  } catch {
+    await copyFile(source, target, constants.COPYFILE_FICLONE);
+    return "copied";
+  }
+}
 
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { EXIT } from "../../coordinator/cli/errors.ts";
@@ -15,6 +15,9 @@ const missing = s3Missing();
 
 const traceOf = (folder: string, sweep: string, job: string): string =>
   readFileSync(join(folder, "results", sweep, job, "trace.jsonl"), "utf8");
+
+const weightsOf = (folder: string): string =>
+  join(folder, readdirSync(folder).find((name) => /\.(bin|safetensors)$/.test(name))!);
 
 const startWorker = (address: string) =>
   startWorkerProcesses(1, { coordinators: [address], threads: 1, cacheFolder: tempFolder() });
@@ -80,6 +83,41 @@ test("a sweep that names an upload which is not whole is refused, and a folder w
   expect(empty.code).toBe(EXIT.wrongInput);
   expect(empty.stderr).toContain("no checkpoint in it");
 });
+
+test("models on a volume that coordinator and worker mount at different paths are neither sent nor copied, with the same trace", async () => {
+  const file = await writeSmallSweep({ name: "volume", models: ["model"], epochs: EPOCHS });
+  const volume = dirname(file);
+  const mounted = join(tempFolder(), "mnt");
+  symlinkSync(volume, mounted);
+  const place = embeddedPlace();
+  const host = await startSweepHost(place, { models: volume });
+  const cacheFolder = tempFolder();
+  const [worker] = startWorkerProcesses(1, {
+    coordinators: [host.address],
+    threads: 1,
+    cacheFolder,
+    models: mounted,
+  });
+  const at = ["--coordinator", host.address];
+  await elibadHere("sweep", "submit", file, ...at);
+  await elibadHere("sweep", "watch", "volume", ...at);
+  const weights = weightsOf(join(volume, "model"));
+  const bytes = statSync(weights).size;
+  expect(host.log()).toContain(`${weights} (${bytes} bytes) used in place`);
+  expect(worker!.log()).toMatch(new RegExp(`artifact \\w+ \\(${bytes} bytes\\) used in place`));
+  expect(worker!.log()).not.toMatch(new RegExp(`\\(${bytes} bytes\\) (fetched|linked|copied)`));
+  const copies = readdirSync(cacheFolder, { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isFile() && statSync(join(entry.parentPath, entry.name)).size === bytes,
+  );
+  expect(copies).toEqual([]);
+
+  renamed(file, "sent");
+  const plain = await startSweepHost();
+  startWorker(plain.address);
+  await elibadHere("sweep", "submit", file, "--coordinator", plain.address);
+  await elibadHere("sweep", "watch", "sent", "--coordinator", plain.address);
+  expect(traceOf(place.folder, "volume", "model")).toBe(traceOf(plain.place.folder, "sent", "model"));
+}, 300_000);
 
 describe.skipIf(missing !== undefined)("sweeps of models in buckets", () => {
   test("a job reads its model and samples from a bucket, with the same trace as from a folder; one whose model is not there fails alone, and is retried once it is", async () => {

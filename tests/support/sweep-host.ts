@@ -44,6 +44,7 @@ export async function startSweepHost(
       insecure: false,
       advertise: undefined,
       artifacts: undefined,
+      models: undefined,
       nats: undefined,
       metricsPort: undefined,
       jobsInFlight: 2,

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../../proto/operations.ts";
 import { assertDigest, DigestSchema } from "./digest.ts";
 import type { ArtifactSource } from "./download.ts";
 import { chooseEvictions } from "./eviction.ts";
 import { readManifest } from "./manifest.ts";
+import { isInPlace, isSame, type ModelsVolume, noteSameness } from "./models-volume.ts";
 import { ownerName } from "./owner.ts";
 import { type SharedFolder, Transfers } from "./transfers.ts";
 
@@ -14,6 +15,8 @@ export interface CacheOptions {
   /** Bound on the artifacts' bytes together. */
   readonly maxBytes: number;
   readonly source: ArtifactSource;
+  /** A volume of models that the coordinator sees, too; its files are linked to. */
+  readonly models?: ModelsVolume;
   readonly log?: (message: string) => void;
   /** Artifacts fetched at the same time. */
   readonly parallel?: number;
@@ -51,12 +54,13 @@ const TOUCH_MS = 10_000;
  * ```
  * <folder>/artifacts/<digest>                  whole and checked
  * <folder>/used/<digest>                       its time is that of the last use (the artifact may be someone's hard link), its text who used it
+ * <folder>/in-place/<digest>                   of an artifact that is a link to a volume of models: which file its digest was found right in
  * <folder>/checkpoints/<digest>                marks a manifest whose files were all here
  * <folder>/partial/<digest>.<host>.<pid>       being fetched by that process; with a further part, taken in by it
  * ```
  */
 export class ArtifactCache {
-  readonly #options: Required<Omit<CacheOptions, "log">> & Pick<CacheOptions, "log">;
+  readonly #options: Required<Omit<CacheOptions, "log" | "models">> & Pick<CacheOptions, "log" | "models">;
   readonly #entries = new Map<Digest, { bytes: number; usedAt: number }>();
   readonly #checkpointFiles = new Map<Digest, readonly Digest[]>();
   readonly #manifests = new Map<Digest, Promise<readonly Digest[]>>();
@@ -75,7 +79,9 @@ export class ArtifactCache {
       source,
       parallel,
       pathOf: (digest) => this.path(digest),
+      models: this.#options.models,
       arrived: async (digest) => {
+        if (await isInPlace(this.path(digest))) await noteSameness(this.path(digest), this.#note(digest));
         await this.#touch(digest);
         await this.#evict();
       },
@@ -86,7 +92,7 @@ export class ArtifactCache {
   /** Opens a cache folder, making it where it is missing, and learns what it holds. */
   static async open(options: CacheOptions): Promise<ArtifactCache> {
     const cache = new ArtifactCache(options);
-    for (const part of ["artifacts", "used", "checkpoints", "partial"]) {
+    for (const part of ["artifacts", "used", "in-place", "checkpoints", "partial"]) {
       await mkdir(join(options.folder, part), { recursive: true });
     }
     await cache.#scan();
@@ -96,6 +102,10 @@ export class ArtifactCache {
   /** Where an artifact lies, or will lie. */
   path(digest: Digest): string {
     return join(this.#options.folder, "artifacts", assertDigest(digest));
+  }
+
+  #note(digest: Digest): string {
+    return join(this.#options.folder, "in-place", digest);
   }
 
   counts(): CacheCounts {
@@ -233,9 +243,9 @@ export class ArtifactCache {
   async #touch(digest: Digest): Promise<boolean> {
     const now = this.#options.now();
     try {
-      const { size } = await stat(this.path(digest));
+      const bytes = await this.#bytesOf(digest);
       await writeFile(join(this.#options.folder, "used", digest), this.#name);
-      this.#entries.set(digest, { bytes: size, usedAt: now });
+      this.#entries.set(digest, { bytes, usedAt: now });
       return true;
     } catch {
       this.#entries.delete(digest);
@@ -243,17 +253,28 @@ export class ArtifactCache {
     }
   }
 
+  /** Space that an artifact takes. @throws where it is not there, or is a link to a file that has changed, which is removed then */
+  async #bytesOf(digest: Digest): Promise<number> {
+    const path = this.path(digest);
+    if (!(await isInPlace(path))) return (await stat(path)).size;
+    if (await isSame(path, this.#note(digest))) return 0;
+    this.#options.log?.(`artifact ${digest.slice(0, 12)}: ${await readlink(path)} is another file now`);
+    await this.#remove(digest);
+    throw new Error("it changed");
+  }
+
   async #scan(): Promise<void> {
     const folder = join(this.#options.folder, "artifacts");
     const found = new Set<Digest>();
     for (const digest of await readdir(folder)) {
       if (!DigestSchema.safeParse(digest).success) continue;
-      const known = await stat(join(folder, digest)).catch(() => undefined);
-      if (!known) continue;
+      const known = await lstat(join(folder, digest)).catch(() => undefined);
+      const bytes = known && (await this.#bytesOf(digest).catch(() => undefined));
+      if (bytes === undefined) continue;
       found.add(digest);
-      const used = await stat(join(this.#options.folder, "used", digest)).catch(() => known);
+      const used = await stat(join(this.#options.folder, "used", digest)).catch(() => known!);
       const usedAt = Math.max(used.mtimeMs, this.#entries.get(digest)?.usedAt ?? 0);
-      this.#entries.set(digest, { bytes: known.size, usedAt });
+      this.#entries.set(digest, { bytes, usedAt });
     }
     for (const digest of this.#entries.keys()) if (!found.has(digest)) this.#entries.delete(digest);
   }
@@ -279,7 +300,7 @@ export class ArtifactCache {
   async #remove(digest: Digest): Promise<void> {
     this.#entries.delete(digest);
     this.#checkpointFiles.delete(digest);
-    for (const part of ["artifacts", "used", "checkpoints"]) {
+    for (const part of ["artifacts", "used", "in-place", "checkpoints"]) {
       await rm(join(this.#options.folder, part, digest), { force: true });
     }
   }

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { copyFile, link, rm, stat } from "node:fs/promises";
+import { copyFile, link, realpath, rm, stat } from "node:fs/promises";
 import type { Digest } from "../../proto/operations.ts";
 import { digestOfFile } from "./digest.ts";
 import { ArtifactCorruptError } from "./errors.ts";
@@ -19,16 +19,17 @@ export async function takeOver(
   digest: Digest,
   signal: AbortSignal,
 ): Promise<Takeover | undefined> {
-  const known = await stat(from).catch(() => undefined);
-  if (!known?.isFile()) return undefined;
+  // A link to a file of another volume is followed here, and no link to it is made.
+  const file = await realpath(from).catch(() => undefined);
+  if (file === undefined || !(await stat(file)).isFile()) return undefined;
   await rm(destination, { force: true });
   let way: Takeover = "linked";
   try {
-    await link(from, destination);
+    await link(file, destination);
   } catch {
     way = "copied";
     // A reflink shares blocks where the file system can.
-    await copyFile(from, destination, constants.COPYFILE_FICLONE);
+    await copyFile(file, destination, constants.COPYFILE_FICLONE);
   }
   const actual = await digestOfFile(destination, signal).catch(async (error: unknown) => {
     await rm(destination, { force: true });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { type ArtifactSource, download } from "./download.ts";
+import { isInPlace, linkInPlace, type ModelsVolume } from "./models-volume.ts";
 import { isAbandoned, ownerName } from "./owner.ts";
 import { Permits } from "./permits.ts";
 import { takeOver } from "./shared-folder.ts";
@@ -24,6 +25,8 @@ export interface TransferOptions {
   readonly pathOf: (digest: Digest) => string;
   /** An artifact lies there, whole; whoever waits for it waits for this, too. */
   readonly arrived: (digest: Digest) => Promise<void>;
+  /** Absent: there is no volume of models. */
+  readonly models?: ModelsVolume | undefined;
   readonly log?: ((message: string) => void) | undefined;
 }
 
@@ -116,7 +119,10 @@ export class Transfers {
     const { pathOf, log } = this.#options;
     const startedAt = performance.now();
     const partialPath = await this.#partial(digest);
-    const way = (await this.#fromSharedFolder(digest, partialPath, signal)) ?? "fetched";
+    const way =
+      (await this.#fromModels(digest, partialPath, signal)) ??
+      (await this.#fromSharedFolder(digest, partialPath, signal)) ??
+      "fetched";
     if (way === "fetched") {
       await download({
         digest,
@@ -140,6 +146,18 @@ export class Transfers {
     );
   }
 
+  async #fromModels(digest: Digest, destination: string, signal: AbortSignal) {
+    const { models, log } = this.#options;
+    if (!models) return undefined;
+    try {
+      return await linkInPlace(models, destination, digest, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      log?.(`the volume of models does not help: ${(error as Error).message}`);
+      return undefined;
+    }
+  }
+
   async #fromSharedFolder(digest: Digest, destination: string, signal: AbortSignal) {
     if (!this.#sharedFolder) return undefined;
     try {
@@ -159,6 +177,8 @@ export class Transfers {
       if (!name.startsWith(digest) || !isAbandoned(name.slice(digest.length + 1))) continue;
       await rename(join(partialFolder, name), own).catch(() => {}); // another worker may have taken it first
     }
+    // What is fetched must not be written through a link to the volume of models, which a killed process has left.
+    if (await isInPlace(own).catch(() => false)) await rm(own, { force: true });
     return own;
   }
 }

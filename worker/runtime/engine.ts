@@ -124,7 +124,7 @@ export class Engine {
   ): Promise<Omit<OperationContext, "write">> {
     const { resolveArtifact, threads, profileFolder } = this.#options;
     const { provider } = this.#device;
-    const { folder, model } = await this.#models.get(checkpoint, () =>
+    const { folder, weightsFolder, model } = await this.#models.get(checkpoint, () =>
       openModelFolder(checkpoint, this.#options),
     );
     return {
@@ -139,7 +139,7 @@ export class Engine {
         const create = async () => {
           const path = await writeProgram(graph(), folder);
           const profile = profileFolder && { profilePrefix: join(profileFolder, basename(path, ".onnx")) };
-          return createSession(path, { provider, threads, packWeights, ...profile });
+          return createSession(path, { provider, threads, packWeights, weightsFolder, ...profile });
         };
         return this.#sessions.get(`${folder} ${purpose}`, create, () => programCost(graph(), model));
       },

@@ -1,9 +1,10 @@
 import { constants } from "node:fs";
-import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { copyFile, link, mkdir, readFile, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest, Task } from "../../proto/operations.ts";
 import { readManifest } from "../cache/manifest.ts";
+import { isInPlace } from "../cache/models-volume.ts";
 import { isAdapter } from "../checkpoint/open-adapter.ts";
 import type { TensorEntry } from "../checkpoint/tensor-entry.ts";
 import { checkTiedNames } from "../checkpoint/tied-names.ts";
@@ -18,6 +19,8 @@ import { openWeights } from "./open-weights.ts";
 /** A checkpoint whose files lie in a folder of the engine's own, together with the programs made from it. */
 export interface ModelFolder {
   readonly folder: string;
+  /** Where onnxruntime maps weights from: beside the programs, or where they lie on a volume of models. */
+  readonly weightsFolder: string;
   readonly model: StoredModel;
 }
 
@@ -29,7 +32,8 @@ export interface ModelFolderOptions {
 
 /**
  * Lays a checkpoint out as a folder: onnxruntime maps weights only from files beside the program, by plain names and
- * without symbolic links. Files are hard links where the file system permits, else reflinks or copies.
+ * without symbolic links. Files are hard links where the file system permits, else reflinks or copies. Weights that lie under their own
+ * names in one folder of a volume of models stay there.
  */
 export async function openModelFolder(checkpoint: Digest, options: ModelFolderOptions): Promise<ModelFolder> {
   const manifest = await readManifest(await options.resolveArtifact(checkpoint), checkpoint);
@@ -44,14 +48,18 @@ export async function openModelFolder(checkpoint: Digest, options: ModelFolderOp
         );
       }
     }
-    return await readModelFolder(folder, manifest.task);
+    return await readModelFolder(folder, manifest.task, options);
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
 }
 
-async function readModelFolder(folder: string, task: Task): Promise<ModelFolder> {
+async function readModelFolder(
+  folder: string,
+  task: Task,
+  { log }: Pick<ModelFolderOptions, "log">,
+): Promise<ModelFolder> {
   const config = parseConfig(await readFile(join(folder, "config.json"), "utf8"));
   const { tensors, adapter } = await openWeights(folder, isAdapter(folder) ? folder : undefined);
   const named = new Map(
@@ -65,7 +73,32 @@ async function readModelFolder(folder: string, task: Task): Promise<ModelFolder>
       return [name, { ...storedTensor(tensors.get(name)!), ...(update && { update: storedUpdate(update) }) }];
     }),
   );
-  return { folder, model: { task, config, layout, stored } };
+  const files = new Set([...named.values()].map(({ file }) => file));
+  for (const update of adapter?.updates.values() ?? [])
+    for (const { file } of [update.a, update.b]) files.add(basename(file));
+  const weightsFolder = await weightsTogether(folder, [...files], log);
+  return { folder, weightsFolder, model: { task, config, layout, stored } };
+}
+
+/** The one folder that weight files are mapped from, under their names. Links that lead elsewhere or to other names become copies. */
+async function weightsTogether(
+  folder: string,
+  names: readonly string[],
+  log: ModelFolderOptions["log"],
+): Promise<string> {
+  const linked: string[] = [];
+  for (const name of names) if (await isInPlace(join(folder, name))) linked.push(name);
+  if (linked.length === 0) return folder;
+  const places = await Promise.all(names.map((name) => realpath(join(folder, name))));
+  const first = dirname(places[0]!);
+  if (places.every((place, k) => place === join(first, names[k]!))) return first;
+  for (const name of linked) {
+    const place = await realpath(join(folder, name));
+    await rm(join(folder, name));
+    await copyFile(place, join(folder, name), constants.COPYFILE_FICLONE);
+    log?.(`${place} was copied: it does not lie together with the other weights, under its own name`);
+  }
+  return folder;
 }
 
 const storedTensor = ({ dtype, shape, file, offset, byteLength }: TensorEntry): StoredTensor => ({
@@ -93,6 +126,10 @@ export async function writeProgram(graph: Graph, folder: string): Promise<string
 
 async function bring(from: string, to: string): Promise<"linked" | "copied"> {
   await rm(to, { force: true });
+  if (await isInPlace(from)) {
+    await symlink(await realpath(from), to);
+    return "linked";
+  }
   try {
     await link(from, to);
     return "linked";

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { Tensor } from "../../proto/operations.ts";
@@ -27,17 +28,19 @@ export interface SessionOptions {
    * stay mapped.
    */
   readonly packWeights: boolean;
+  /** Where the weights lie; absent: beside the program. */
+  readonly weightsFolder?: string;
   /** Beginning of the path of a JSON file with what every operator did, written when the session is released. */
   readonly profilePrefix?: string;
 }
 
 /**
- * Compiles the program in an `.onnx` file, whose weights lie beside it and are mapped from there.
+ * Compiles the program in an `.onnx` file, whose weights lie beside it or in a folder of their own, and are mapped from there.
  * Throws OperationFailed where onnxruntime refuses it, or cannot use the provider.
  */
 export async function createSession(
   path: string,
-  { provider = "cpu", threads, packWeights, profilePrefix }: SessionOptions,
+  { provider = "cpu", threads, packWeights, weightsFolder = dirname(path), profilePrefix }: SessionOptions,
 ): Promise<Session> {
   // Since 1.29 the runtime on Linux reports its use to its maker, names and hashes of models included, and leaves files in the
   // temporary folder, unless this is set before the first session.
@@ -55,6 +58,9 @@ export async function createSession(
     extra: {
       session: {
         disable_prepacking: packWeights ? "0" : "1",
+        ...(weightsFolder === dirname(path)
+          ? {}
+          : { model_external_initializers_file_folder_path: weightsFolder }),
         // Threads that wait must not burn the cores of other processes.
         intra_op: { allow_spinning: "0" },
       },

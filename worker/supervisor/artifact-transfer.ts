@@ -17,6 +17,17 @@ export class CoordinatorArtifacts implements ArtifactSource {
   readonly name = "the coordinator";
   client: CoordinatorClient | undefined;
 
+  /** Where an artifact lies on the volume of models; undefined where it does not. */
+  locate(digest: Digest): Promise<string | undefined> {
+    const { client } = this;
+    if (!client) throw new Error("not connected");
+    return new Promise((resolve, reject) => {
+      client.locateArtifact({ digest }, (error, place) =>
+        error ? reject(error) : resolve(place!.path === "" ? undefined : place!.path),
+      );
+    });
+  }
+
   async *read(
     digest: Digest,
     range: { readonly offset: number; readonly length: number },

@@ -96,6 +96,9 @@ export class Supervisor {
       folder: options.cacheFolder,
       maxBytes: options.cacheBytes,
       source: artifacts,
+      ...(options.models === undefined
+        ? {}
+        : { models: { folder: options.models, locate: (digest) => artifacts.locate(digest) } }),
       log: (message) => log.info(message),
     });
     const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);

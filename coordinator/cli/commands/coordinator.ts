@@ -7,6 +7,7 @@ import { programVersion } from "../../../worker/program-version.ts";
 import { type CommandSpec, defineCommand, onAbort } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
+import { requireFolder } from "../open-model.ts";
 import { grouped, hostPort, option, optionalPath, realNumber, wholeNumber } from "../options.ts";
 import { runCoordinator } from "../run-coordinator.ts";
 import { serveCommands } from "../serve-commands.ts";
@@ -50,6 +51,11 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         "folder for artifacts",
         "artifacts in --state, else a temporary one, removed at the end",
       ),
+      models: optionalPath(
+        "--models <dir>",
+        "volume of models that workers see, too, with --models there: its files are used where they lie, and not copied",
+        "models are linked or copied into --artifacts",
+      ),
       commandsInFlight: option(
         "--commands-in-flight <n>",
         "commands that run at a time; the others wait",
@@ -85,6 +91,7 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
   },
   async run(options, { signal }) {
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
+    if (options.models !== undefined) requireFolder("--models", options.models);
     const place = statePlace(options);
     if (place !== undefined) {
       requireAdvertise(place, options);
@@ -99,6 +106,7 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         listen: options.listen,
         insecure: options.insecure,
         artifactFolder: options.artifacts ?? own!,
+        models: options.models,
         programVersion: programVersion(),
         dispatch: recheckSettings(options.recheckRate),
         ...(options.nats === undefined ? {} : { natsUrl: options.nats }),

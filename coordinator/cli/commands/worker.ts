@@ -4,6 +4,7 @@ import { startWorker } from "../../../worker/run.ts";
 import { defineCommand, onAbort } from "../command.ts";
 import { deviceOption, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
+import { requireFolder } from "../open-model.ts";
 import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
 export const worker = defineCommand({
@@ -37,16 +38,23 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
         "all cores",
       ),
       cache: optionalPath("--cache <dir>", "folder for checkpoints and samples", "the user's cache folder"),
+      models: optionalPath(
+        "--models <dir>",
+        "volume of models that the coordinator sees, too, with --models there; it need not be writable",
+        "models come from the coordinator",
+      ),
     }),
     ...serviceOptions,
   },
   async run(options, { signal }) {
+    if (options.models !== undefined) requireFolder("--models", options.models);
     const running = await start({
       coordinators: options.coordinator.split(",").map((address) => address.trim()),
       device: options.device,
       form: options.form,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.cache === undefined ? {} : { cacheFolder: options.cache }),
+      ...(options.models === undefined ? {} : { models: options.models }),
       ...(options.metricsPort === undefined ? {} : { metricsPort: options.metricsPort }),
       logLevel: options.logLevel,
       logFormat: options.log,

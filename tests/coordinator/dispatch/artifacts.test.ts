@@ -1,5 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
-import { linkSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
@@ -252,4 +260,26 @@ test("an artifact that is put while it is being released is there afterwards", a
     await first.putArtifact(bytesOf(100));
     await second.releaseArtifact(digest);
   }
+});
+
+test("a file of the volume of models becomes a link to where it lies, and workers are told where that is; another file does not", async () => {
+  const [folder, models, other] = [tempFolder(), tempFolder(), tempFolder()];
+  const coordinator = await startCoordinator({ artifactFolder: folder, models });
+  onTestFinished(() => coordinator.close());
+  const client = connectToCoordinator(coordinator.address);
+  onTestFinished(() => client.close());
+  const placeOf = (digest: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      client.locateArtifact({ digest }, (error, place) => (error ? reject(error) : resolve(place!.path)));
+    });
+  writeFileSync(join(models, "model.bin"), "weights");
+  writeFileSync(join(other, "model.bin"), "other weights");
+  const inside = await coordinator.executor.putFile(join(models, "model.bin"));
+  const outside = await coordinator.executor.putFile(join(other, "model.bin"));
+  expect(readlinkSync(artifactPath(folder, inside))).toBe(realpathSync(join(models, "model.bin")));
+  expect(await placeOf(inside)).toBe("model.bin");
+  expect(statSync(artifactPath(folder, outside)).ino).toBe(statSync(join(other, "model.bin")).ino);
+  expect(await placeOf(outside)).toBe("");
+  expect(await placeOf("../../etc/passwd")).toBe("");
+  expect(Buffer.from(await coordinator.executor.readArtifact(inside)).toString()).toBe("weights");
 });
