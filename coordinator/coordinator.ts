@@ -76,8 +76,8 @@ export interface Coordinator {
   /** For callers that run one thing only; see `newExecutor`. */
   readonly executor: ClusterExecutor;
   readonly metrics: CoordinatorMetrics;
-  /** An executor of its own for each search, command or job: it stays with one device class, that of its terms where they name one. */
-  newExecutor(terms?: ScopeTerms): ClusterExecutor;
+  /** An executor of its own for each search, command or job: it stays with one device class, that of its terms where they name one. `name` is for the log. */
+  newExecutor(terms?: ScopeTerms, name?: string): ClusterExecutor;
   /** Takes bytes and files for operations; the same for all executors. */
   readonly artifacts: ArtifactStore;
   workers(): WorkerView[];
@@ -197,8 +197,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     logger.info({ address, natsUrl, artifactFolder: store.folder }, "coordinator listens");
 
     let executors = 0;
-    const newExecutor = (terms: ScopeTerms = {}) =>
-      new ClusterExecutor(dispatcher, store, `scope${++executors}`, {
+    const newExecutor = (terms: ScopeTerms = {}, name = "scope") =>
+      new ClusterExecutor(dispatcher, store, `${name}#${++executors}`, {
         ...terms,
         checkpointBytes: (digest) => checkpointBytes(store, digest),
       });

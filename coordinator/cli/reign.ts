@@ -5,14 +5,16 @@ import type { ProgramForm } from "../../proto/operations.ts";
 import type { CoordinatorServer } from "../api/server.ts";
 import { sweepCalls } from "../api/sweep-calls.ts";
 import type { Coordinator } from "../coordinator.ts";
+import type { ClusterExecutor } from "../dispatch/executor.ts";
 import type { DispatchOptions } from "../dispatch/settings.ts";
 import { ANSWER_BYTES } from "../search/predict.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { SweepBook } from "../sweep/book.ts";
+import { JobHistory } from "../sweep/history.ts";
 import { isActive } from "../sweep/job-state.ts";
 import type { SweepRecord } from "../sweep/records.ts";
 import { SweepRunner } from "../sweep/runner.ts";
-import { requireSweep, type SweepsState } from "../sweep/sweep.ts";
+import { findJob, type JobId, jobIdText, requireSweep, type SweepsState } from "../sweep/sweep.ts";
 import type { LogLostError } from "../sweep/sweep-log.ts";
 import { backupChunks } from "./backup-chunks.ts";
 import { messageOf } from "./errors.ts";
@@ -64,6 +66,14 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
   const book = await SweepBook.open(log, { now: Date.now, onLost: (error) => lose(error) });
   sayWhereJobsGoOn(book.state, log.term, logger);
   book.subscribe((records) => sayWhatHappened(records, logger));
+  const history = new JobHistory(book, Date.now);
+  const executors = new Map<string, ClusterExecutor>();
+  book.subscribe((records, state) => {
+    for (const record of records)
+      if (record.kind === "job-moved" && !isActive(findJob(state, record)!.state))
+        executors.delete(jobIdText(record));
+  });
+  const viewOf = (id: JobId) => executors.get(jobIdText(id))?.view();
   const commands = serveCommands(logger, options.commandsInFlight);
   const sources = await openSources({ ...options, state: () => book.state });
   let runner: SweepRunner | undefined;
@@ -78,7 +88,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
         for (const manifest of uploadsOf(spec)) await sources.uploads.folderOf(manifest);
         return spec;
       },
-      explain: (id) => explainJob(id, book.state),
+      explain: (id) => explainJob(id, { book, history, limit: jobsInFlight, viewOf, now: Date.now }),
       backup: () => backupChunks(log, options.folder),
     } satisfies Parameters<typeof sweepCalls>[0];
     const { server, artifactFolder, coordinatorId, natsUrl, programVersion } = options;
@@ -106,11 +116,18 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     const openJob = openCleanJob({
       results: join(options.folder, "results"),
       term: log.term,
-      newExecutor: ({ sweep, deviceClass, options }) => {
-        const { weight, priority } = requireSweep(book.state, sweep).spec;
-        const { programForm } = options as { readonly programForm?: ProgramForm };
-        const forms = programForm === undefined ? [] : [programForm];
-        return newExecutor({ deviceClass, forms, share: { group: sweep, weight, priority } });
+      newExecutor(job) {
+        const { weight, priority } = requireSweep(book.state, job.sweep).spec;
+        const { programForm } = job.options as { readonly programForm?: ProgramForm };
+        const terms = {
+          deviceClass: job.deviceClass,
+          forms: programForm === undefined ? [] : [programForm],
+          share: { group: job.sweep, weight, priority },
+        };
+        const name = jobIdText(job);
+        const executor = newExecutor(terms, name);
+        executors.set(name, executor);
+        return executor;
       },
       answerBytes: ANSWER_BYTES / jobsInFlight,
       meter,

@@ -38,7 +38,7 @@ export interface SweepWorkOptions {
   readonly results: string;
   /** Of the log: who comes after this one has a higher one. */
   readonly term: number;
-  /** Made for each job and closed with it. Jobs have artifacts in common: what one lets go of must stay while another one holds it. */
+  /** Made for each job, for its device class where it has one, and closed with it. Jobs have artifacts in common: what one lets go of must stay while another one holds it. */
   readonly newExecutor: (job: OpenedJob) => JobExecutor | Promise<JobExecutor>;
   /** Of what a checkpoint answered about rows, kept while its job runs; of each job. */
   readonly answerBytes: number;
@@ -55,7 +55,7 @@ export const openCleanJob =
     const prepared = await prepareClean(given);
     const { opened } = prepared;
     cleanRows(given, opened);
-    const executor = ofClass(await newExecutor(job), job.deviceClass);
+    const executor = await newExecutor(job);
     const answers = new VectorCache(answerBytes);
     const display = displayOf(job);
     const contextOf = (signal: AbortSignal): ClusterContext => ({
@@ -116,20 +116,6 @@ export const openCleanJob =
     };
     return work;
   };
-
-/** An executor that says what its job is computed by before its first operation, where that is known. */
-const ofClass = (executor: JobExecutor, known: string | undefined): JobExecutor => ({
-  ...(executor.provenance && { provenance: executor.provenance }),
-  get deviceClass() {
-    return executor.deviceClass ?? known;
-  },
-  execute: (operations, signal) => executor.execute(operations, signal),
-  putArtifact: (bytes) => executor.putArtifact(bytes),
-  putFile: (path) => executor.putFile(path),
-  readArtifact: (digest) => executor.readArtifact(digest),
-  releaseArtifact: (digest) => executor.releaseArtifact(digest),
-  close: () => executor.close(),
-});
 
 /** Lines of a step lie on the disk before the step is committed. */
 const withTraces = (commits: ScanCommits, folder: JobFolder): ScanCommits => ({

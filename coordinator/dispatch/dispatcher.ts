@@ -16,6 +16,8 @@ import type { Decision, DecisionOf, DispatchEvent, EventOf, Slowness } from "./e
 import { deviceClassName, refusalOf } from "./hello.ts";
 import type { DispatchObserver } from "./observer.ts";
 import type { Origins } from "./origins.ts";
+import { Reissues } from "./reissues.ts";
+import { type ScopeView, scopeView } from "./scope-view.ts";
 import type { DispatchSettings } from "./settings.ts";
 import {
   type DispatchState,
@@ -113,6 +115,7 @@ export class Dispatcher {
   readonly #settling = new Map<string, Set<() => void>>();
   readonly #events: { readonly event: DispatchEvent; readonly resultOf: ResultOf }[] = [];
   readonly #stopTicking: () => void;
+  readonly #reissues = new Reissues();
   #isBusy = false;
   #isClosed = false;
   #looksAtMs = Number.POSITIVE_INFINITY;
@@ -299,6 +302,12 @@ export class Dispatcher {
       this.#take(key).reject(new CoordinatorClosedError());
     }
     this.handle({ kind: "scope-closed", scope });
+    this.#reissues.forget(scope);
+  }
+
+  /** How the operations of a scope stand, for people. */
+  viewOf(scope: string): ScopeView {
+    return scopeView(this.state, scope, { nowMs: this.#now(), reissues: this.#reissues.of(scope) });
   }
 
   /** Everyone who waits gets an error, and workers are asked to leave: at once where there is a successor, as they need not finish what they do. */
@@ -360,6 +369,7 @@ export class Dispatcher {
         const { session, leaseId, key, fingerprint, leaseMs } = decision;
         const lease = { leaseId, fingerprint, operation: this.#computed(key)!.message, leaseMs };
         this.#ports.get(session)?.lease(lease);
+        this.#tellLease(decision);
         const isCheck = this.state.checks.has(key);
         observer.leaseGranted(isCheck ? "check" : decision.second ? "second" : "first");
         if (decision.second) this.#logSecond(decision, decision.second);
@@ -367,6 +377,7 @@ export class Dispatcher {
       }
       case "lease-ended":
         observer.leaseEnded(decision.end);
+        this.#tellReissue(decision);
         return;
       case "cancel": {
         const { session, leaseId, reason, letRun } = decision;
@@ -467,6 +478,25 @@ export class Dispatcher {
     this.#options.logger.info(
       { kind, fingerprint, slow: slow.workerId, worker: this.state.workers.get(session)?.workerId },
       `a slow operation is computed a second time: it runs for ${runningMs} ms on a worker that usually takes ${usualMs} ms, another takes ${elsewhereMs} ms`,
+    );
+  }
+
+  #tellLease({ leaseId, key, session, fingerprint }: DecisionOf<"lease">): void {
+    const operation = this.state.operations.get(key);
+    const worker = this.state.workers.get(session);
+    if (!operation || !worker) return;
+    const { scope, kind } = operation;
+    this.#reissues.granted(leaseId, { scope, workerId: worker.workerId, kind, fingerprint });
+  }
+
+  #tellReissue({ leaseId, end }: DecisionOf<"lease-ended">): void {
+    const told = this.#reissues.ended(leaseId, end, this.#now());
+    if (told === undefined) return;
+    const { scope, workerId, kind, fingerprint, why } = told;
+    const level = end === "moved" || end === "overtaken" ? "debug" : "info";
+    this.#options.logger[level](
+      { scope, worker: workerId, kind, operation: fingerprint.slice(0, 12), end },
+      `an operation goes to another worker: ${why}`,
     );
   }
 

@@ -3,6 +3,7 @@ import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { memoryNeed } from "./memory-need.ts";
 import { uncheckedSince } from "./origins.ts";
+import type { ScopeView } from "./scope-view.ts";
 import type { ScopeTerms } from "./state.ts";
 
 /** Who computed what an executor gave, as far as nobody computed it a second time. */
@@ -128,6 +129,11 @@ export class ClusterExecutor implements Executor {
 
   /** Who computed what it gave. */
   readonly provenance: ExecutorProvenance;
+
+  /** How its operations stand, for people. */
+  view(): ScopeView {
+    return this.#dispatcher.viewOf(this.#scope);
+  }
 
   /** Withdraws what it still waits for, forgets a device class that is not in its terms, and lets go of what it put and no other one did. */
   async close(): Promise<void> {

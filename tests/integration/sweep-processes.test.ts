@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../coordinator/cli/errors.ts";
 import { elibadHere } from "../support/command-line.ts";
 import { startNatsServer } from "../support/nats-server.ts";
@@ -102,4 +102,34 @@ test("a standby takes over from a leader that is killed, and the sweep goes on a
   expectSameTraces(state);
   standby.process.kill("SIGTERM");
   expect((await standby.ended()).code).toBe(EXIT.done);
+}, 600_000);
+
+test("a leader that is paused past its lease finds another one leading, stops at once and stands by; what it had begun to write spoils nothing", async () => {
+  const nats = await startNatsServer();
+  const state = join(tempFolder(), "state");
+  const addresses = [await freeAddress(), await freeAddress()] as const;
+  const words = ["--state", state, "--nats", nats.url];
+  const paused = startCoordinatorProcess(addresses[0], words);
+  await paused.said(/leading/);
+  const next = startCoordinatorProcess(addresses[1], words);
+  await next.said(/another coordinator leads/);
+  startWorkerProcesses(1, { coordinators: [...addresses], threads: 1, cacheFolder: tempFolder() });
+  const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
+  await json("sweep", "submit", file, "--coordinator", addresses[0]);
+  await paused.said(/a step was committed \(.*job=first.*step=3,/);
+  paused.process.kill("SIGSTOP");
+  onTestFinished(() => void paused.process.kill("SIGCONT"));
+  await next.said(/leading \(term=2/);
+  await next.said(/a step was committed \(.*job=first/);
+
+  paused.process.kill("SIGCONT");
+  await paused.said(/another coordinator took the lead \(term=1\)[\s\S]*standing by/);
+  // It tells users who leads, and is ready to take over itself.
+  const at = ["--coordinator", addresses[0]];
+  expect((await elibadHere("sweep", "watch", "friday", ...at)).code).toBe(EXIT.done);
+  expectSameTraces(state);
+  expect(readdirSync(join(state, "results", "friday")).sort()).toEqual(["first", "second"]);
+  next.process.kill("SIGTERM");
+  expect((await next.ended()).code).toBe(EXIT.done);
+  await paused.said(/leading \(term=3/);
 }, 600_000);

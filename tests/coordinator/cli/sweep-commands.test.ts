@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { EXIT } from "../../../coordinator/cli/errors.ts";
 import { openSqliteLog } from "../../../coordinator/store/sqlite-log.ts";
 import { SweepBook } from "../../../coordinator/sweep/book.ts";
 import { elibadHere } from "../../support/command-line.ts";
-import { writeRandomModel } from "../../support/random-model.ts";
+import { demoData, writeRandomModel } from "../../support/random-model.ts";
 import { embeddedPlace, startSweepHost } from "../../support/sweep-host.ts";
 import { freeAddress } from "../../support/sweep-processes.ts";
 import { events, sweepOf } from "../../support/sweeps.ts";
@@ -163,4 +163,23 @@ test("a coordinator without a store says which option it lacks", async () => {
   } finally {
     await coordinator.close();
   }
+});
+
+test("a job that waits is explained: by its place in the queue and the bounds, or by the workers that are not there", async () => {
+  const { address } = await startSweepHost();
+  const file = await sweepFile(4, "max_parallel: 1\n");
+  copyFileSync(join(demoData, "clean_samples.jsonl"), join(dirname(file), "samples.jsonl"));
+  await elibadHere("sweep", "submit", file, "--coordinator", address);
+  const explain = async (job: string) =>
+    (await elibadHere("sweep", "explain", `friday/${job}`, "--coordinator", address)).stdout;
+  for (let text = ""; !text.includes("no worker is connected"); ) {
+    text = await explain("m0");
+    expect(text).toMatch(/^m0 is (queued|scanning)$/m);
+  }
+  expect(await explain("m0")).toMatch(/of its operations wait for a worker[\s\S]*history[\s\S]*started/);
+  expect(await explain("m3")).toMatch(
+    /^m3 is queued\n +2 jobs start before it\n +its sweep has 1 of at most 1 jobs at work \(max_parallel\)$/m,
+  );
+  await elibadHere("sweep", "cancel", "friday", "--coordinator", address);
+  expect(await explain("m0")).toMatch(/^m0 is cancelled$/m);
 });
