@@ -55,6 +55,12 @@ switch (job) {
   case "test": {
     const { ensureNatsServer } = await import("../../tests/support/nats-install.mjs");
     await ensureNatsServer();
+    const { ensureS3Server } = await import("../../tests/support/s3-install.mjs");
+    try {
+      ensureS3Server();
+    } catch (error) {
+      console.log(`elibad: ${error.message}; tests of buckets are skipped`);
+    }
     run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", ...rest]);
     break;
   }

@@ -3,6 +3,7 @@ import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { canonicalJson, digestOf } from "../../proto/canonical-json.ts";
 import { chooseEvictions } from "../../worker/cache/eviction.ts";
+import { ownPartial } from "../../worker/cache/owner.ts";
 import { Bucket } from "./bucket.ts";
 import { fetchObject } from "./bucket-object.ts";
 import type { BucketSettings } from "./bucket-settings.ts";
@@ -32,7 +33,7 @@ export interface HeldPath {
  *
  * ```
  * <folder>/objects/<id>            one version of an object, whole; its time is that of the last use
- * <folder>/objects/<id>.partial    what came of it so far
+ * <folder>/objects/<id>.<owner>    what came of it so far, to the process that fetches it
  * <folder>/folders/<id>/<name>     links to objects
  * ```
  */
@@ -103,7 +104,7 @@ export class BucketCache {
     const fetchIt = async (): Promise<void> => {
       if ((await touch(path)) !== undefined) return;
       const text = `s3://${bucket.name}/${piece.key}`;
-      const partialPath = `${path}.partial`;
+      const partialPath = await ownPartial(join(this.#options.folder, "objects"), piece.id);
       const begun = (await stat(partialPath).catch(() => undefined))?.size ?? 0;
       if (begun > 0) log(`${text}: fetching goes on at byte ${begun} of ${piece.bytes}`);
       const startedAt = performance.now();
@@ -137,7 +138,7 @@ export class BucketCache {
     const missing = pieces.filter(({ id }) => !names.has(id)).reduce((sum, { bytes }) => sum + bytes, 0);
     const evictions = chooseEvictions(files, {
       maxBytes: maxBytes - missing,
-      held: (file) => this.#holders.has(file.replace(/\.partial$/, "")),
+      held: (file) => this.#holders.has(file.split(".")[0]!),
       now: Date.now(),
       graceMs: 0,
     });

@@ -1,14 +1,17 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { EXIT } from "../../coordinator/cli/errors.ts";
-import { elibadHere } from "../support/command-line.ts";
+import { elibadHere, startElibad } from "../support/command-line.ts";
 import { startWorkerProcesses } from "../support/processes.ts";
 import { S3_ENVIRONMENT, s3Missing, startS3Server } from "../support/s3-server.ts";
 import { embeddedPlace, startSweepHost } from "../support/sweep-host.ts";
 import { writeSmallSweep } from "../support/sweep-processes.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { tempFolder } from "../support/temp-folder.ts";
+import { eventually } from "../support/worker-scenes.ts";
 
 const EPOCHS = 3;
 const missing = s3Missing();
@@ -56,6 +59,30 @@ test("an upload that breaks goes on where it was, is not sent twice, and its job
   }
   expect(traceOf(place.folder, "uploaded", "model")).toBe(traceOf(place.folder, "other", "model"));
   expect(readdirSync(join(place.folder, "uploads", "partial"))).toEqual([]);
+}, 300_000);
+
+test("a client that is killed while it sends goes on, when it is run again, where it was", async () => {
+  const file = await writeSmallSweep({ models: ["model"], epochs: EPOCHS });
+  const [rangeMb, fillerMb] = [16.8, 60];
+  writeFileSync(join(dirname(file), "model", "tokenizer.json"), randomBytes(fillerMb * 1e6));
+  const place = embeddedPlace();
+  const host = await startSweepHost(place);
+  const partial = join(place.folder, "uploads", "partial");
+  const sentMb = (): number =>
+    readdirSync(partial).reduce((sum, name) => sum + statSync(join(partial, name)).size, 0) / 1e6;
+  const words = ["sweep", "submit", file, "--upload", "--coordinator"];
+  const proxy = await startTcpProxy({ host: "127.0.0.1", port: Number(host.address.split(":")[1]) });
+  proxy.dropAfter({ requests: (fillerMb / 2) * 1e6 });
+  const client = startElibad([...words, `127.0.0.1:${proxy.port}`]);
+  await eventually(() => sentMb() > rangeMb, "more than a range that has come");
+  client.process.kill("SIGKILL");
+  await once(client.process, "exit");
+  expect(sentMb()).toBeLessThan(fillerMb);
+  const again = await elibadHere(...words, host.address);
+  expect(again.code).toBe(EXIT.done);
+  const [, sent, known] = /([\d.]+) MB sent, ([\d.]+) MB were there already/.exec(again.stderr)!;
+  expect(Number(known)).toBeGreaterThan(rangeMb);
+  expect(Number(sent)).toBeLessThan(fillerMb);
 }, 300_000);
 
 test("a sweep that names an upload which is not whole is refused, and a folder without a checkpoint is not sent", async () => {

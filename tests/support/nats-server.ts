@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
+import { freePorts } from "./free-ports.ts";
 import { ensureNatsServer } from "./nats-install.mjs";
 import type { SmallDisk } from "./small-disk.ts";
 
@@ -30,7 +30,7 @@ export async function startNatsServer({
   readonly disk?: SmallDisk;
 } = {}): Promise<TestNatsServer> {
   const executable = await ensureNatsServer();
-  const port = await freePort();
+  const [port] = (await freePorts(1)) as [number];
   const store = disk ? join(disk.folder, "nats") : mkdtempSync(join(tmpdir(), "elibad-nats-"));
   const command = [...(disk?.enter ?? []), executable];
   let running = await launch(command, port, store);
@@ -71,15 +71,4 @@ async function launch(command: readonly string[], port: number, store: string): 
     });
   });
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  probe.close();
-  await once(probe, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

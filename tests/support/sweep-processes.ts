@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { type ElibadProcess, startElibad } from "./command-line.ts";
+import { freePorts } from "./free-ports.ts";
 import { demoData, randomTensors, writeRandomModel } from "./random-model.ts";
 import { tempFolder } from "./temp-folder.ts";
 import { eventually } from "./worker-scenes.ts";
@@ -44,14 +44,8 @@ export function startCoordinatorProcess(address: string, words: readonly string[
 
 /** An address of this machine that nobody listens on. */
 export async function freeAddress(): Promise<string> {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  probe.close();
-  await once(probe, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return `127.0.0.1:${address.port}`;
+  const [port] = await freePorts(1);
+  return `127.0.0.1:${port}`;
 }
 
 /** Weights whose answers lie about the threshold, so that a few tokens flip some of them. */

@@ -13,7 +13,9 @@ export interface TcpProxy {
   cut(): void;
   /** The same, once, when so many more bytes have come from the server, or gone to it. */
   cutAfter(what: { readonly requests?: number; readonly answers?: number }): void;
-  /** How often that has happened. */
+  /** Drops everything one way when so many more bytes have gone to the server: a partition in the middle. */
+  dropAfter(what: { readonly requests: number }): void;
+  /** How often it was cut. */
   readonly cuts: number;
 }
 
@@ -23,6 +25,7 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
   let dropping: { readonly requests?: boolean; readonly answers?: boolean } = {};
   let droppedBytes = 0;
   let cuts = 0;
+  let untilDrop = Number.POSITIVE_INFINITY;
   const left = { requests: Number.POSITIVE_INFINITY, answers: Number.POSITIVE_INFINITY };
   const join = (from: Socket, into: Socket, way: "requests" | "answers") => {
     sockets.add(from);
@@ -32,6 +35,8 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
         return;
       }
       left[way] -= data.length;
+      if (way === "requests") untilDrop -= data.length;
+      if (untilDrop < 0) dropping = { requests: true };
       if (left[way] >= 0) {
         into.write(data);
         return;
@@ -71,6 +76,9 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
       return droppedBytes;
     },
     cut,
+    dropAfter({ requests }) {
+      untilDrop = requests;
+    },
     cutAfter: (what) => void Object.assign(left, what),
     get cuts() {
       return cuts;

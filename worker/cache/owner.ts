@@ -1,4 +1,6 @@
+import { readdir, rename } from "node:fs/promises";
 import { hostname } from "node:os";
+import { join } from "node:path";
 
 const host = hostname().replaceAll(/[^\w-]/g, "_");
 
@@ -9,6 +11,16 @@ export const ownerName = `${host}.${process.pid}`;
 export function isAbandoned(owner: string): boolean {
   const [on, pid] = owner.split(".");
   return on === host && Number(pid) !== process.pid && !isAlive(Number(pid));
+}
+
+/** The file in which this process alone collects what will be `name`, taken over from a process of this machine that is gone. */
+export async function ownPartial(folder: string, name: string): Promise<string> {
+  const own = join(folder, `${name}.${ownerName}`);
+  for (const other of await readdir(folder)) {
+    if (!other.startsWith(`${name}.`) || !isAbandoned(other.slice(name.length + 1))) continue;
+    await rename(join(folder, other), own).catch(() => {}); // another process may have taken it first
+  }
+  return own;
 }
 
 function isAlive(pid: number): boolean {

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { link, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { artifactPath, noncePath } from "../../proto/artifact-layout.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { type ArtifactSource, download } from "./download.ts";
 import { isInPlace, linkInPlace, type ModelsVolume } from "./models-volume.ts";
-import { isAbandoned, ownerName } from "./owner.ts";
+import { ownerName, ownPartial } from "./owner.ts";
 import { Permits } from "./permits.ts";
 import { takeOver } from "./shared-folder.ts";
 
@@ -169,14 +169,9 @@ export class Transfers {
     }
   }
 
-  /** This process's own partial file, taken over from a process of this machine that is gone. */
+  /** This process's own partial file, which is no link. */
   async #partial(digest: Digest): Promise<string> {
-    const { partialFolder } = this.#options;
-    const own = join(partialFolder, `${digest}.${ownerName}`);
-    for (const name of await readdir(partialFolder)) {
-      if (!name.startsWith(digest) || !isAbandoned(name.slice(digest.length + 1))) continue;
-      await rename(join(partialFolder, name), own).catch(() => {}); // another worker may have taken it first
-    }
+    const own = await ownPartial(this.#options.partialFolder, digest);
     // What is fetched must not be written through a link to the volume of models, which a killed process has left.
     if (await isInPlace(own).catch(() => false)) await rm(own, { force: true });
     return own;

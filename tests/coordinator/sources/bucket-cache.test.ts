@@ -79,7 +79,7 @@ describe.skipIf(missing !== undefined)("folders of buckets", () => {
     const stopped = first.hold("s3://models/stopped", stop.signal);
     await vi.waitUntil(() =>
       objectsIn(first.folder).some(
-        (name) => name.endsWith(".partial") && statSync(join(first.folder, "objects", name)).size > 64 * KB,
+        (name) => name.includes(".") && statSync(join(first.folder, "objects", name)).size > 64 * KB,
       ),
     );
     stop.abort();
