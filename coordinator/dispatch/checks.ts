@@ -24,6 +24,9 @@ export function isDrawn({ settings }: DispatchState, fingerprint: Digest): boole
   return drawn / 2 ** 52 < recheckRate;
 }
 
+/** The key of an operation's check. */
+export const checkOf = ({ key }: Pick<OperationState, "key">): OperationKey => `check/${key}`;
+
 /**
  * Begins to check what an operation was answered with, where another worker is there that could. The segments of a training run are not checked: they
  * take a minute, and leave a state as large as three models.
@@ -33,8 +36,7 @@ export function beginCheck(turn: Turn, answered: OperationState, workerId: strin
   const { scope, fingerprint, kind } = answered;
   if (kind === "train-run" || answered.state !== undefined || !isDrawn(state, fingerprint)) return undefined;
   const check: CheckState = { votes: new Map([[workerId, 0]]) };
-  const key = `check/${answered.key}`;
-  if (state.operations.has(key)) return undefined;
+  const key = checkOf(answered);
   const operation: OperationState = {
     ...answered,
     ...{ key, isCheck: true, order: ++state.lastOrder, submittedMs: nowMs, waitingSinceMs: nowMs },
@@ -51,7 +53,13 @@ export function beginCheck(turn: Turn, answered: OperationState, workerId: strin
 /** Another worker's result: `answer` is the number of the first answer that it agrees with, or of a new one. The first one was used. */
 export function vote(turn: Turn, operation: OperationState, workerId: string, answer: number): void {
   const check = turn.state.checks.get(operation.key)!;
-  if (check.votes.has(workerId)) return;
+  const before = check.votes.get(workerId);
+  if (before !== undefined && before !== answer) {
+    const { kind, fingerprint } = operation;
+    expel(turn, workerId, `it gave two different results of operation ${kind} ${fingerprint.slice(0, 12)}`);
+    return;
+  }
+  if (before !== undefined) return;
   check.votes.set(workerId, answer);
   const right = majorityOf(check);
   if (right === undefined) {

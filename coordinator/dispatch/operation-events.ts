@@ -1,6 +1,6 @@
 import type { Digest } from "../../proto/operations.ts";
 import { succeeded } from "./backoff.ts";
-import { beginCheck, endCheck, vote } from "./checks.ts";
+import { beginCheck, checkOf, endCheck, vote } from "./checks.ts";
 import { measure } from "./durations.ts";
 import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
@@ -185,8 +185,10 @@ function answer(
     decisions.push({ kind: "resolve", key, ...(early === undefined ? {} : { early }) });
     return;
   }
-  const check = beginCheck(turn, operation, workerId);
-  noteGiven(scope.origins, { workerId, fingerprint, isChecked: check !== undefined });
+  // What is asked for again while it is being checked is one more answer to that.
+  const isBeingChecked = state.checks.has(checkOf(operation));
+  const check = isBeingChecked ? undefined : beginCheck(turn, operation, workerId);
+  noteGiven(scope.origins, { workerId, fingerprint, isChecked: isBeingChecked || check !== undefined });
   decisions.push({
     ...{ kind: "resolve", key },
     ...(early === undefined ? {} : { early }),

@@ -5,7 +5,7 @@ import { withoutResultsOf } from "./distrust.ts";
 import { fold } from "./fold.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { type JobEvent, takes } from "./job-state.ts";
-import { type RecordOf, SweepRecord } from "./records.ts";
+import { type Computed, type RecordOf, SweepRecord } from "./records.ts";
 import {
   type FoundResult,
   findSweep,
@@ -149,9 +149,9 @@ export class SweepBook {
     return this.#change([{ kind: "search-found", ...id, result, ...from }]);
   }
 
-  /** Results of these workers that a step was computed from have all turned out right. */
-  commitChecked(id: JobId, search: number, step: number, workers: readonly string[]): Promise<void> {
-    return this.#change([{ kind: "results-checked", ...id, search, step, workers: [...workers] }]);
+  /** Results of these workers that something was computed from have all turned out right. */
+  commitChecked(id: JobId, of: Computed, workers: readonly string[]): Promise<void> {
+    return this.#change([{ kind: "results-checked", ...id, of, workers: [...workers] }]);
   }
 
   /** Jobs that rest on unchecked results of a worker, by what is decided so far, and what is to become of them. */

@@ -42,5 +42,6 @@ function eventOf(
   };
 }
 
-const restsOn = ({ searches, unchecked = [] }: Job, workerId: string): boolean =>
-  unchecked.includes(workerId) || searches.some((search) => search.unchecked?.[workerId] !== undefined);
+const restsOn = ({ searches, unchecked = {} }: Job, workerId: string): boolean =>
+  Object.values(unchecked).some((workers) => workers.includes(workerId)) ||
+  searches.some((search) => search.unchecked?.[workerId] !== undefined);

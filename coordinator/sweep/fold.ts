@@ -45,6 +45,7 @@ export function fold(state: SweepsState, record: SweepRecord): SweepsState {
       return withJob(state, record, (job) =>
         restingOn(
           withSearch(job, record.result.search, (search) => ({ ...search, result: record.result })),
+          foundBy(record.result.search),
           trusted(state, record.unchecked),
         ),
       );
@@ -131,12 +132,16 @@ function searchesAfter({ searches }: Job, event: JobEvent): SearchProgress[] {
 function uncheckedAfter(job: Job, event: JobEvent, left: readonly SearchProgress[]): Job {
   switch (event.kind) {
     case "unlearned":
-      return restingOn(job, event.unchecked);
-    case "evaluated":
-      return restingOn(job, [
+      return restingOn(job, REPAIR, event.unchecked);
+    case "evaluated": {
+      const { unchecked, ...rest } = job;
+      const ofSteps = job.searches.flatMap((search) => Object.keys(search.unchecked ?? {}));
+      return restingOn(rest, ALL, [
+        ...ofSteps,
+        ...Object.values(unchecked ?? {}).flat(),
         ...(event.unchecked ?? []),
-        ...job.searches.flatMap(({ unchecked }) => Object.keys(unchecked ?? {})),
       ]);
+    }
     case "taken-back": {
       // A result that stays rests on what it rested on.
       if (left.some(({ result }) => result !== null)) return job;
@@ -148,9 +153,15 @@ function uncheckedAfter(job: Job, event: JobEvent, left: readonly SearchProgress
   }
 }
 
-function restingOn(job: Job, workers: readonly string[] = []): Job {
-  const unchecked = [...new Set([...(job.unchecked ?? []), ...workers])].sort();
-  return unchecked.length === 0 ? job : { ...job, unchecked };
+const foundBy = (search: number): string => `what search ${search} found`;
+const REPAIR = "the repair";
+const ALL = "all of it";
+
+/** What a job has beside its steps rests on unchecked results of these workers, and no others. */
+function restingOn({ unchecked = {}, ...job }: Job, what: string, workers: readonly string[] = []): Job {
+  const { [what]: _, ...others } = unchecked;
+  const noted = workers.length === 0 ? others : { ...others, [what]: [...new Set(workers)].sort() };
+  return Object.keys(noted).length === 0 ? job : { ...job, unchecked: noted };
 }
 
 /** @throws IllegalRecordError where one of them was expelled: what it computed is not committed */
@@ -173,7 +184,13 @@ function uncheckedSteps(
 }
 
 /** Steps that are not there any more need none. */
-function resultsChecked(job: Job, { search, step, workers }: RecordOf<"results-checked">): Job {
+function resultsChecked(job: Job, { of, workers }: RecordOf<"results-checked">): Job {
+  if (of.kind !== "step") {
+    const what = of.kind === "found" ? foundBy(of.search) : REPAIR;
+    const left = (job.unchecked?.[what] ?? []).filter((worker) => !workers.includes(worker));
+    return restingOn(job, what, left);
+  }
+  const { search, step } = of;
   const searches = job.searches.map((each) => {
     if (each.search !== search || each.unchecked === undefined) return each;
     const { unchecked, ...rest } = each;

@@ -8,6 +8,14 @@ const ofJob = { sweep: Name, job: Name };
 /** Milliseconds since 1970. */
 const at = z.number();
 
+/** What a job computes: a step of a search, what the search found, the repair. */
+export const Computed = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("step"), search: z.int().nonnegative(), step: z.int().nonnegative() }),
+  z.strictObject({ kind: z.literal("found"), search: z.int().nonnegative() }),
+  z.strictObject({ kind: z.literal("repair") }),
+]);
+export type Computed = z.infer<typeof Computed>;
+
 export const SweepRecord = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("sweep-submitted"), at, spec: SweepSpec }),
   z.strictObject({ kind: z.literal("job-moved"), at, ...ofJob, event: JobEvent }),
@@ -28,10 +36,12 @@ export const SweepRecord = z.discriminatedUnion("kind", [
   }),
   z.strictObject({ kind: z.literal("tile-measured"), ...ofJob, tile: MeasuredTile }),
   z.strictObject({ kind: z.literal("search-found"), ...ofJob, result: FoundResult, unchecked }),
-  /** The results of these workers that a step was computed from have all been checked since. */
+  /** The results of these workers that something was computed from have all been checked since. */
   z.strictObject({
-    ...{ kind: z.literal("results-checked"), ...ofJob },
-    ...{ search: z.int().nonnegative(), step: z.int().nonnegative(), workers: z.array(z.string()).min(1) },
+    kind: z.literal("results-checked"),
+    ...ofJob,
+    of: Computed,
+    workers: z.array(z.string()).min(1),
   }),
   /** A worker gave a wrong result: nothing more is taken from it. */
   z.strictObject({ kind: z.literal("worker-expelled"), at, workerId: z.string(), reason: z.string() }),

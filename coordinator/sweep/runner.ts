@@ -2,9 +2,9 @@ import { canonicalJson, digestOf } from "../../proto/canonical-json.ts";
 import type { SweepBook } from "./book.ts";
 import { committedSearches, IllegalRecordError } from "./fold.ts";
 import { isLive, type JobEvent } from "./job-state.ts";
-import type { JobWork, OpenJob, ScanCommits } from "./job-work.ts";
+import type { JobWork, OpenJob, Provenance, ScanCommits } from "./job-work.ts";
 import { nextJobs } from "./next-jobs.ts";
-import type { SweepRecord } from "./records.ts";
+import type { Computed, SweepRecord } from "./records.ts";
 import { findJob, findSweep, type JobId, jobIdText, jobOptions } from "./sweep.ts";
 import { LogLostError } from "./sweep-log.ts";
 
@@ -22,6 +22,8 @@ interface Running {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
   work: JobWork | undefined;
+  /** What waits for the log to hear which results were checked. */
+  readonly clearing: Set<Promise<void>>;
 }
 
 /**
@@ -116,7 +118,7 @@ export class SweepRunner {
       this.#running.delete(key);
       this.#fill();
     });
-    this.#running.set(key, { id, stop, ended, work: undefined });
+    this.#running.set(key, { id, stop, ended, work: undefined, clearing: new Set() });
   }
 
   /** Never rejects. */
@@ -184,13 +186,16 @@ export class SweepRunner {
         };
       case "unlearning": {
         const repair = await work.unlearn(scanned, signal);
-        return { kind: "unlearned", repair, ...uncheckedOf(work) };
+        const since = work.provenance?.uncheckedSince(0);
+        this.#clearLater(id, { kind: "repair" }, since);
+        return { kind: "unlearned", repair, ...namesOf(since?.workers) };
       }
       case "evaluating": {
         const report = await work.evaluate(scanned, job.state.repair, signal);
         // A job is done when nothing that it was given is being checked any more.
         await work.provenance?.settled(signal);
-        return { kind: "evaluated", report, ...uncheckedOf(work) };
+        await Promise.all(this.#running.get(jobIdText(id))?.clearing ?? []);
+        return { kind: "evaluated", report, ...namesOf(work.provenance?.uncheckedSince(0).workers) };
       }
       default:
         return undefined;
@@ -218,25 +223,30 @@ export class SweepRunner {
           ...(deviceClass === undefined ? {} : { deviceClass }),
           ...namesOf(since?.workers),
         });
-        void since?.cleared().then((workers) => this.#clear(id, search, state.step, workers));
+        this.#clearLater(id, { kind: "step", search, step: state.step }, since);
       },
-      async onResult(_, result) {
+      onResult: async (search, result) => {
         signal.throwIfAborted();
         // Searches have answers in common that were computed for whichever asked first.
-        await book.commitResult(id, result, uncheckedOf(work));
+        const since = work.provenance?.uncheckedSince(0);
+        await book.commitResult(id, result, namesOf(since?.workers));
+        this.#clearLater(id, { kind: "found", search }, since);
       },
     };
   }
 
-  async #clear(id: JobId, search: number, step: number, workers: readonly string[]): Promise<void> {
-    if (workers.length === 0 || this.#isClosed || this.#lost.signal.aborted) return;
-    await this.#options.book
-      .commitChecked(id, search, step, workers)
-      .catch((error: unknown) => this.#stopAll(error));
+  /** Tells the log when the results that something was computed from have turned out right. */
+  #clearLater(id: JobId, of: Computed, since: ReturnType<Provenance["uncheckedSince"]> | undefined): void {
+    const running = this.#running.get(jobIdText(id));
+    if (since === undefined || since.workers.length === 0 || running === undefined) return;
+    const clearing = since.cleared().then(async (workers) => {
+      if (workers.length === 0 || this.#isClosed || this.#lost.signal.aborted) return;
+      await this.#options.book.commitChecked(id, of, workers).catch((error: unknown) => this.#stopAll(error));
+    });
+    running.clearing.add(clearing);
+    void clearing.finally(() => running.clearing.delete(clearing));
   }
 }
 
 const namesOf = (workers: readonly string[] = []): { readonly unchecked?: string[] } =>
   workers.length === 0 ? {} : { unchecked: [...workers] };
-
-const uncheckedOf = ({ provenance }: JobWork) => namesOf(provenance?.uncheckedSince(0).workers);

@@ -79,8 +79,8 @@ export const Job = z.strictObject({
   /** What computes the job since its first committed step: results of another class are other bits, and are never mixed in. */
   deviceClass: z.string().optional(),
   tile: MeasuredTile.optional(),
-  /** Workers whose unchecked results are in what the job has beside its steps; once it is done, in all of it. */
-  unchecked: z.array(z.string()).exactOptional(),
+  /** Workers whose unchecked results are in what the job has beside its steps, by what that is; once it is done, in all of it. */
+  unchecked: z.record(z.string(), z.array(z.string())).exactOptional(),
   /** What it had computed was taken back before: files of it may lie about. */
   wasTakenBack: z.literal(true).exactOptional(),
   /** In the order of their first commits. Kept until the job is done: a retry goes on from here. */

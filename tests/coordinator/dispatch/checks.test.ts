@@ -85,6 +85,24 @@ test("fresh work goes before a check, until the check has waited for long or som
   }
 });
 
+test("what is asked for again while it is being checked is an answer to be checked, too, and nobody may contradict himself", () => {
+  for (const isSame of [true, false]) {
+    const cluster = checking(2, { recheckAfterMs: 60_000 });
+    cluster.submit("a");
+    cluster.valid("a", "w1");
+    expect(leasesIn(cluster.submit("a"))).toEqual(["a → 1"]);
+    const decisions = cluster.answers("a", "w1", isSame ? 0 : 1);
+    expect(only(decisions, "resolve")).toHaveLength(isSame ? 1 : 0);
+    expect(unchecked(cluster)).toEqual(["w1"]);
+    expect(only(decisions, "expel").map(({ reason }) => reason)).toEqual(
+      isSame ? [] : ["it gave two different results of operation score a"],
+    );
+    if (!isSame) continue;
+    cluster.answers("a", "w2", 0);
+    expect(unchecked(cluster)).toEqual([]);
+  }
+});
+
 /** Three workers of which the second gave another answer than the first, to an operation of the first. */
 function disagreement() {
   const cluster = checking(2);

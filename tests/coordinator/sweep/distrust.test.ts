@@ -50,9 +50,12 @@ test("searches go back to the step before the first one that holds unchecked res
 test("results that were checked and equal do not count", async () => {
   const { book, steps, left } = await begun();
   await steps("m0", 0, ["w2"], ["w1", "w2"], ["w2"]);
-  await book.commitChecked(id(), 0, 1, ["w2"]);
-  await book.commitChecked(id(), 0, 2, ["w1", "w2"]);
+  await book.commitChecked(id(), { kind: "step", search: 0, step: 1 }, ["w2"]);
+  await book.commitChecked(id(), { kind: "step", search: 0, step: 2 }, ["w1", "w2"]);
   expect(findJob(book.state, id())!.searches[0]!.unchecked).toEqual({ w2: [3] });
+  await book.commitResult(id(), resultOf(0, 3), { unchecked: ["w1", "w2"] });
+  await book.commitChecked(id(), { kind: "found", search: 0 }, ["w1"]);
+  expect(findJob(book.state, id())!.unchecked).toEqual({ "what search 0 found": ["w2"] });
   await book.expel(liar, nobody);
   expect(left(book)).toEqual(["scanning", [0, 2, false]]);
 });
