@@ -45,8 +45,9 @@ export const RESULT_STREAM_CONFIG: Partial<StreamConfig> = {
   subjects: ["elibad.results.>"],
   retention: RetentionPolicy.Workqueue,
   storage: StorageType.File,
-  // A result is dropped by acknowledgement, by age, or when the stream is full: oldest first.
-  discard: DiscardPolicy.Old,
+  // A full stream takes no more, and says so: what it has acknowledged stays until somebody took it, or for its age. Workers then send over their own
+  // streams, and keep what nobody accepts. So a coordinator that is gone leaves so many bytes behind, for so long.
+  discard: DiscardPolicy.New,
   max_age: nanos(RESULT_AGE_MS),
   max_bytes: 256 * 1024 ** 2,
   max_msg_size: 1024 ** 2,

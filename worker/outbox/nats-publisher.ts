@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, Events, type NatsConnection } from "nats";
+import { connect, Events, type NatsConnection, NatsError } from "nats";
 import type { Digest } from "../../proto/operations.ts";
 import { natsConnectionOptions, resultMessageId } from "../../proto/subjects.ts";
 
@@ -44,7 +44,7 @@ export class NatsPublisher {
       return true;
     } catch (error) {
       if (!this.#closed.signal.aborted) {
-        log(`NATS did not take the result ${fingerprint.slice(0, 12)}: ${(error as Error).message}`);
+        log(`NATS did not take the result ${fingerprint.slice(0, 12)}: ${reasonOf(error)}`);
       }
       return false;
     }
@@ -87,4 +87,10 @@ export class NatsPublisher {
     }
     this.#connected = false;
   }
+}
+
+/** What the server says, where it says something: the client's own message for a full stream is a number. */
+function reasonOf(error: unknown): string {
+  const said = error instanceof NatsError ? error.api_error?.description : undefined;
+  return said ?? (error as Error).message;
 }
