@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -66,6 +66,10 @@ export async function startS3Server(): Promise<TestS3Server> {
   const endpoint = `http://127.0.0.1:${ports[6]}`;
   const stop = async () => {
     await ended(server);
+    // Sockets that it makes beside its ports, wherever the temporary folder is.
+    for (const name of readdirSync("/tmp"))
+      if (ports.some((port) => name.startsWith("seaweedfs-") && name.endsWith(`-${port}.sock`)))
+        rmSync(join("/tmp", name), { force: true });
     rmSync(store, { recursive: true, force: true, maxRetries: 3 });
   };
   try {
