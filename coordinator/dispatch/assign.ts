@@ -1,6 +1,6 @@
 import type { Digest } from "../../proto/operations.ts";
 import { mostLeases } from "./backoff.ts";
-import { expectedMs } from "./durations.ts";
+import { expectation } from "./durations.ts";
 import type { Decision, DecisionOf } from "./events.ts";
 import { byNeed, due, expectWork, type Standing } from "./fair-shares.ts";
 import { couldDo, fitsClass } from "./fit.ts";
@@ -158,7 +158,7 @@ export function assignTo(
   const { key, fingerprint, checkpoint, scope } = operation;
   const leaseId = ++state.lastLease;
   const scopeState = state.scopes.get(scope)!;
-  const expected = (expectedMs(state, operation, worker) ?? UNKNOWN_MS) / 1_000;
+  const expected = (expectation(state, operation)?.on(worker) ?? UNKNOWN_MS) / 1_000;
   expectWork(state, scopeState, expected);
   const lease = {
     id: leaseId,

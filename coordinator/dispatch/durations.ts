@@ -1,4 +1,5 @@
 /** How long operations take on each worker: what a slow one is told by. Pure. */
+import type { Digest, OperationKind, ProgramForm } from "../../proto/operations.ts";
 import type { DispatchState, OperationState, WorkerState } from "./state.ts";
 
 /** Weight of the newest duration in a worker's mean. */
@@ -13,36 +14,60 @@ export function measure(
   operation: OperationState,
   lastedMs: number,
 ): void {
-  const measured = measuredAs(operation);
+  const measured = operation.measuredAs;
   const means = durations.get(measured) ?? new Map<string, number>();
   durations.delete(measured);
   durations.set(measured, means);
   if (durations.size > MAX_MEASURED) durations.delete(durations.keys().next().value!);
   const mean = means.get(workerId) ?? lastedMs;
   means.set(workerId, mean + NEWEST * (lastedMs - mean));
+  summaries.delete(means);
 }
 
-/**
- * Milliseconds that a worker takes for such an operation: its own mean; else the median of the workers that did one; else the longest that any kind of
- * operation takes on the checkpoint. Undefined where nothing was measured.
- */
-export function expectedMs(
+/** Milliseconds that an operation takes. */
+export interface Expectation {
+  /** On a worker: its own mean of such operations; else the median of those that did one; else the longest that any kind takes on the checkpoint. */
+  on(worker: WorkerState): number;
+  /** On the fastest one. */
+  readonly leastMs: number;
+}
+
+/** Undefined where nothing was measured. */
+export function expectation(
   { durations }: DispatchState,
   operation: OperationState,
-  { workerId }: WorkerState,
-): number | undefined {
-  const means = durations.get(measuredAs(operation));
-  if (means) return means.get(workerId) ?? medianOf(means);
+): Expectation | undefined {
+  const means = durations.get(operation.measuredAs);
+  if (means) {
+    const { medianMs, leastMs } = summaryOf(means);
+    return { on: ({ workerId }) => means.get(workerId) ?? medianMs, leastMs };
+  }
   const others = [...durations].flatMap(([measured, each]) =>
-    measured.startsWith(`${operation.checkpoint}/`) ? [medianOf(each)] : [],
+    measured.startsWith(`${operation.checkpoint}/`) ? [summaryOf(each).medianMs] : [],
   );
-  return others.length === 0 ? undefined : Math.max(...others);
+  if (others.length === 0) return undefined;
+  const longestMs = Math.max(...others);
+  return { on: () => longestMs, leastMs: longestMs };
 }
 
-const measuredAs = ({ checkpoint, kind, need }: OperationState): string =>
-  `${checkpoint}/${kind}/${need.form}`;
+/** What operations are measured together. */
+export const measuredAs = (checkpoint: Digest, kind: OperationKind, form: ProgramForm): string =>
+  `${checkpoint}/${kind}/${form}`;
 
-function medianOf(means: ReadonlyMap<string, number>): number {
-  const sorted = [...means.values()].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
+interface Summary {
+  readonly medianMs: number;
+  readonly leastMs: number;
+}
+
+/** Of means that did not change since: they are asked for with every event. */
+const summaries = new WeakMap<ReadonlyMap<string, number>, Summary>();
+
+function summaryOf(means: ReadonlyMap<string, number>): Summary {
+  let summary = summaries.get(means);
+  if (!summary) {
+    const sorted = [...means.values()].sort((a, b) => a - b);
+    summary = { medianMs: sorted[sorted.length >> 1]!, leastMs: sorted[0]! };
+    summaries.set(means, summary);
+  }
+  return summary;
 }

@@ -1,7 +1,7 @@
 import type { Digest } from "../../proto/operations.ts";
 import { succeeded } from "./backoff.ts";
 import { beginCheck, checkOf, endCheck, vote } from "./checks.ts";
-import { measure } from "./durations.ts";
+import { measure, measuredAs } from "./durations.ts";
 import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
 import { lingersNoMore } from "./load.ts";
@@ -30,8 +30,6 @@ import {
 /** More unaccepted results than any outbox holds. */
 const MAX_OWED_ACCEPTS = 10_000;
 const MAX_ABSENT_WORKERS = 1_000;
-/** More operations than are answered in the time in which duplicates come. */
-const MAX_ANSWERED = 10_000;
 
 export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"submitted">): void {
   const { state, nowMs } = turn;
@@ -55,6 +53,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       kind,
       isCheck: false,
       need: { form, memoryBytes },
+      measuredAs: measuredAs(checkpoint, kind, form),
       order: ++state.lastOrder,
       submittedMs: nowMs,
       waitingSinceMs: nowMs,
@@ -178,9 +177,7 @@ function answer(
   serve(state, scope, Math.min(Math.max(0, seconds), (turn.nowMs - operation.submittedMs) / 1_000));
   forget(turn, operation);
   if (operation.state !== undefined) state.holders.delete(operation.state);
-  state.answered.delete(fingerprint);
   state.answered.add(fingerprint);
-  if (state.answered.size > MAX_ANSWERED) state.answered.delete(state.answered.values().next().value!);
   if (state.settings.recheckRate === 0) {
     decisions.push({ kind: "resolve", key, ...(early === undefined ? {} : { early }) });
     return;

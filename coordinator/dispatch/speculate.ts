@@ -1,5 +1,5 @@
 import { assignTo, needsWholeWorker } from "./assign.ts";
-import { expectedMs } from "./durations.ts";
+import { type Expectation, expectation } from "./durations.ts";
 import type { Decision, Slowness } from "./events.ts";
 import { couldDo } from "./fit.ts";
 import { idleWorkers } from "./move.ts";
@@ -17,14 +17,34 @@ export function speculate(state: DispatchState, nowMs: number): Decision[] {
   const decisions: Decision[] = [];
   if (state.settings.speculateFactor === 0) return decisions;
   let afterMs = Number.POSITIVE_INFINITY;
-  for (const idle of idleWorkers(state, nowMs)) {
+  const idleOnes = idleWorkers(state, nowMs);
+  if (idleOnes.length === 0) return decisions;
+  const suspects: Running[] = [];
+  for (const worker of state.workers.values()) {
+    const lease = runningLease(state, worker);
+    const expected = lease && expectation(state, state.operations.get(lease.key)!);
+    if (!expected) continue;
+    const running = {
+      lease,
+      worker,
+      expected,
+      usualMs: expected.on(worker),
+      runningMs: nowMs - worker.beganMs,
+    };
+    // Even beside the fastest worker: most are not slow, and each event asks.
+    const inMs = slowInMs(state, running, expected.leastMs);
+    if (inMs > 0) afterMs = Math.min(afterMs, inMs);
+    else suspects.push(running);
+  }
+  for (const idle of idleOnes) {
     let slowest: { readonly lease: LeaseState; readonly slow: Slowness } | undefined;
-    for (const worker of state.workers.values()) {
-      const lease = runningLease(state, worker);
-      if (!lease || !mayHaveSecond(state, lease, idle)) continue;
-      const slow = slownessOf(state, { lease, worker, idle }, nowMs);
-      if (!slow) continue;
-      if (slow.inMs > 0) afterMs = Math.min(afterMs, slow.inMs);
+    for (const running of suspects) {
+      const { lease } = running;
+      if (!mayHaveSecond(state, lease, idle)) continue;
+      const elsewhereMs = running.expected.on(idle);
+      const inMs = slowInMs(state, running, elsewhereMs);
+      const slow = slownessOf(running, elsewhereMs);
+      if (inMs > 0) afterMs = Math.min(afterMs, inMs);
       else if (!slowest || slow.remainingMs > slowest.slow.remainingMs) slowest = { lease, slow };
     }
     if (!slowest) continue;
@@ -50,24 +70,31 @@ function mayHaveSecond(state: DispatchState, { key }: LeaseState, idle: WorkerSt
   return idle.checkpoints.has(operation.checkpoint) && couldDo(state, operation, idle);
 }
 
-/** How slow a lease is beside an idle worker; `inMs`: when it will be slow enough, 0 if it is. Undefined where nobody can say. */
-function slownessOf(
-  state: DispatchState,
-  {
-    lease,
-    worker,
-    idle,
-  }: { readonly lease: LeaseState; readonly worker: WorkerState; readonly idle: WorkerState },
-  nowMs: number,
-): (Slowness & { readonly inMs: number }) | undefined {
-  const { speculateFactor, speculateAfterMs } = state.settings;
-  const operation = state.operations.get(lease.key)!;
-  const usualMs = expectedMs(state, operation, worker);
-  const elsewhereMs = expectedMs(state, operation, idle);
-  if (usualMs === undefined || elsewhereMs === undefined) return undefined;
-  const runningMs = nowMs - worker.beganMs;
-  const remainingMs = Math.abs(usualMs - runningMs);
+/** What a worker computes, and how long that usually takes. */
+interface Running {
+  readonly lease: LeaseState;
+  readonly worker: WorkerState;
+  readonly expected: Expectation;
+  readonly usualMs: number;
+  readonly runningMs: number;
+}
+
+/** What is left of it: the rest of what it usually takes, or as long again as it is late. */
+const remainingOf = ({ usualMs, runningMs }: Running): number => Math.abs(usualMs - runningMs);
+
+/** Until it is slow enough beside a worker that takes `elsewhereMs`; 0 if it is. */
+function slowInMs(
+  { settings: { speculateFactor, speculateAfterMs } }: DispatchState,
+  running: Running,
+  elsewhereMs: number,
+): number {
   const enoughMs = Math.max(speculateFactor * elsewhereMs, speculateAfterMs);
-  const inMs = remainingMs > enoughMs ? 0 : Math.max(1, Math.ceil(usualMs + enoughMs - runningMs + 1));
-  return { leaseId: lease.id, workerId: worker.workerId, runningMs, usualMs, elsewhereMs, remainingMs, inMs };
+  if (remainingOf(running) > enoughMs) return 0;
+  return Math.max(1, Math.ceil(running.usualMs + enoughMs - running.runningMs + 1));
+}
+
+function slownessOf(running: Running, elsewhereMs: number): Slowness {
+  const { lease, worker, usualMs, runningMs } = running;
+  const remainingMs = remainingOf(running);
+  return { leaseId: lease.id, workerId: worker.workerId, runningMs, usualMs, elsewhereMs, remainingMs };
 }

@@ -3,6 +3,7 @@ import type { Flapping } from "./backoff.ts";
 import type { Account } from "./fair-shares.ts";
 import { enter } from "./fair-shares.ts";
 import { newOrigins, type Origins } from "./origins.ts";
+import { RecentSet } from "./recent-set.ts";
 import type { DispatchSettings } from "./settings.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
@@ -70,6 +71,8 @@ export interface OperationState {
   /** It is answered already, and computed again to compare: it waits in `checks`, not in a lane. */
   readonly isCheck: boolean;
   readonly need: Need;
+  /** Under which its duration is measured. */
+  readonly measuredAs: string;
   /** Place in the order of submission. */
   readonly order: number;
   readonly submittedMs: number;
@@ -162,6 +165,9 @@ export interface Lane {
   readonly line: WaitingLine;
 }
 
+/** More operations than are answered in the time in which duplicates come. */
+const MAX_ANSWERED = 10_000;
+
 /** Everything that decides who works on what. `advance` alone changes it. */
 export interface DispatchState {
   readonly settings: DispatchSettings;
@@ -184,7 +190,7 @@ export interface DispatchState {
   /** Mean milliseconds of each worker, by what was measured. */
   readonly durations: Map<string, Map<string, number>>;
   /** Fingerprints of operations that were answered, the latest ones: what else arrives for them is a duplicate. */
-  readonly answered: Set<Digest>;
+  readonly answered: RecentSet<Digest>;
   /** By id: workers that failed since they last finished an operation. */
   readonly flapping: Map<string, Flapping>;
   /** Fingerprints to accept when the worker with this id comes back. */
@@ -210,7 +216,7 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     checks: new Map(),
     expelled: new Map(),
     durations: new Map(),
-    answered: new Set(),
+    answered: new RecentSet(MAX_ANSWERED),
     flapping: new Map(),
     owedAccepts: new Map(),
     draining: false,

@@ -38,5 +38,5 @@ test("what was answered is known for a while, so that duplicates are told from e
   join(1, { credit: 2 });
   submit("a", "b");
   valid("a", "w1");
-  expect([...state.answered]).toEqual(["a"]);
+  expect(state.answered.has("a")).toBe(true);
 });
