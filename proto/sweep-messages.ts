@@ -122,6 +122,7 @@ export interface WorkerRowMessage {
   readonly leases: number;
   readonly unfitBecause: string;
   readonly slowness: number;
+  readonly tokensPerSecond: number;
 }
 
 export interface BackupChunkMessage {

@@ -12,7 +12,10 @@ import type { Role } from "./server.ts";
  * @param leader its address; empty while nobody is known to lead
  */
 export function standbyRole(leader: () => string): Role {
-  const known = (): string => (isDialable(leader()) ? leader() : "");
+  const known = (): string => {
+    const named = leader();
+    return isDialable(named) ? named : "";
+  };
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -23,7 +26,8 @@ export function standbyRole(leader: () => string): Role {
   const names = Object.keys(coordinatorService).filter((name) => name !== "Work");
   return {
     get name() {
-      return known() === "" ? "standby, nobody is known to lead" : `standby of ${known()}`;
+      const address = known();
+      return address === "" ? "standby, nobody is known to lead" : `standby of ${address}`;
     },
     calls: {
       Work: (call: ServerDuplexStream<WorkerMessage, CoordinatorMessage>) => {
@@ -34,8 +38,9 @@ export function standbyRole(leader: () => string): Role {
       },
       ...failing(names as (keyof typeof coordinatorService & string)[], () => {
         const metadata = new Metadata();
-        if (known() !== "") metadata.set(LEADER_KEY, known());
-        const leading = known() === "" ? "nobody is known to lead" : `${known()} leads`;
+        const address = known();
+        if (address !== "") metadata.set(LEADER_KEY, address);
+        const leading = address === "" ? "nobody is known to lead" : `${address} leads`;
         return new CallError(status.UNAVAILABLE, `this coordinator stands by: ${leading}`, metadata);
       }),
     },

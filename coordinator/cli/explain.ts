@@ -43,10 +43,11 @@ export function explainJob(id: JobId, parts: ExplainParts): ExplanationMessage {
       ageMs: Math.round(lease.ageMs),
       reissued: reissues.filter(({ fingerprint }) => fingerprint === lease.fingerprint).map(({ why }) => why),
     })),
-    workers: (view?.workers ?? []).map(({ unfit = "", slowness = 0, ...worker }) => ({
+    workers: (view?.workers ?? []).map(({ unfit = "", slowness = 0, tokensPerSecond = 0, ...worker }) => ({
       ...worker,
       unfitBecause: unfit,
       slowness,
+      tokensPerSecond,
     })),
   };
 }

@@ -25,12 +25,13 @@ export function explanationText(explanation: ExplanationMessage): string {
     ),
     ...section(
       "workers",
-      workers.map(({ workerId, state, leases: held, slowness, unfitBecause, deviceClass: of }) => [
+      workers.map(({ workerId, state, leases: held, slowness, tokensPerSecond, unfitBecause, ...worker }) => [
         workerId,
         state,
         `${held} leases`,
+        tokensPerSecond > 0 ? `${Math.round(tokensPerSecond)} tokens/s` : "",
         slowness > 0 ? `${slowness.toFixed(1)} × the time of others` : "",
-        unfitBecause === "" ? of : `cannot: ${unfitBecause}`,
+        unfitBecause === "" ? worker.deviceClass : `cannot: ${unfitBecause}`,
       ]),
     ),
     ...section(

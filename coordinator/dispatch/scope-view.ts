@@ -3,6 +3,7 @@ import type { Digest, OperationKind } from "../../proto/operations.ts";
 import { hasMemory, isBound } from "./fit.ts";
 import type { Reissue } from "./reissues.ts";
 import type { DispatchState, Need, ScopeState, WorkerState } from "./state.ts";
+import { backoffOf, speedOf } from "./views.ts";
 import { reasonOf } from "./waiting-reason.ts";
 
 /** Leases that are shown of a scope. */
@@ -27,6 +28,7 @@ export interface ScopeWorkerView {
   readonly unfit: string | undefined;
   /** What it takes, divided by what the workers take in the middle; undefined where nobody can compare. */
   readonly slowness: number | undefined;
+  readonly tokensPerSecond: number | undefined;
 }
 
 export interface ScopeView {
@@ -72,13 +74,14 @@ export function scopeView(
       leases: worker.leases.size,
       unfit: unfitness(state, worker, { scope, needs, nowMs }),
       slowness: slownessOf(state, worker.workerId),
+      tokensPerSecond: speedOf(worker),
     })),
     reissues: reissues.map((each) => ({ ...each, agoMs: nowMs - each.atMs })),
   };
 }
 
 function unfitness(
-  { settings, flapping }: DispatchState,
+  state: DispatchState,
   { workerId, life, heardMs, deviceClass, forms, memoryBytes }: WorkerState,
   wanted: {
     readonly scope: ScopeState | undefined;
@@ -88,10 +91,10 @@ function unfitness(
 ): string | undefined {
   if (life === "draining") return "it is leaving";
   const silentMs = wanted.nowMs - heardMs;
-  if (silentMs > settings.leaseMs) return `it was not heard of for ${Math.round(silentMs / 1_000)} s`;
-  const failed = flapping.get(workerId);
-  if (failed && failed.untilMs > wanted.nowMs)
-    return `it failed ${failed.failures} times (${failed.reason}), and gets a lease again in ${Math.ceil((failed.untilMs - wanted.nowMs) / 1_000)} s`;
+  if (silentMs > state.settings.leaseMs) return `it was not heard of for ${Math.round(silentMs / 1_000)} s`;
+  const backoff = backoffOf(state, workerId, wanted.nowMs);
+  if (backoff && backoff.inMs > 0)
+    return `it failed ${backoff.failures} times (${backoff.reason}), and gets a lease again in ${Math.ceil(backoff.inMs / 1_000)} s`;
   const { scope, needs } = wanted;
   if (scope && isBound(scope) && scope.deviceClass !== deviceClass) return `it is of class ${deviceClass}`;
   const missing = needs.find(({ form }) => !forms.includes(form));

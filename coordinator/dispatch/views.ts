@@ -30,9 +30,13 @@ export const workerViews = (state: DispatchState, nowMs: number): WorkerView[] =
     leases: worker.leases.size,
     credit: worker.credit,
     checkpoints: [...worker.checkpoints],
-    tokensPerSecond: worker.work.seconds > 0 ? worker.work.tokens / worker.work.seconds : undefined,
+    tokensPerSecond: speedOf(worker),
     backoff: backoffOf(state, workerId, nowMs),
   }));
+
+/** Tokens of a second of its device's work; undefined before the first result. */
+export const speedOf = ({ work }: Pick<WorkerState, "work">): number | undefined =>
+  work.seconds > 0 ? work.tokens / work.seconds : undefined;
 
 export function backoffOf({ flapping }: DispatchState, workerId: string, nowMs: number): Backoff | undefined {
   const known = flapping.get(workerId);

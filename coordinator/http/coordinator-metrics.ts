@@ -125,6 +125,11 @@ export class CoordinatorMetrics implements DispatchObserver {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
+      name: "elibad_coordinator_leads",
+      help: "1 where this coordinator leads, 0 where it stands by.",
+      registers,
+    }).set(1);
+    new Gauge({
       name: "elibad_coordinator_waiting_operations",
       help: "Operations (most of them tiles) that wait for a worker.",
       registers,

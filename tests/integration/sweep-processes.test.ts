@@ -13,7 +13,7 @@ import {
 } from "../support/sweep-processes.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
-const EPOCHS = 12;
+const EPOCHS = 20;
 
 const json = async (...words: readonly string[]): Promise<unknown> => {
   const { code, stdout, stderr } = await elibadHere(...words, "--json");
@@ -43,7 +43,6 @@ test("a coordinator that is killed in a step goes on with the sweep at the commi
   const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
   const coordinator = startCoordinatorProcess(address, ["--state", state]);
   await coordinator.said(/leading/);
-  startWorkerProcesses(2, { coordinators: [address], threads: 1, cacheFolder: tempFolder() });
   const at = ["--coordinator", address];
   expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: true, sweep: { jobs: 2 } });
   expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: false });
@@ -54,6 +53,7 @@ test("a coordinator that is killed in a step goes on with the sweep at the commi
     new RegExp(`^elibad coordinator: \\S+state.db: process ${coordinator.process.pid} on `, "m"),
   );
 
+  startWorkerProcesses(2, { coordinators: [address], threads: 1, cacheFolder: tempFolder() });
   await killInTheMiddle(coordinator);
   const again = startCoordinatorProcess(address, ["--state", state]);
   const [, step] = await again.said(/search 0 goes on after committed step (\d+) \(sweep=friday, job=first/);

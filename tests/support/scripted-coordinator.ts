@@ -158,6 +158,10 @@ export class ScriptedCoordinator {
     artifactNonce: "",
   };
   refuses: string | undefined;
+  /** Set: it stands by, and names this leader. */
+  leader: string | undefined;
+  /** Streams that were answered so. */
+  turnedAway = 0;
 
   /** Listens on a free port, or on `port`, until the test ends. */
   static async start(port = 0): Promise<ScriptedCoordinator> {
@@ -261,6 +265,11 @@ export class ScriptedCoordinator {
     call.on("data", (message: WorkerMessage) => {
       if (stream) return stream.receive(message);
       if (message.message !== "hello") throw new Error(`${message.message} came before Hello`);
+      if (this.leader !== undefined) {
+        this.turnedAway++;
+        call.write({ message: "notLeader", notLeader: { address: this.leader } });
+        return call.end();
+      }
       if (this.refuses !== undefined) {
         call.write({ message: "refused", refused: { reason: this.refuses } });
         return call.end();

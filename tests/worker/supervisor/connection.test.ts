@@ -128,3 +128,45 @@ test("pauses between rounds over the addresses grow to a bound and differ betwee
   expect([0, 1, 2, 9].map((round) => pauseMs(round, () => 0.5))).toEqual([100, 200, 400, 3_000]);
   expect(pauseMs(9, () => 0)).toBe(1_500);
 });
+
+test("a worker that a standby answers dials the leader that it names, also one that is not among its addresses", async () => {
+  const [standby, leader] = [await ScriptedCoordinator.start(), await ScriptedCoordinator.start()];
+  standby.leader = leader.address;
+  const worker = await startTestWorker(standby);
+  await leader.stream();
+  expect(standby.turnedAway).toBe(1);
+  await eventually(() => worker.state.kind === "serving", "a stream");
+  expect(worker.state).toMatchObject({ address: leader.address });
+});
+
+test("where the leader that is named is gone, or is no address, the worker goes on with its own list", async () => {
+  const standby = await ScriptedCoordinator.start();
+  for (const named of ["127.0.0.1:9", "", "http://somewhere/x y:1", standby.address]) {
+    standby.leader = named;
+    const turnedAway = standby.turnedAway;
+    const worker = await startTestWorker(standby, { id: `w${turnedAway}` });
+    await eventually(() => standby.turnedAway >= turnedAway + 3, "further attempts", 30_000);
+    expect(worker.state.kind).toBe("connecting");
+    worker.drain("the next one");
+    await worker.done;
+  }
+  standby.leader = undefined;
+  await startTestWorker(standby, { id: "last" });
+  await standby.stream();
+});
+
+test("a worker whose coordinator leads no more goes to the next leader at once, and what it computes is not lost", async () => {
+  const [first, second] = [await ScriptedCoordinator.start(), await ScriptedCoordinator.start()];
+  const score = scoreOperations(first);
+  scoreOperations(second);
+  await startTestWorker(first, { engineOptions: { delayMs: 1_500 } });
+  const stream = await first.stream();
+  const fingerprint = stream.lease(1, score(1));
+  await stream.take("heartbeat", (each) => each.heartbeat.runningLeaseId === 1);
+  stream.send({ message: "notLeader", notLeader: { address: second.address } });
+  stream.close();
+
+  const next = await second.stream();
+  next.lease(21, score(1));
+  expect((await next.result()).fingerprint).toBe(fingerprint);
+});
