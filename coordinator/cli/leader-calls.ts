@@ -20,6 +20,8 @@ const CONNECT_MS = 3_000;
 const NOBODY_MS = 5_000;
 const NO_LEADER_MS = 20_000;
 const PAUSE_MS = 500;
+/** A call that lasted longer was answered. */
+const HELD_MS = CONNECT_MS + 1_000;
 
 /** What a caller did wrong, by the status that says so. */
 const WRONG_INPUT: ReadonlySet<status> = new Set([
@@ -51,32 +53,29 @@ export class LeaderCalls {
   async with<T>(call: (client: CoordinatorClient, address: string) => Promise<T>): Promise<T> {
     let named = this.#known?.address;
     let waitMs = NOBODY_MS;
-    const begunAt = performance.now();
+    let failingSinceMs: number | undefined;
     for (let attempt = 0; ; ) {
       const isNamed = named !== undefined;
       const address = named ?? this.#addresses[attempt % this.#addresses.length]!;
       named = undefined;
+      const begunMs = performance.now();
       let problem: string;
       try {
-        const client = await this.#connected(address);
-        try {
-          return await call(client, address);
-        } catch (error) {
-          if (!isServiceError(error)) throw error;
-          if (error.code !== status.UNAVAILABLE) throw failureOf(error);
-          waitMs = NO_LEADER_MS;
-          problem = error.details;
-          if (!isNamed) named = leaderIn(error);
-          this.#forget();
-        }
+        return await this.#once(address, call);
       } catch (error) {
         this.#signal.throwIfAborted();
-        if (!(error instanceof NobodyThereError)) throw error;
+        if (!(error instanceof NotHereError)) throw error;
         problem = error.message;
+        if (error.isAnswer) waitMs = NO_LEADER_MS;
+        // A call that went well for a while, as a watch does, begins the waiting anew.
+        if (error.isAnswer && performance.now() - begunMs > HELD_MS) failingSinceMs = undefined;
+        if (!isNamed) named = error.leader;
       }
+      const nowMs = performance.now();
+      failingSinceMs ??= nowMs;
       if (!isNamed) attempt++;
       const isRoundOver = named === undefined && attempt > 0 && attempt % this.#addresses.length === 0;
-      if (isRoundOver && performance.now() - begunAt > waitMs) {
+      if (isRoundOver && nowMs - failingSinceMs > waitMs) {
         const place = `--coordinator ${this.#addresses.join(",")}`;
         if (waitMs === NOBODY_MS) throw new InputError(`${place}: no coordinator answers there`);
         throw new Error(`${place}: ${problem}`);
@@ -89,21 +88,43 @@ export class LeaderCalls {
     this.#forget();
   }
 
+  /** @throws NotHereError where another coordinator is to be asked */
+  async #once<T>(
+    address: string,
+    call: (client: CoordinatorClient, address: string) => Promise<T>,
+  ): Promise<T> {
+    const client = await this.#connected(address);
+    try {
+      return await call(client, address);
+    } catch (error) {
+      if (!isServiceError(error)) throw error;
+      if (error.code !== status.UNAVAILABLE) throw failureOf(error);
+      this.#forget();
+      throw new NotHereError(error.details, { isAnswer: true, leader: leaderIn(error) });
+    }
+  }
+
   async #connected(address: string): Promise<CoordinatorClient> {
-    this.#signal.throwIfAborted();
+    const signal = this.#signal;
+    signal.throwIfAborted();
     if (this.#known?.address === address) return this.#known.client;
     this.#forget();
     const client = connectToCoordinator(address);
+    let onAbort = () => {};
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#signal.addEventListener("abort", () => reject(this.#signal.reason as Error), { once: true });
-        client.waitForReady(Date.now() + CONNECT_MS, (error) =>
-          error ? reject(new NobodyThereError(`no coordinator answers at ${address}`)) : resolve(),
-        );
+        onAbort = () => reject(signal.reason as Error);
+        signal.addEventListener("abort", onAbort);
+        client.waitForReady(Date.now() + CONNECT_MS, (error) => {
+          if (!error) return resolve();
+          reject(new NotHereError(`no coordinator answers at ${address}`, { isAnswer: false }));
+        });
       });
     } catch (error) {
       client.close();
       throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
     }
     this.#known = { address, client };
     return client;
@@ -129,8 +150,21 @@ export async function callingLeader<T>(
   }
 }
 
-class NobodyThereError extends Error {
-  override readonly name = "NobodyThereError";
+/** Nobody does a call here, for now. */
+class NotHereError extends Error {
+  override readonly name = "NotHereError";
+  /** Somebody is there and says so. */
+  readonly isAnswer: boolean;
+  /** Who leads, by what the answer says. */
+  readonly leader: string | undefined;
+  constructor(
+    message: string,
+    { isAnswer, leader }: { readonly isAnswer: boolean; readonly leader?: string | undefined },
+  ) {
+    super(message);
+    this.isAnswer = isAnswer;
+    this.leader = leader;
+  }
 }
 
 const isServiceError = (error: unknown): error is ServiceError =>

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { EXIT } from "../../coordinator/cli/errors.ts";
-import { elibadHere } from "../support/command-line.ts";
+import { elibadHere, startElibad } from "../support/command-line.ts";
 import { startNatsServer } from "../support/nats-server.ts";
 import { startWorkerProcesses } from "../support/processes.ts";
 import {
@@ -12,6 +12,7 @@ import {
   writeSmallSweep,
 } from "../support/sweep-processes.ts";
 import { tempFolder } from "../support/temp-folder.ts";
+import { eventually } from "../support/worker-scenes.ts";
 
 const EPOCHS = 20;
 
@@ -94,12 +95,17 @@ test("a standby takes over from a leader that is killed, and the sweep goes on a
   const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
   expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: true });
 
+  const watcher = startElibad(["sweep", "watch", "friday", "--coordinator", addresses.join(",")]);
+  await eventually(() => watcher.stderr().includes("friday/first scanning"), "a watch", 60_000);
   await killInTheMiddle(leader);
   // 8 s and a start; how much more says how busy the machine is.
   await standby.said(/leading \(term=2/);
   expect(standby.stderr()).toMatch(/search 0 goes on after committed step \d+ \(sweep=friday, job=first/);
   expect((await elibadHere("sweep", "watch", "friday", ...at)).code).toBe(EXIT.done);
   expectSameTraces(state);
+  // One that was open all the time went over to the new leader by itself.
+  const watched = await watcher.ended();
+  expect([watched.code, watched.stderr]).toEqual([EXIT.done, expect.stringContaining("2 of 2 done")]);
   standby.process.kill("SIGTERM");
   expect((await standby.ended()).code).toBe(EXIT.done);
 }, 600_000);

@@ -73,6 +73,9 @@ test("what is wrong ends with 2, and one line says what: the file's line and key
     "elibad sweep submit: sweep.yaml line 6: unknown key 'setings' (did you mean 'settings'?)\n",
   );
   expect(await sweep("submit", "nowhere.yaml")).toBe("elibad sweep submit: nowhere.yaml: no such file\n");
+  expect(await sweep("submit", await sweepFile(1, `# ${"x".repeat(4e6)}\n`))).toMatch(
+    /sweep.yaml: has 4.0 MB, and a sweep at most 3.7 MB: split it$/m,
+  );
   await elibadHere("sweep", "submit", await sweepFile(1), "--coordinator", address);
   expect(await sweep("submit", await sweepFile(2))).toContain("there is another sweep 'friday'");
   expect(await sweep("watch", "monday")).toBe("elibad sweep watch: there is no sweep 'monday'\n");

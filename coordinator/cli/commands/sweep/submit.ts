@@ -1,6 +1,7 @@
 import { basename, resolve } from "node:path";
 import type { SweepSubmittedMessage } from "../../../../proto/sweep-messages.ts";
 import { type CommandContext, defineCommand } from "../../command.ts";
+import { InputError } from "../../errors.ts";
 import { readInputFile } from "../../input-file.ts";
 import { callingLeader, type LeaderCalls } from "../../leader-calls.ts";
 import { argument, flag, option, text } from "../../options.ts";
@@ -34,6 +35,7 @@ volume then: what it has already is not sent, and an upload that broke off goes 
     const local = { name: basename(file), text: readInputFile("", file), folder: resolve() };
     return callingLeader(coordinator, context.signal, async (calls) => {
       const request = upload ? { ...local, ...(await uploadedText(local, calls, context)) } : local;
+      requireOneMessage(file, request.text);
       const submitted = await calls.with((client) =>
         answerOf<SweepSubmittedMessage>((done) => client.submitSweep(request, done), context.signal),
       );
@@ -54,6 +56,17 @@ async function uploadedText(
   context.display.line(`${megabytes(sentBytes)} sent, ${megabytes(knownBytes)} were there already`);
   return { text };
 }
+
+/** gRPC's limit for a message is 4 MiB. @throws InputError */
+function requireOneMessage(file: string, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MOST_BYTES)
+    throw new InputError(
+      `${file}: has ${megabytes(bytes)}, and a sweep at most ${megabytes(MOST_BYTES)}: split it`,
+    );
+}
+
+const MOST_BYTES = 3.5 * 1024 ** 2;
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
