@@ -23,7 +23,7 @@ export function startCoordinatorProcess(address: string, words: readonly string[
   return {
     ...running,
     address,
-    async said(pattern, withinMs = 60_000) {
+    async said(pattern, withinMs = 120_000) {
       let match: RegExpExecArray | null = null;
       await eventually(
         () => {
