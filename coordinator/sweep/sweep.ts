@@ -32,9 +32,9 @@ export const SweepSpec = z.strictObject({
   task: z.enum(["defect_detection", "clone_detection", "code_search"]),
   /** Of every job; a job's own win. */
   options: Options,
-  /** Jobs of a higher priority start before all of a lower one. */
+  /** Jobs of a higher priority start before all of a lower one, and get workers before them. */
   priority: z.int(),
-  /** Share of the starts among sweeps of one priority. */
+  /** Share of the starts, and of the workers' time, among sweeps of one priority. */
   weight: z.number().positive(),
   /** Jobs that run at a time. */
   maxParallel: z.int().positive(),

@@ -77,7 +77,8 @@ await serveChild(async ({ engineOptions, device, ...options }) => {
       }
       block(engineOptions.delayMs ?? 0);
       const forwards = operation.triggers?.length ?? operation.rows?.length ?? 0;
-      return { tensors: tensorsOf(operation, engineOptions), forwards, tokens: forwards, seconds: 0 };
+      const seconds = (engineOptions.delayMs ?? 0) / 1_000;
+      return { tensors: tensorsOf(operation, engineOptions), forwards, tokens: forwards, seconds };
     },
   };
 });
