@@ -7,6 +7,8 @@ import type { DispatchState, LeaseState, WorkerState } from "./state.ts";
 
 /** Whoever looks because of time does so at least this often. */
 const TICK_MS = 1_000;
+/** And no more often: a look costs as much as an event. */
+const LOOK_EVERY_MS = 25;
 
 /**
  * Gives idle workers what others are slow at, a second time: at the end of a round everybody waits for the slowest worker. A lease that runs is taken to need
@@ -51,7 +53,7 @@ export function speculate(state: DispatchState, nowMs: number): Decision[] {
     const operation = state.operations.get(slowest.lease.key)!;
     decisions.push({ ...assignTo(state, idle, operation, nowMs), second: slowest.slow });
   }
-  if (afterMs <= TICK_MS) decisions.push({ kind: "look-again", afterMs });
+  if (afterMs <= TICK_MS) decisions.push({ kind: "look-again", afterMs: Math.max(afterMs, LOOK_EVERY_MS) });
   return decisions;
 }
 

@@ -30,6 +30,7 @@ export function virtualWorkers(
   const computed = new Map<string, number>();
   const resolved = new Set<string>();
   let seconds = 0;
+  let looksAtMs = Number.POSITIVE_INFINITY;
 
   const carryOut = (decisions: readonly Decision[]): void => {
     for (const decision of decisions) {
@@ -45,11 +46,19 @@ export function virtualWorkers(
         queue.splice(place, 1);
         give({ kind: "credit", session: decision.session, leases: 1 });
       } else if (decision.kind === "resolve") resolved.add(decision.key);
-      else if (decision.kind === "look-again")
-        at(nowMs + decision.afterMs, () => give({ kind: "looked-again" }));
+      else if (decision.kind === "look-again") lookAgain(nowMs + decision.afterMs);
     }
   };
   const give = (event: Parameters<typeof cluster.on>[0]) => carryOut(cluster.on(event));
+  /** One look for all that was asked for until then, as the dispatcher does it. */
+  const lookAgain = (atMs: number): void => {
+    if (looksAtMs <= atMs) return;
+    looksAtMs = atMs;
+    at(atMs, () => {
+      if (looksAtMs === atMs) looksAtMs = Number.POSITIVE_INFINITY;
+      give({ kind: "looked-again" });
+    });
+  };
   const begin = (session: number): void => {
     const worker = workers[session - 1]!;
     const [lease] = worker.queue;
