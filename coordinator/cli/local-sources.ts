@@ -26,6 +26,9 @@ export const openWithSources =
         get deviceClass() {
           return work.deviceClass;
         },
+        get provenance() {
+          return work.provenance;
+        },
         scan: (...args) => work.scan(...args),
         unlearn: (...args) => work.unlearn(...args),
         evaluate: (...args) => work.evaluate(...args),
