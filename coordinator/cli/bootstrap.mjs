@@ -1,4 +1,4 @@
-// `npm run demo`, `npm test` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
+// `npm run demo`, `npm test`, `npm run test:faults` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -45,6 +45,18 @@ function sameVersions(installed, lock) {
   );
 }
 
+async function runTests(args, env) {
+  const { ensureNatsServer } = await import("../../tests/support/nats-install.mjs");
+  await ensureNatsServer();
+  const { ensureS3Server } = await import("../../tests/support/s3-install.mjs");
+  try {
+    ensureS3Server();
+  } catch (error) {
+    console.log(`elibad: ${error.message}; tests of buckets are skipped`);
+  }
+  run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", ...args], env);
+}
+
 checkNode();
 const [job, ...rest] = process.argv.slice(2);
 installPackages();
@@ -52,16 +64,14 @@ switch (job) {
   case "demo":
     run(process.execPath, [join(root, "coordinator/cli/elibad.mjs"), "demo", ...rest]);
     break;
-  case "test": {
-    const { ensureNatsServer } = await import("../../tests/support/nats-install.mjs");
-    await ensureNatsServer();
-    const { ensureS3Server } = await import("../../tests/support/s3-install.mjs");
-    try {
-      ensureS3Server();
-    } catch (error) {
-      console.log(`elibad: ${error.message}; tests of buckets are skipped`);
-    }
-    run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", ...rest]);
+  case "test":
+    await runTests(rest);
+    break;
+  case "test-faults": {
+    const reporters = ["--reporter=default", "--reporter=tests/faults/table.ts"];
+    // One file at a time: a fault is to be the only thing that takes time from a step.
+    const options = ["--test-timeout=900000", "--hook-timeout=300000", "--max-workers=1", ...reporters];
+    await runTests(["tests/faults/", ...options, ...rest], { ELIBAD_FAULTS: "long" });
     break;
   }
   case "bench":
@@ -69,5 +79,5 @@ switch (job) {
     run(process.execPath, [join(root, "dist/tests/bench/main.js"), ...rest]);
     break;
   default:
-    fail(`unknown job '${job ?? ""}': use npm run demo, npm test or npm run bench`);
+    fail(`unknown job '${job ?? ""}': use npm run demo, npm test, npm run test:faults or npm run bench`);
 }

@@ -8,11 +8,11 @@ import { SweepBook } from "../../coordinator/sweep/book.ts";
 import { SweepRunner } from "../../coordinator/sweep/runner.ts";
 import { findSweep, type SweepSpec } from "../../coordinator/sweep/sweep.ts";
 import { LogLostError } from "../../coordinator/sweep/sweep-log.ts";
-import { digestOf } from "../../proto/canonical-json.ts";
 import type { Task } from "../../proto/operations.ts";
 import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
 import { searchSamples } from "../support/demo-rows.ts";
 import { demoData, randomTensors, writeRandomModel } from "../support/random-model.ts";
+import { resultFiles, timeless } from "../support/result-files.ts";
 import { MemoryLog } from "../support/sweep-logs.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
@@ -76,27 +76,6 @@ function scene() {
   };
 }
 
-/** Every file of a job's results: JSON without what takes time, everything else by digest. */
-function filesOf(folder: string): Record<string, unknown> {
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
-    entry.isFile(),
-  );
-  return Object.fromEntries(
-    files.map(({ parentPath, name }) => {
-      const path = join(parentPath, name);
-      const bytes = readFileSync(path);
-      return [
-        path.slice(folder.length + 1),
-        name.endsWith(".json") ? timeless(JSON.parse(String(bytes))) : digestOf(bytes),
-      ];
-    }),
-  );
-}
-
-/** JSON without seconds, and without the folder that results lie in. */
-const timeless = (value: unknown): unknown =>
-  JSON.parse(JSON.stringify(value, (key, inner) => (/seconds$|^folder$/.test(key) ? undefined : inner)));
-
 test.each(["defect_detection", "code_search"] as const)(
   "%s: a sweep that is killed at random commits and started again leaves the same files, to the last bit of every weight and trace",
   async (task) => {
@@ -109,7 +88,7 @@ test.each(["defect_detection", "code_search"] as const)(
       { phase: "done", report: { repair: { plan: "published" }, searches: [{ steps: 3 }, { steps: 3 }] } },
       { phase: "done", report: { searches: [{ steps: 3 }, { steps: 3 }] } },
     ]);
-    const expected = ["first", "second"].map((name) => filesOf(join(calm.results, "friday", name)));
+    const expected = ["first", "second"].map((name) => resultFiles(join(calm.results, "friday", name)));
     expect(Object.keys(expected[0]!).sort()).toEqual(
       expect.arrayContaining([
         "repair.json",
@@ -151,7 +130,7 @@ test.each(["defect_detection", "code_search"] as const)(
     }
     expect(timeless(ended)).toEqual(timeless(book.state));
     expect(kills).toBeGreaterThanOrEqual(4);
-    expect(["first", "second"].map((name) => filesOf(join(killed.results, "friday", name)))).toEqual(
+    expect(["first", "second"].map((name) => resultFiles(join(killed.results, "friday", name)))).toEqual(
       expected,
     );
     expect(readdirSync(join(killed.results, "friday")).sort()).toEqual(["first", "second"]);

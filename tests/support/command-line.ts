@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { runElibad } from "../../coordinator/cli/program.ts";
 import { packageRoot } from "../../proto/package-root.ts";
+import type { OnEnd } from "./on-end.ts";
 import { tempFolder } from "./temp-folder.ts";
 
 /** What a run of `elibad` answered. */
@@ -43,11 +44,15 @@ export interface ElibadProcess {
   ended(): Promise<CommandRun>;
 }
 
-/** Starts the command as users do; it is killed when the test ends, and what it leaves in the system's temporary folder is removed. */
-export function startElibad(words: readonly string[], env: NodeJS.ProcessEnv = {}): ElibadProcess {
+/** Starts the command as users do; it is killed when the test ends, or when `onEnd` says, and what it leaves in the system's temporary folder is removed. */
+export function startElibad(
+  words: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  onEnd: OnEnd = onTestFinished,
+): ElibadProcess {
   const child = spawn(process.execPath, [join(packageRoot, "coordinator/cli/elibad.mjs"), ...words], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, TMPDIR: tempFolder(), ...env },
+    env: { ...process.env, TMPDIR: tempFolder(onEnd), ...env },
   });
   const written = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const) {
@@ -56,7 +61,7 @@ export function startElibad(words: readonly string[], env: NodeJS.ProcessEnv = {
     });
   }
   const closed = once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
-  onTestFinished(async () => {
+  onEnd(async () => {
     child.kill("SIGKILL");
     await closed;
   });

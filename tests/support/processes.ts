@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { packageRoot } from "../../proto/package-root.ts";
 import type { WorkerOptions } from "../../worker/options.ts";
+import type { OnEnd } from "./on-end.ts";
+import type { SmallDisk } from "./small-disk.ts";
 import { eventually, isRunning } from "./worker-scenes.ts";
 
 /** A worker in a process of its own: the compiled program, as users run it. */
@@ -23,10 +25,24 @@ export interface WorkerProcess {
 
 const workerEntry = join(packageRoot, "dist", "worker", "main.js");
 
-/** Starts a worker process, which is killed with its child when the test ends. */
-export function startWorkerProcess(options: WorkerOptions): WorkerProcess {
-  const child = spawn(process.execPath, [workerEntry, JSON.stringify(options)], {
+/** Starts a worker process, which is killed with its child when the test ends, or when `onEnd` says. */
+export function startWorkerProcess(
+  options: WorkerOptions,
+  {
+    onEnd = onTestFinished,
+    env = {},
+    disk,
+  }: {
+    readonly onEnd?: OnEnd;
+    readonly env?: Readonly<Record<string, string>>;
+    /** A disk that it sees. */
+    readonly disk?: SmallDisk;
+  } = {},
+): WorkerProcess {
+  const [command, ...words] = [...(disk?.enter ?? []), process.execPath, workerEntry];
+  const child = spawn(command!, [...words, JSON.stringify(options)], {
     stdio: ["ignore", "inherit", "pipe"],
+    env: { ...process.env, ...env },
   });
   let written = "";
   child.stderr.on("data", (text: Buffer) => {
@@ -38,7 +54,7 @@ export function startWorkerProcess(options: WorkerOptions): WorkerProcess {
     child.kill("SIGKILL");
     await exited;
   };
-  onTestFinished(kill);
+  onEnd(kill);
   return {
     pid,
     process: child,

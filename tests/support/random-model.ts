@@ -8,6 +8,7 @@ import { writeSafetensors } from "../../worker/checkpoint/write-safetensors.ts";
 import { writeTorchZip } from "../../worker/checkpoint/write-torch-zip.ts";
 import { scratchTensors } from "../../worker/models/layout.ts";
 import { parseRobertaConfig } from "../../worker/models/roberta/config.ts";
+import type { OnEnd } from "./on-end.ts";
 import { tempFolder } from "./temp-folder.ts";
 
 /** Data of the demo, which every clone has: functions, tokenizer and configuration. */
@@ -20,9 +21,9 @@ export const demoConfig = parseRobertaConfig(
 );
 
 /** Random weights of the demo's shape under the published class's names, large enough that logits differ. */
-export function randomTensors(task: Task = "defect_detection"): NewTensor[] {
+export function randomTensors(task: Task = "defect_detection", seed = 7): NewTensor[] {
   const config = { ...demoConfig, initializerRange: 0.3 };
-  const weights = initialWeights(scratchTensors(config, task), 7);
+  const weights = initialWeights(scratchTensors(config, task), seed);
   return [...weights].map(([name, tensor]) => ({ name, dtype: "float32", ...tensor }));
 }
 
@@ -44,5 +45,5 @@ export async function writeRandomModel(
 }
 
 /** The same in a folder of its own, removed after the test. */
-export const randomModel = (task?: Task): Promise<string> =>
-  writeRandomModel(tempFolder(), { tensors: randomTensors(task) });
+export const randomModel = (task?: Task, onEnd?: OnEnd): Promise<string> =>
+  writeRandomModel(tempFolder(onEnd), { tensors: randomTensors(task) });

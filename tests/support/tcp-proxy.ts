@@ -1,12 +1,23 @@
 import { once } from "node:events";
 import { createConnection, createServer, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
+import type { OnEnd } from "./on-end.ts";
 
-/** A TCP proxy on a free port, which loses what it is told to lose. */
+/** A direction, or both: what goes to the server, and what comes from it. */
+export interface Ways {
+  readonly requests?: boolean;
+  readonly answers?: boolean;
+}
+
+/** A TCP proxy on a free port, which loses or delays what it is told to. */
 export interface TcpProxy {
   readonly port: number;
-  /** Drop what goes to the server, or comes from it, without closing anything: a partition. */
-  drop(what: { readonly requests?: boolean; readonly answers?: boolean }): void;
+  /** Drops bytes without closing anything: the connection is of no use afterwards. */
+  drop(what: Ways): void;
+  /** Keeps bytes back until it is told otherwise: a partition as TCP sees it, which sends again what was lost. */
+  hold(what: Ways): void;
+  /** Bytes that were kept back so far. */
+  readonly heldBytes: number;
   /** Bytes that were dropped so far. */
   readonly droppedBytes: number;
   /** Closes all connections; new ones are taken. */
@@ -19,19 +30,31 @@ export interface TcpProxy {
   readonly cuts: number;
 }
 
-/** Until the test ends. */
-export async function startTcpProxy(to: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
+/** Until the test ends, or until `onEnd` says. */
+export async function startTcpProxy(
+  to: { readonly host: string; readonly port: number },
+  onEnd: OnEnd = onTestFinished,
+): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
-  let dropping: { readonly requests?: boolean; readonly answers?: boolean } = {};
+  let dropping: Ways = {};
+  let holding: Ways = {};
+  /** What is to be done, in order, when a way is open again. */
+  const waiting: { readonly way: keyof Ways; readonly act: () => void }[] = [];
   let droppedBytes = 0;
+  let heldBytes = 0;
   let cuts = 0;
   let untilDrop = Number.POSITIVE_INFINITY;
   const left = { requests: Number.POSITIVE_INFINITY, answers: Number.POSITIVE_INFINITY };
-  const join = (from: Socket, into: Socket, way: "requests" | "answers") => {
+  const join = (from: Socket, into: Socket, way: keyof Ways) => {
     sockets.add(from);
     from.on("data", (data: Buffer) => {
       if (dropping[way]) {
         droppedBytes += data.length;
+        return;
+      }
+      if (holding[way]) {
+        heldBytes += data.length;
+        waiting.push({ way, act: () => into.write(data) });
         return;
       }
       left[way] -= data.length;
@@ -48,7 +71,9 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
     from.on("error", () => {});
     from.on("close", () => {
       sockets.delete(from);
-      into.destroy();
+      // The end of a connection does not pass a partition either.
+      if (holding[way]) waiting.push({ way, act: () => into.destroy() });
+      else into.destroy();
     });
   };
   const server = createServer((client) => {
@@ -61,8 +86,9 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
   };
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  onTestFinished(() => {
+  onEnd(() => {
     server.close();
+    holding = {};
     cut();
   });
   const address = server.address();
@@ -71,6 +97,16 @@ export async function startTcpProxy(to: { readonly host: string; readonly port: 
     port: address.port,
     drop(what) {
       dropping = what;
+    },
+    hold(what) {
+      holding = what;
+      for (const each of waiting.splice(0)) {
+        if (holding[each.way]) waiting.push(each);
+        else each.act();
+      }
+    },
+    get heldBytes() {
+      return heldBytes;
     },
     get droppedBytes() {
       return droppedBytes;
