@@ -23,7 +23,7 @@ export async function startCluster(
     programVersion: programVersion(),
     ...(natsUrl === undefined ? {} : { natsUrl }),
     // Nobody does the work of a worker that is stopped before it is killed: `killBusyWorker` has everybody wait for it.
-    dispatch: { speculateFactor: 0 },
+    dispatch: { speculateFactor: 0, moveAfterMs: 600_000 },
   });
   onTestFinished(() => coordinator.close());
   const { folder, nonce } = coordinator.artifacts;
