@@ -1,4 +1,4 @@
-// `npm run demo`, `npm test`, `npm run test:faults` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
+// `npm run demo`, `npm test`, `npm run test:faults`, `npm run test:sim` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -74,10 +74,22 @@ switch (job) {
     await runTests(["tests/faults/", ...options, ...rest], { ELIBAD_FAULTS: "long" });
     break;
   }
+  case "test-sim":
+    // More seeds than `npm test` has, and other ones after these on request: docs/simulation.md.
+    run(
+      process.execPath,
+      [join(root, "node_modules/vitest/vitest.mjs"), "run", "tests/simulation", ...rest],
+      {
+        ELIBAD_SIM_SEEDS: process.env.ELIBAD_SIM_SEEDS ?? "10000",
+      },
+    );
+    break;
   case "bench":
     run(process.execPath, [join(root, "coordinator/cli/build.mjs")]);
     run(process.execPath, [join(root, "dist/tests/bench/main.js"), ...rest]);
     break;
   default:
-    fail(`unknown job '${job ?? ""}': use npm run demo, npm test, npm run test:faults or npm run bench`);
+    fail(
+      `unknown job '${job ?? ""}': use npm run demo, npm test, npm run test:faults, npm run test:sim or npm run bench`,
+    );
 }

@@ -151,6 +151,11 @@ export class Supervisor {
     return this.#state;
   }
 
+  /** Results that no coordinator has accepted yet. */
+  get unaccepted(): number {
+    return this.#outbox.results;
+  }
+
   get childPid(): number | undefined {
     return this.#workbench.childPid;
   }
