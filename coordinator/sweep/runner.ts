@@ -38,6 +38,8 @@ export class SweepRunner {
   #isClosed = false;
   /** Workers that are being expelled: until the log has it, no job is begun from what it says. */
   #expelling = 0;
+  /** Those that were expelled in this run, with the reason. */
+  readonly #expelled = new Map<string, string>();
   #wake: (() => void)[] = [];
 
   constructor(options: RunnerOptions) {
@@ -66,6 +68,7 @@ export class SweepRunner {
   async expel(workerId: string, reason: string): Promise<void> {
     const { book } = this.#options;
     const worker = { workerId, reason };
+    this.#expelled.set(workerId, reason);
     const using = [...this.#running].filter(([, { work }]) =>
       work?.provenance?.uncheckedSince(0).workers.includes(workerId),
     );
@@ -169,6 +172,13 @@ export class SweepRunner {
         if (event === undefined) return;
         await book.move(id, event);
       }
+    } catch (error) {
+      // It may have failed by a wrong result, which a check is about to show: then it is taken back instead.
+      if (!signal.aborted) await work?.provenance?.settled(signal).catch(() => undefined);
+      const used = signal.aborted ? [] : (work?.provenance?.uncheckedSince(0).workers ?? []);
+      for (const [workerId, reason] of this.#expelled)
+        if (used.includes(workerId)) await this.expel(workerId, reason);
+      throw error;
     } finally {
       await work?.close();
     }

@@ -153,6 +153,7 @@ test("a worker that begins to lie in the middle of a sweep is expelled, and ever
 
   const lied = await sweepOn({ firstLie: 30 });
   expect(lied.expelled).toEqual(["liar"]);
+  expect(lied.jobs.flatMap(({ state }) => (state.phase === "failed" ? [state.reason] : []))).toEqual([]);
   expect(lied.jobs.map(({ state }) => state)).toEqual(calm.jobs.map(({ state }) => state));
   expect(lied.steps).toEqual(calm.steps);
   expect(lied.records.filter(({ kind }) => kind === "worker-expelled")).toHaveLength(1);
