@@ -18,17 +18,22 @@ describe("a NATS server", () => {
     const reconnects = async () => metricSum(await scene.metrics(), "coordinator_nats_reconnects_total");
     const before = await reconnects();
     const cost = await scene.scanWith(async (scan) => {
+      const holdInStep = (step: number) =>
+        scene.agent.hold(({ kind }) => scan.steps >= step && kind === "score");
+      let held = holdInStep(1);
       for (let kill = 1; kill <= 3; kill++) {
-        const held = scene.agent.hold(({ kind }) => scan.steps >= kill && kind === "score");
         await held.first();
         expect(scan.steps).toBe(kill);
         await scene.nats.kill();
+        const next = holdInStep(kill + 1);
         held.release();
+        held = next;
         await pause(shortOrLong(100, 1_000));
         await scene.nats.restart();
         // What comes meanwhile goes over the streams.
         await expect.poll(reconnects, { timeout: 20_000 }).toBe(before + kill);
       }
+      held.release();
     });
     expect(metricSum(cost, "coordinator_nats_reconnects_total")).toBe(3);
     noteCost(context, cost);
