@@ -234,7 +234,7 @@ export class ScanScene {
       artifactFolder: join(tempFolder(this.#onEnd), "artifacts"),
       coordinatorId: COORDINATOR,
       programVersion: programVersion(),
-      dispatch: { ...LEASES, ...(speculates ? {} : { speculateFactor: 0 }) },
+      dispatch: { ...LEASES, ...(speculates ? {} : { speculateFactor: 0, moveAfterMs: 600_000 }) },
       ...(natsUrl === undefined ? {} : { natsUrl }),
     });
     for (let k = 1; k <= workers; k++) this.startWorker(`w${k}`);
