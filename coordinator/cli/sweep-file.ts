@@ -10,10 +10,26 @@ import { absoluteSource } from "./sweep-sources.ts";
 import { readYaml, type YamlFile } from "./yaml-file.ts";
 
 const settings = z.record(z.string(), z.json(), { error: "must be a map of settings" });
+const ONE_MODEL = "must be a folder, a glob, or 'name: folder'";
 /** A folder, glob, bucket or upload; with a name: a map of one key. */
-const model = z.union([text, z.record(Name, text).refine((map) => Object.keys(map).length === 1)], {
-  error: "must be a folder, a glob, or 'name: folder'",
-});
+const model = z.union(
+  [
+    text,
+    z
+      .record(z.string(), text)
+      .refine((map) => Object.keys(map).length === 1, `${ONE_MODEL}: one in each item`),
+  ],
+  { error: ONE_MODEL },
+);
+
+const S3 = z.strictObject(
+  {
+    endpoint: z.url({ protocol: /^https?$/, error: "must be a URL of http or https" }).optional(),
+    region: text.optional(),
+    path_style: z.boolean({ error: "must be true or false" }).optional(),
+  },
+  { error: ({ code }) => (code === "invalid_type" ? "must be a map" : undefined) },
+);
 
 /** A sweep as its file says it; every key is in configs/sweep.yaml. */
 const SweepFile = z
@@ -29,13 +45,7 @@ const SweepFile = z
     overrides: z.record(z.string(), settings, { error: "must be a map of names or globs" }).default({}),
     priority: z.int({ error: "must be a whole number" }).default(0),
     weight: z.number({ error: "must be a number" }).gt(0, "must be more than 0").default(1),
-    s3: z
-      .strictObject({
-        endpoint: z.url({ protocol: /^https?$/, error: "must be a URL of http or https" }).optional(),
-        region: text.optional(),
-        path_style: z.boolean({ error: "must be true or false" }).optional(),
-      })
-      .optional(),
+    s3: S3.optional(),
     max_parallel: z.int({ error: "must be a whole number" }).min(1, "must be at least 1").default(4),
   })
   .refine(({ models, list_file }) => models.length > 0 || list_file !== undefined, {
@@ -160,7 +170,8 @@ function parsed({ file, document, lineOf }: YamlFile): SweepFile {
   const issue = result.error.issues[0]!;
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0]!;
-    const line = lineOf([key]);
+    const line = lineOf([...issue.path, key]);
+    if (issue.path.length > 0) throw unknownKey(file, key, line, { known: Object.keys(S3.shape) });
     if (settingKeys.has(key))
       throw new InputError(
         `${file} line ${line}: unknown key '${key}': a setting of the jobs, which stands under settings`,

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { globSync, isDynamicPattern } from "tinyglobby";
 import { isAdapter } from "../../worker/checkpoint/open-adapter.ts";
 import { hasWeights } from "../../worker/checkpoint/open-checkpoint.ts";
@@ -73,14 +73,17 @@ function foldersOf({ place, path, name }: ModelEntry, relativeTo: string): strin
   if (!isGlob) return [checkpointAt(place, path, relativeTo)];
   if (name !== undefined)
     throw new InputError(`${place}: ${name}: ${path} is a glob; a name belongs to one folder`);
-  const found = globSync(path, {
-    cwd: relativeTo,
-    onlyDirectories: true,
-    expandDirectories: false,
-    absolute: true,
-  });
+  const found = foldersMatching(path, relativeTo);
   if (found.length === 0) throw new InputError(`${place}: ${path}: no folder matches`);
   return found.map((folder) => checkpointAt(place, folder, relativeTo)).sort();
+}
+
+/** Also those that are links, which the library finds only by what lies in them. */
+function foldersMatching(glob: string, cwd: string): string[] {
+  const options = { cwd, expandDirectories: false, absolute: true };
+  const folders = globSync(glob, { ...options, onlyDirectories: true }).map((folder) => resolve(folder));
+  const files = globSync(`${glob.replace(/\/+$/, "")}/*`, { ...options, onlyFiles: true, dot: true });
+  return [...new Set([...folders, ...files.map(dirname)])];
 }
 
 function checkpointAt(place: string, path: string, relativeTo: string): string {

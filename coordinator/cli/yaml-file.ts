@@ -24,7 +24,7 @@ export function parseYaml(file: string, text: string): YamlFile {
   const broken = document.errors[0];
   if (broken)
     throw new InputError(
-      `${file} line ${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]}`,
+      `${file} line ${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]!.replace(/ at line \d+, column \d+:$/, "")}`,
     );
   return {
     file,

@@ -7,7 +7,7 @@ import { JobState } from "./job-state.ts";
 
 /** A name that can stand in a path, a table and a command line. */
 export const Name = z
-  .string()
+  .string({ error: "must be text" })
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
     "must be letters, digits, '.', '_' and '-', at most 128 of them, the first a letter or digit",
