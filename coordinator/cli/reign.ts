@@ -25,6 +25,7 @@ import { openSources } from "./open-sources.ts";
 import { serveCommands } from "./serve-commands.ts";
 import { startCommandsCoordinator } from "./start-coordinator.ts";
 import { parseSweep } from "./sweep-file.ts";
+import { requirePaths } from "./sweep-paths.ts";
 import { uploadsOf } from "./sweep-sources.ts";
 import { openCleanJob } from "./sweep-work.ts";
 import { parseYaml } from "./yaml-file.ts";
@@ -84,7 +85,9 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       over: over.signal,
       uploads: sources.uploads,
       async readFile({ name, text, folder }) {
-        const spec = parseSweep(parseYaml(name, text), folder);
+        const yaml = parseYaml(name, text);
+        const spec = parseSweep(yaml, folder);
+        requirePaths(yaml, spec);
         for (const manifest of uploadsOf(spec)) await sources.uploads.folderOf(manifest);
         return spec;
       },

@@ -8,7 +8,7 @@ export function explanationText(explanation: ExplanationMessage): string {
   const section = (title: string, rows: readonly (readonly string[])[]): string[] =>
     rows.length === 0 ? [] : ["", title, ...table(rows.map((row) => ["", ...row])).split("\n")];
   return [
-    `${job.name} is ${stateText(job)}`,
+    `${job.name}: ${stateText(job)}`,
     ...reasons.map((reason) => `  ${reason}`),
     ...(deviceClass === "" ? [] : [`  its results come from ${deviceClass}`]),
     ...(waitingOperations === 0 ? [] : [`  ${waitingOperations} of its operations wait for a worker`]),

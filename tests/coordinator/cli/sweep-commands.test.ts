@@ -11,7 +11,7 @@ import { freeAddress } from "../../support/sweep-processes.ts";
 import { events, sweepOf } from "../../support/sweeps.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
-/** A sweep of one model under so many names; its samples are not there, so that its jobs fail as soon as they begin. */
+/** A sweep of one model under so many names; its samples are broken, so that its jobs fail as soon as they begin. */
 async function sweepFile(models: number, more = ""): Promise<string> {
   const folder = tempFolder();
   const model = await writeRandomModel(join(folder, "model"));
@@ -20,6 +20,7 @@ async function sweepFile(models: number, more = ""): Promise<string> {
     join(folder, "sweep.yaml"),
     `name: friday\nmodels:\n${names}\nsamples: ${join(folder, "samples.jsonl")}\nsettings: { code_max_len: 64 }\n${more}`,
   );
+  writeFileSync(join(folder, "samples.jsonl"), "no JSON\n");
   return join(folder, "sweep.yaml");
 }
 
@@ -39,7 +40,7 @@ test("a sweep is submitted once however often, its broken jobs fail alone with t
 
   const watched = await sweep("watch", "friday");
   expect(watched.code).toBe(EXIT.failed);
-  expect(watched.stderr).toMatch(/^friday\/m0 failed: \S+samples.jsonl: cannot be read: no such file$/m);
+  expect(watched.stderr).toMatch(/^friday\/m0 failed: \S+samples.jsonl:1: is not JSON/m);
   expect(watched.stderr).toContain("elibad sweep watch: friday: 2 failed of 2 jobs");
   const { stdout } = await sweep("list", "friday");
   expect(stdout.split("\n")[1]).toMatch(/^m0 +failed: \S+samples.jsonl/);
@@ -177,12 +178,12 @@ test("a job that waits is explained: by its place in the queue and the bounds, o
     (await elibadHere("sweep", "explain", `friday/${job}`, "--coordinator", address)).stdout;
   for (let text = ""; !text.includes("no worker is connected"); ) {
     text = await explain("m0");
-    expect(text).toMatch(/^m0 is (queued|scanning)$/m);
+    expect(text).toMatch(/^m0: (queued|scanning)$/m);
   }
   expect(await explain("m0")).toMatch(/of its operations wait for a worker[\s\S]*history[\s\S]*started/);
   expect(await explain("m3")).toMatch(
-    /^m3 is queued\n +2 jobs start before it\n +its sweep has 1 of at most 1 jobs at work \(max_parallel\)$/m,
+    /^m3: queued\n +2 jobs start before it\n +its sweep has 1 of at most 1 jobs at work \(max_parallel\)$/m,
   );
   await elibadHere("sweep", "cancel", "friday", "--coordinator", address);
-  expect(await explain("m0")).toMatch(/^m0 is cancelled$/m);
+  expect(await explain("m0")).toMatch(/^m0: cancelled$/m);
 });

@@ -1,9 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { InputError } from "../../../coordinator/cli/errors.ts";
 import { readSweepFile } from "../../../coordinator/cli/sweep-file.ts";
+import { requirePaths } from "../../../coordinator/cli/sweep-paths.ts";
 import { cleanOptionsOf } from "../../../coordinator/cli/sweep-settings.ts";
+import { readYaml } from "../../../coordinator/cli/yaml-file.ts";
 import { jobOptions } from "../../../coordinator/sweep/sweep.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
@@ -65,6 +67,35 @@ test("folders, globs, names and a list file give one job for each model, with ab
     weight: 1,
     maxParallel: 4,
   });
+});
+
+test("a glob finds folders that are links, once each", () => {
+  mkdirSync("links");
+  for (const model of ["a", "b"]) symlinkSync(join(folder, "zoo", model), join("links", model));
+  mkdirSync("links/c");
+  writeFileSync("links/c/model.bin", "");
+  const all = ["a", "b", "c"].map((name) => [name, `links/${name}`]);
+  expect(modelsOf(read(...head, "models: [links/*]"))).toEqual(all);
+  expect(modelsOf(read(...head, "models: [links/*/]"))).toEqual(all);
+});
+
+test("a path that all jobs have in common must be there, with its line", () => {
+  const check = (...lines: string[]) => {
+    const spec = read(...lines);
+    requirePaths(readYaml("", "sweep.yaml"), spec);
+  };
+  const models = "models: [zoo/*]";
+  writeFileSync("s.jsonl", "");
+  check(...head, models, "base: docs", `held_out: upload:${"a".repeat(64)}`);
+  expect(() => check(...head, models, "base: nowhere")).toThrow(
+    `sweep.yaml line 4: base ${join(folder, "nowhere")}: no such folder`,
+  );
+  expect(() => check("name: friday", "samples: docs", models)).toThrow(
+    `sweep.yaml line 2: samples ${join(folder, "docs")}: is a folder, expected a file`,
+  );
+  expect(() => check(...head, models, "overrides: { b: { held_out: t.jsonl } }")).toThrow(
+    `sweep.yaml: overrides of b: held_out ${join(folder, "t.jsonl")}: no such file`,
+  );
 });
 
 test("settings are those of clean, overrides of a name or glob win, and the later one over the earlier", () => {
@@ -166,6 +197,20 @@ describe("what is wrong is named by file, line and key", () => {
       [...head, "models:", "  - zoo/a", "  - nowhere/*"],
     ],
     ["sweep.yaml line 3: models: nowhere: no such folder", [...head, "models: [nowhere]"]],
+    ["sweep.yaml line 1: name 5: must be text", ["name: 5", "samples: s", models]],
+    [
+      'sweep.yaml line 5: models.1 {"x":"zoo/a","y":"zoo/b"}: must be a folder, a glob, or \'name: folder\'',
+      [...head, "models:", "  - zoo/a", "  - { x: zoo/a, y: zoo/b }"],
+    ],
+    [
+      "sweep.yaml line 3: models: 'my model' cannot be a model's name: must be letters",
+      [...head, "models: [{ my model: zoo/a }]"],
+    ],
+    ["sweep.yaml line 4: s3 3: must be a map", [...head, models, "s3: 3"]],
+    [
+      "sweep.yaml line 5: unknown key 'endpiont' (did you mean 'endpoint'?)",
+      [...head, models, "s3:", "  endpiont: https://minio.example"],
+    ],
     ["sweep.yaml line 3: models: docs: no checkpoint in it", [...head, "models: [docs]"]],
     ["sweep.yaml line 3: models: sweep.yaml: is a file", [...head, "models: [sweep.yaml]"]],
     [
