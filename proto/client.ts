@@ -1,5 +1,6 @@
 import {
   type ChannelCredentials,
+  type ChannelInterface,
   type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
@@ -64,6 +65,7 @@ export interface CoordinatorClient {
   sweepResults(request: SweepNameMessage): ClientReadableStream<JobResultsMessage>;
   readonly explainJob: Unary<JobNameMessage, ExplanationMessage>;
   backup(request: object): ClientReadableStream<BackupChunkMessage>;
+  getChannel(): Pick<ChannelInterface, "getConnectivityState">;
   /** Waits until the channel is connected; the callback gets an error after the deadline. */
   waitForReady(deadline: Date | number, callback: (error?: Error) => void): void;
   close(): void;

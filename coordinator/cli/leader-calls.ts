@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ServiceError, status } from "@grpc/grpc-js";
+import { connectivityState, type ServiceError, status } from "@grpc/grpc-js";
 import { type CoordinatorClient, connectToCoordinator } from "../../proto/client.ts";
 import { isDialable, LEADER_KEY } from "../../proto/leader.ts";
 import { EXIT, InputError } from "./errors.ts";
@@ -16,7 +16,7 @@ export class RemoteFailure extends Error {
 
 /** How long a connection may take. */
 const CONNECT_MS = 3_000;
-/** How long nobody may answer at any address; and how long nobody may lead, where a coordinator stands by: a standby takes over within ten seconds. */
+/** How long nobody may be at any address; and how long nobody may lead where somebody is: one that is busy answers late, a standby takes over within ten seconds. */
 const NOBODY_MS = 5_000;
 const NO_LEADER_MS = 20_000;
 const PAUSE_MS = 500;
@@ -117,7 +117,9 @@ export class LeaderCalls {
         signal.addEventListener("abort", onAbort);
         client.waitForReady(Date.now() + CONNECT_MS, (error) => {
           if (!error) return resolve();
-          reject(new NotHereError(`no coordinator answers at ${address}`, { isAnswer: false }));
+          // One that is busy takes the connection, and says nothing on it for a while.
+          const isTaken = client.getChannel().getConnectivityState(false) === connectivityState.CONNECTING;
+          reject(new NotHereError(`no coordinator answers at ${address}`, { isAnswer: isTaken }));
         });
       });
     } catch (error) {
@@ -153,7 +155,7 @@ export async function callingLeader<T>(
 /** Nobody does a call here, for now. */
 class NotHereError extends Error {
   override readonly name = "NotHereError";
-  /** Somebody is there and says so. */
+  /** Somebody is there, or may be. */
   readonly isAnswer: boolean;
   /** Who leads, by what the answer says. */
   readonly leader: string | undefined;
