@@ -74,12 +74,18 @@ async function sendRange(
   offset: number,
   signal: AbortSignal,
 ): Promise<UploadHoldingMessage> {
+  let cancel = () => {};
   const open: Parameters<typeof sendAll<UploadPartMessage, UploadHoldingMessage>>[0] = (callback) => {
     const call = client.upload(callback);
-    onAbort(signal, () => call.cancel());
+    cancel = () => call.cancel();
+    onAbort(signal, cancel);
     return call;
   };
-  return sendAll(open, partsOf(file, offset));
+  try {
+    return await sendAll(open, partsOf(file, offset));
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
 }
 
 async function* partsOf({ digest, bytes, content }: OutgoingFile, offset: number) {
