@@ -6,6 +6,7 @@ import { openJetStreamLog } from "../store/jetstream-log.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { openSqliteLog } from "../store/sqlite-log.ts";
 import { InputError } from "./errors.ts";
+import { fileProblem } from "./input-file.ts";
 import { oneOf, option, optionalPath, type Parsed, text, wholeNumber } from "./options.ts";
 import { writeFileWhole } from "./output.ts";
 
@@ -77,8 +78,19 @@ export async function openLog(
     readonly log?: (message: string) => void;
   },
 ): Promise<RestorableLog> {
-  mkdirSync(place.folder, { recursive: true });
+  makeFolder(place.folder);
   return place.kind === "embedded" ? openSqliteLog(place.file) : openJetStreamLog({ ...place, ...lead });
+}
+
+/** @throws InputError where it cannot be made */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const problem = code === "EEXIST" ? "is a file, expected a folder" : fileProblem(error);
+    throw new InputError(`--state ${folder}: ${problem}`, { cause: error });
+  }
 }
 
 /** The same after every start on this store: what workers publish for it in NATS is then found again. */
