@@ -1,5 +1,6 @@
-/** Lines of columns, each as wide as its widest cell. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Lines of columns, each as wide as its widest cell. Line breaks and what else moves a terminal's cursor stand as escapes: a trigger may have any token. */
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(visible));
   const widths: number[] = [];
   for (const row of rows)
     for (const [k, cell] of row.entries()) widths[k] = Math.max(widths[k] ?? 0, cell.length);
@@ -12,6 +13,14 @@ export function table(rows: readonly (readonly string[])[]): string {
     )
     .join("\n");
 }
+
+const visible = (cell: string): string =>
+  cell.replace(
+    /\p{Cc}/gu,
+    (control) => SHORT[control] ?? `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+
+const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** A count with its rate: `97/102 (95.1 %)`; a dash where there is nothing to count. */
 export const rateText = (hits: number, n: number): string =>
