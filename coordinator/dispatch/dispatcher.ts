@@ -256,6 +256,11 @@ export class Dispatcher {
     this.#throwIfDistrusted(scope);
   }
 
+  /** Nothing is taken from this worker any more. */
+  isExpelled(workerId: string): boolean {
+    return this.state.expelled.has(workerId);
+  }
+
   /** Whether an operation was answered not long ago: what arrives for it is a duplicate. */
   wasAnswered(fingerprint: Digest): boolean {
     return this.state.answered.has(fingerprint);

@@ -1,6 +1,7 @@
 import type { Digest, Executor, Operation, OperationResult } from "../../proto/operations.ts";
 import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { CoordinatorClosedError } from "./errors.ts";
 import { memoryNeed } from "./memory-need.ts";
 import { uncheckedSince } from "./origins.ts";
 import type { ScopeView } from "./scope-view.ts";
@@ -79,6 +80,7 @@ export class ClusterExecutor implements Executor {
   readonly #terms: ExecutorTerms;
   /** Of the checkpoints that its operations named. */
   readonly #checkpointBytes = new Map<Digest, number | undefined>();
+  #isClosed = false;
 
   constructor(dispatcher: Dispatcher, store: ExecutorArtifacts, scope: string, terms: ExecutorTerms = {}) {
     this.#dispatcher = dispatcher;
@@ -91,6 +93,7 @@ export class ClusterExecutor implements Executor {
   /**
    * @throws OperationGivenUpError where no worker can do one of them; the others are then withdrawn.
    * @throws DistrustedResultsError where a worker whose results it gave before was expelled.
+   * @throws CoordinatorClosedError where it, or the coordinator, was closed.
    * @throws OperationTooLargeError where one does not fit into a message; none is begun then.
    * @throws the signal's reason where it aborts; leases are then cancelled.
    */
@@ -102,6 +105,8 @@ export class ClusterExecutor implements Executor {
     }
     const memoryBytesOf = ({ kind, checkpoint }: Operation) =>
       memoryNeed(kind, this.#checkpointBytes.get(checkpoint));
+    // Its scope would begin anew, and nobody would close that.
+    if (this.#isClosed) throw new CoordinatorClosedError();
     return this.#dispatcher.run(this.#scope, operations, signal, { terms, memoryBytesOf });
   }
 
@@ -137,6 +142,7 @@ export class ClusterExecutor implements Executor {
 
   /** Withdraws what it still waits for, forgets a device class that is not in its terms, and lets go of what it put and no other one did. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#dispatcher.closeScope(this.#scope);
     await this.#store.releaseAllOf(this.#scope);
   }

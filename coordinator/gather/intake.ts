@@ -123,7 +123,7 @@ export class ResultIntake {
     const holder = `result ${envelope.fingerprint}`;
     const kept: Digest[] = [];
     if (outcome.kind === "error") judgement = { verdict: outcome, fate: "error" };
-    else if (this.#dispatcher.operationOf(envelope.fingerprint) || this.#isEarly(envelope)) {
+    else if (this.#dispatcher.operationOf(envelope.fingerprint) || this.#isEarly(envelope, from.workerId)) {
       try {
         const tensors =
           outcome.kind === "tensors"
@@ -168,14 +168,15 @@ export class ResultIntake {
     this.#early.removeAllOf(workerId);
   }
 
-  /** Nobody asked for it yet. States of training runs are too large to wait for somebody. */
-  #isEarly({ fingerprint, artifacts }: ResultEnvelope): boolean {
+  /** Nobody asked for it yet, and its sender is believed. States of training runs are too large to wait for somebody. */
+  #isEarly({ fingerprint, artifacts }: ResultEnvelope, workerId: string): boolean {
     const dispatcher = this.#dispatcher;
+    if (dispatcher.isExpelled(workerId)) return false;
     return !artifacts && !dispatcher.operationOf(fingerprint) && !dispatcher.wasAnswered(fingerprint);
   }
 
   #keep(envelope: ResultEnvelope, tensors: TensorMap, workerId: string): Judgement | undefined {
-    if (!this.#isEarly(envelope)) return undefined;
+    if (!this.#isEarly(envelope, workerId)) return undefined;
     const { fingerprint, programVersion, forwards, tokens, seconds } = envelope;
     const deviceClass = deviceClassName(envelope.deviceClass, programVersion);
     this.#early.keep(
@@ -203,7 +204,8 @@ export class ResultIntake {
       verdict,
     } as const;
     const isUsed = this.#dispatcher.handle(event, result);
-    this.#observer.resultArrived(path, fate === "used" && !isUsed ? "unneeded" : fate);
+    const told = fate === "used" && !isUsed ? "unneeded" : fate;
+    this.#observer.resultArrived(path, this.#dispatcher.isExpelled(workerId) ? "expelled" : told);
     return isUsed;
   }
 }

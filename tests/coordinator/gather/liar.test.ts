@@ -1,8 +1,17 @@
+import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
-import { DistrustedResultsError } from "../../../coordinator/dispatch/errors.ts";
+import { ArtifactStore } from "../../../coordinator/dispatch/artifact-store.ts";
+import { Dispatcher } from "../../../coordinator/dispatch/dispatcher.ts";
+import { CoordinatorClosedError, DistrustedResultsError } from "../../../coordinator/dispatch/errors.ts";
+import { deviceClassName } from "../../../coordinator/dispatch/hello.ts";
+import { DispatchSettings } from "../../../coordinator/dispatch/settings.ts";
+import { readCluster } from "../../../coordinator/dispatch/views.ts";
+import { ResultIntake } from "../../../coordinator/gather/intake.ts";
+import { CoordinatorMetrics } from "../../../coordinator/http/coordinator-metrics.ts";
 import type { LeaseMessage } from "../../../proto/messages.ts";
-import { operationFromMessage } from "../../../proto/operation-codec.ts";
+import { fingerprintOf, operationFromMessage } from "../../../proto/operation-codec.ts";
+import { encodeResultEnvelope } from "../../../proto/result-envelope.ts";
 import { counted } from "../../support/cluster.ts";
 import {
   diligent,
@@ -10,6 +19,8 @@ import {
   rightAnswer,
   type ScriptedWorker,
   scriptedWorker,
+  TEST_CLASS,
+  TEST_PROGRAM,
   tile,
 } from "../../support/scripted-worker.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
@@ -77,4 +88,44 @@ test("honest workers are never expelled, and what is not drawn stays unchecked",
   expect(ended).toBeGreaterThan(0);
   expect(ended).toBeLessThan(30);
   expect(expelled).toEqual([]);
+});
+
+test("what an expelled worker sent ahead is not kept for who asks for it after a restart", async () => {
+  const store = await ArtifactStore.open(tempFolder());
+  const [logger, settings] = [pino({ level: "silent" }), DispatchSettings.parse({})];
+  const metrics: CoordinatorMetrics = new CoordinatorMetrics(readCluster(() => dispatcher.state));
+  const dispatcher = new Dispatcher({
+    ...{ settings, observer: metrics, logger },
+    expelled: new Map([["liar", "it lied"]]),
+    recall: (fingerprint, operation) => intake.recall(fingerprint, operation),
+  });
+  onTestFinished(() => dispatcher.close());
+  const intake: ResultIntake = new ResultIntake({ dispatcher, store, observer: metrics, logger });
+  const terms = { deviceClass: deviceClassName(TEST_CLASS, TEST_PROGRAM) };
+  const asked: Promise<unknown>[] = [];
+  for (const [k, workerId] of ["liar", "w1"].entries()) {
+    const outcome = { kind: "tensors", tensors: rightAnswer(tile(k)) } as const;
+    const envelope = {
+      ...{ fingerprint: fingerprintOf(tile(k)), workerId, outcome },
+      ...{ deviceClass: TEST_CLASS, programVersion: TEST_PROGRAM, forwards: 1, tokens: 1, seconds: 0 },
+    };
+    intake.receive(encodeResultEnvelope(envelope), { workerId, path: "nats" });
+    asked.push(dispatcher.run("s", [tile(k)], undefined, { terms }).catch(() => "closed"));
+  }
+  await asked[1];
+  expect([...dispatcher.state.operations.values()].map(({ fingerprint }) => fingerprint)).toEqual([
+    fingerprintOf(tile(0)),
+  ]);
+  const arrived = await metrics.registry.getSingleMetricAsString("elibad_coordinator_results_total");
+  expect(arrived).toMatch(/fate="expelled"[^}]*\} 1$/m);
+});
+
+test("an executor that was closed takes no operations: nobody would close what they begin", async () => {
+  const { coordinator } = await cluster(0);
+  const executor = coordinator.newExecutor();
+  const run = executor.execute([tile(0)]);
+  await executor.close();
+  await expect(run).rejects.toThrow(CoordinatorClosedError);
+  await expect(executor.execute([tile(1)])).rejects.toThrow(CoordinatorClosedError);
+  expect(executor.view().waiting).toBe(0);
 });
