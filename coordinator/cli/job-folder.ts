@@ -61,9 +61,10 @@ export class JobFolder {
 
   /** The same of a job that goes on with its scan. Files that were complete, of a job that the log does not say is done, are of no use then. */
   async goOn(): Promise<string> {
-    await rm(this.out, { recursive: true, force: true });
-    await rm(join(this.#partial, REPORT), { force: true });
-    return this.again();
+    const partial = await this.again();
+    await this.#clearPlace();
+    await rm(join(partial, REPORT), { force: true });
+    return partial;
   }
 
   /** Where the files are made of a job whose scan is over. */
@@ -134,12 +135,19 @@ export class JobFolder {
   async publish(): Promise<void> {
     if (!existsSync(this.#partial)) return;
     await rm(join(this.#partial, KEPT), { recursive: true, force: true });
-    await rm(this.out, { recursive: true, force: true });
+    await this.#clearPlace();
     await rename(this.#partial, this.out);
     await syncFile(dirname(this.out));
     // Where nothing else is in them.
     for (const above of [dirname(this.#partial), dirname(dirname(this.#partial))])
       await rmdir(above).catch(() => undefined);
+  }
+
+  /** Removes what lies in the job's place by way of this term's own folder: where that is gone, another coordinator has the job, and what lies there is its work. */
+  async #clearPlace(): Promise<void> {
+    const replaced = join(this.#partial, REPLACED);
+    await rename(this.out, replaced).catch(unlessMissing);
+    await rm(replaced, { recursive: true, force: true });
   }
 
   #kept(digest: Digest): string {
@@ -171,6 +179,7 @@ export class JobFolder {
 
 const REPORT = "report.json";
 const KEPT = "kept";
+const REPLACED = "replaced";
 const TRACE = /^trace-(\d+)\.jsonl$/;
 
 /** Makes a folder that holds what another one does: whole, or not at all. Files that are added to are copied, since somebody may have them open still. */
@@ -195,6 +204,10 @@ async function takeOver(from: string, to: string): Promise<void> {
 
 function unlessThere(error: unknown): void {
   if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+}
+
+function unlessMissing(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
 }
 
 /** Waits until a file, or a folder's list of names, is on the disk. */

@@ -116,6 +116,22 @@ test("a coordinator of a later term takes over what is there; what the earlier o
   expect(readdirSync(dirname(later.out))).toEqual(["job"]);
 });
 
+test("a coordinator that was paused does not remove what another one has put in place since", async () => {
+  const paused = await newFolder(3);
+  const beginning = await newFolder(3, paused.out);
+  await paused.beginFresh();
+  await paused.complete({ asr: 0 });
+  const later = await newFolder(7, paused.out);
+  await later.goOn();
+  await later.complete({ asr: 1 });
+  await later.publish();
+  // It saw its own folder, and then another one took over.
+  mkdirSync(dirname(dirname(later.out)), { recursive: true });
+  await expect(beginning.goOn()).rejects.toThrow("ENOENT");
+  await paused.publish();
+  expect(later.report()).toEqual({ asr: 1 });
+});
+
 test("of several folders that earlier terms left the latest counts, and all of them go; a later term's stays", async () => {
   const out = join(tempFolder(), "job");
   const all = join(dirname(out), ".partial", "job");
