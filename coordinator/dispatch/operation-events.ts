@@ -4,10 +4,12 @@ import { beginCheck, checkOf, endCheck, vote } from "./checks.ts";
 import { measure, measuredAs } from "./durations.ts";
 import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
+import { fitsClass, isBound } from "./fit.ts";
 import { lingersNoMore } from "./load.ts";
 import { noteGiven } from "./origins.ts";
 import {
   addNeed,
+  type DispatchState,
   type LeaseState,
   laneOf,
   type OperationKey,
@@ -30,6 +32,8 @@ import {
 /** More unaccepted results than any outbox holds. */
 const MAX_OWED_ACCEPTS = 10_000;
 const MAX_ABSENT_WORKERS = 1_000;
+/** More trainings than go on at a time. */
+const MAX_HELD_STATES = 1_000;
 
 export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"submitted">): void {
   const { state, nowMs } = turn;
@@ -119,15 +123,20 @@ export function result(turn: Turn, event: EventOf<"result">): void {
   if (event.state !== undefined && turn.decisions.some(({ kind }) => kind === "resolve")) {
     const { holders } = turn.state;
     holders.set(event.state, (holders.get(event.state) ?? new Set()).add(event.workerId));
+    // Those of jobs that ended in the middle of a training are asked for by nobody.
+    if (holders.size > MAX_HELD_STATES) holders.delete(holders.keys().next().value!);
   }
   if (!isEarly) accept(turn, event.workerId, event.fingerprint);
 }
 
-/** Whether a scope takes results of a class. `early`: it has no class yet, and none that is not there can become it, since nobody could go on with it. */
-function fitOf(turn: Turn, { scope }: OperationState, deviceClass: string): "fits" | "early" | "never" {
-  const wanted = scopeOf(turn.state, scope).deviceClass;
-  if (wanted === undefined) return isPresent(turn, deviceClass) ? "fits" : "early";
-  return wanted === deviceClass ? "fits" : "never";
+/**
+ * Whether a scope takes results of a class. One that is bound to none yet takes no class that could not go on with it: `early` where nobody of it is there, `never`
+ * where they cannot do all that the scope asks for.
+ */
+function fitOf({ state }: Turn, operation: OperationState, deviceClass: string): "fits" | "early" | "never" {
+  const scope = scopeOf(state, operation.scope);
+  if (!isBound(scope) && !isPresent(state, deviceClass)) return "early";
+  return fitsClass(state, scope, deviceClass) ? "fits" : "never";
 }
 
 function takeResult(
@@ -182,10 +191,11 @@ function answer(
     decisions.push({ kind: "resolve", key, ...(early === undefined ? {} : { early }) });
     return;
   }
-  // What is asked for again while it is being checked is one more answer to that.
-  const isBeingChecked = state.checks.has(checkOf(operation));
-  const check = isBeingChecked ? undefined : beginCheck(turn, operation, workerId);
-  noteGiven(scope.origins, { workerId, fingerprint, isChecked: isBeingChecked || check !== undefined });
+  // What is asked for again while it is being checked has no check of its own: the open one says whether the answer that was used first is right, and nothing of others.
+  const open = state.checks.get(checkOf(operation));
+  const check = open ? undefined : beginCheck(turn, operation, workerId);
+  const isChecked = open ? open.votes.get(workerId) === 0 : check !== undefined;
+  noteGiven(scope.origins, { workerId, fingerprint, isChecked });
   decisions.push({
     ...{ kind: "resolve", key },
     ...(early === undefined ? {} : { early }),
@@ -254,7 +264,7 @@ function withdraw(turn: Turn, key: OperationKey, reason: string): void {
   forget(turn, operation);
 }
 
-function isPresent({ state }: Turn, deviceClass: string): boolean {
+function isPresent(state: DispatchState, deviceClass: string): boolean {
   for (const worker of state.workers.values()) if (worker.deviceClass === deviceClass) return true;
   return false;
 }

@@ -1,4 +1,4 @@
-import { assignTo, needsWholeWorker } from "./assign.ts";
+import { assignTo } from "./assign.ts";
 import { type Expectation, expectation } from "./durations.ts";
 import type { Decision, Slowness } from "./events.ts";
 import { couldDo } from "./fit.ts";
@@ -66,7 +66,8 @@ function runningLease(state: DispatchState, { leases, lingering }: WorkerState):
 
 function mayHaveSecond(state: DispatchState, { key }: LeaseState, idle: WorkerState): boolean {
   const operation = state.operations.get(key)!;
-  if (operation.leases.size > 1 || operation.isCheck || needsWholeWorker(state, operation)) return false;
+  // What a child died of may kill two of them, and the last try is to be alone.
+  if (operation.leases.size > 1 || operation.isCheck || operation.childDeaths > 0) return false;
   // A state is as large as three models: the worker that has it is faster than another that gets it.
   if (operation.state !== undefined) return false;
   return idle.checkpoints.has(operation.checkpoint) && couldDo(state, operation, idle);

@@ -40,3 +40,22 @@ test("what was answered is known for a while, so that duplicates are told from e
   valid("a", "w1");
   expect(state.answered.has("a")).toBe(true);
 });
+
+test("a result becomes no scope's class whose workers cannot do all that the scope asks for", () => {
+  const { join, submitFor, submitOf, valid, state } = scene();
+  join(1, { credit: 1 });
+  submitFor("model", "other", "a");
+  submitOf({ forms: ["fused"] }, "model", "s", "a");
+  expect(only(valid("a", "w1"), "resolve", "accept")).toMatchObject([{ key: "other/a" }, { kind: "accept" }]);
+  expect(state.scopes.get("s")!.isSettled).toBe(false);
+  expect(leasesIn(join(2, { deviceClass: "cuda", forms: ["fused", "primitive"] }))).toEqual(["a → 2"]);
+});
+
+test("a lease that was lost binds nobody: what its class gives from far away waits until it is there", () => {
+  const { join, submit, valid, on } = scene();
+  join(1);
+  submit("a");
+  on({ kind: "left", session: 1, reason: "killed" });
+  expect(valid("a", "w1")).toEqual([]);
+  expect(leasesIn(join(2, { deviceClass: "cuda" }))).toEqual(["a → 2"]);
+});

@@ -126,3 +126,12 @@ test("nothing that goes on from a state, was a child's death before, or has gone
   expect(leasesIn(submit("d"))).toEqual(["d → 3"]);
   expect(state.leases.size).toBe(2);
 });
+
+test("what a child died of is not given to two at once", () => {
+  const { submit, wait, on, state, join } = slowOne();
+  submit("c");
+  join(3, { cached: ["model"] });
+  expect(leasesIn(on({ kind: "child-died", session: 1, leaseId: 3, reason: "SIGSEGV" }))).toEqual(["c → 2"]);
+  wait(5_000);
+  expect(state.operations.get("s/c")!.leases.size).toBe(1);
+});
