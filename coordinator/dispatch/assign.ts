@@ -17,13 +17,18 @@ const UNKNOWN_MS = 1;
 export function assign(state: DispatchState, nowMs: number): Decision[] {
   const decisions: Decision[] = [];
   if (state.draining || state.lanes.size === 0) return decisions;
-  const free = [...state.workers.values()].filter((worker) => canTakeLease(state, worker, nowMs));
+  const lanesOf = lanesByClass(state);
+  const free = [...state.workers.values()].filter(
+    (worker) =>
+      (worker.reservedFor !== undefined || lanesOf(worker.deviceClass).length > 0) &&
+      canTakeLease(state, worker, nowMs),
+  );
   let afterMs = Number.POSITIVE_INFINITY;
   while (free.length > 0 && state.lanes.size > 0) {
     const worker = free.reduce((a, b) => (loadOf(b) < loadOf(a) ? b : a));
     const earlyMs = tooEarlyMs(state, worker, nowMs);
     afterMs = Math.min(afterMs, earlyMs > 0 ? earlyMs : afterMs);
-    const operation = earlyMs > 0 ? undefined : choose(state, worker, nowMs);
+    const operation = earlyMs > 0 ? undefined : choose(state, worker, { nowMs, lanesOf });
     if (operation) decisions.push(assignTo(state, worker, operation, nowMs));
     if (!operation || !canTakeLease(state, worker, nowMs)) free.splice(free.indexOf(worker), 1);
   }
@@ -31,6 +36,20 @@ export function assign(state: DispatchState, nowMs: number): Decision[] {
   if (afterMs < Number.POSITIVE_INFINITY)
     decisions.push({ kind: "look-again", afterMs: Math.max(afterMs, state.settings.aheadMs / 4) });
   return decisions;
+}
+
+/** Lanes whose scopes go to a class, looked for once for all workers of it: none is added while leases are given. */
+function lanesByClass(state: DispatchState): (deviceClass: string) => readonly Lane[] {
+  const known = new Map<string, readonly Lane[]>();
+  return (deviceClass) => {
+    const lanes =
+      known.get(deviceClass) ??
+      [...state.lanes.values()].filter(({ scope }) =>
+        fitsClass(state, state.scopes.get(scope)!, deviceClass),
+      );
+    known.set(deviceClass, lanes);
+    return lanes;
+  };
 }
 
 /** A worker that was not heard for a lease's length is spared: what it got would expire. */
@@ -56,17 +75,25 @@ function tooEarlyMs(state: DispatchState, worker: WorkerState, nowMs: number): n
  * The operation that a worker should have next. Of those whose turn it is: one that waited too long while nobody has its checkpoint loaded; else one of
  * the checkpoint that this worker has loaded; else of one in its cache; else any. Of these, that of whoever was served least; then the oldest.
  */
-function choose(state: DispatchState, worker: WorkerState, nowMs: number): OperationState | undefined {
+function choose(
+  state: DispatchState,
+  worker: WorkerState,
+  { nowMs, lanesOf }: { readonly nowMs: number; readonly lanesOf: ReturnType<typeof lanesByClass> },
+): OperationState | undefined {
   if (worker.reservedFor !== undefined) {
-    const operation = state.operations.get(worker.reservedFor);
-    return operation?.leases.size === 0 && loadOf(worker) === 0 ? operation : undefined;
+    const operation = state.operations.get(worker.reservedFor)!;
+    if (fitsClass(state, state.scopes.get(operation.scope)!, worker.deviceClass))
+      return operation.leases.size === 0 && loadOf(worker) === 0 ? operation : undefined;
+    // Meanwhile its scope got results of another class.
+    worker.reservedFor = undefined;
   }
-  const loaded = loadedCheckpoints(state);
   const possible: OperationState[] = [];
-  for (const lane of state.lanes.values()) {
+  for (const lane of lanesOf(worker.deviceClass)) {
     const operation = firstFor(state, lane, worker, nowMs);
     if (operation) possible.push(operation);
   }
+  if (possible.length === 0) return undefined;
+  const loaded = loadedCheckpoints(state);
   let first: Standing | undefined;
   let bestRank = Number.POSITIVE_INFINITY;
   for (const standing of due(state, possible)) {
@@ -105,7 +132,6 @@ function firstFor(
   worker: WorkerState,
   nowMs: number,
 ): OperationState | undefined {
-  if (!fitsClass(state, state.scopes.get(lane.scope)!, worker.deviceClass)) return undefined;
   for (const key of lane.line.keys) {
     const operation = state.operations.get(key)!;
     if (!couldDo(state, operation, worker)) continue;

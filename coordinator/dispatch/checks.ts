@@ -7,7 +7,7 @@ import type { Digest } from "../../proto/operations.ts";
 import { assignTo, canTakeLease } from "./assign.ts";
 import type { CheckOutcome, Decision } from "./events.ts";
 import { expel } from "./expel.ts";
-import { activeOf, canDo } from "./fit.ts";
+import { anyActive, canDo } from "./fit.ts";
 import { loadOf } from "./load.ts";
 import { noteChecked } from "./origins.ts";
 import type { CheckState, DispatchState, OperationKey, OperationState, WorkerState } from "./state.ts";
@@ -42,7 +42,7 @@ export function beginCheck(turn: Turn, answered: OperationState, workerId: strin
     ...{ key, isCheck: true, order: ++state.lastOrder, submittedMs: nowMs, waitingSinceMs: nowMs },
     ...{ leases: new Set(), childDeaths: 0, attempts: 0, reasons: [], avoid: new Set() },
   };
-  if (ableTo(state, operation, check).length === 0) return undefined;
+  if (!anyActive(state, undefined, ableTo(state, operation, check))) return undefined;
   state.operations.set(key, operation);
   state.checks.set(key, check);
   state.scopes.get(scope)!.checks.add(key);
@@ -101,22 +101,26 @@ export function endCheck(turn: Turn, operation: OperationState, outcome: CheckOu
 export function assignChecks(state: DispatchState, nowMs: number, which: "urgent" | "idle"): Decision[] {
   const turn: Turn = { state, nowMs, decisions: [] };
   if (state.draining) return turn.decisions;
+  const isUrgent = which === "urgent";
+  const isFree = (worker: WorkerState): boolean =>
+    canTakeLease(state, worker, nowMs) &&
+    worker.reservedFor === undefined &&
+    (isUrgent || loadOf(worker) === 0);
+  let free: WorkerState[] | undefined;
   for (const [key, check] of state.checks) {
     const operation = state.operations.get(key)!;
-    if (operation.leases.size > 0) continue;
-    const isUrgent = goesFirst(state, operation, nowMs);
-    if (isUrgent !== (which === "urgent")) continue;
+    if (operation.leases.size > 0 || goesFirst(state, operation, nowMs) !== isUrgent) continue;
+    free ??= [...state.workers.values()].filter(isFree);
     const able = ableTo(state, operation, check);
-    if (able.length === 0 && check.votes.size === 1) endCheck(turn, operation, "impossible");
-    const free = able.filter(
-      (worker) =>
-        canTakeLease(state, worker, nowMs) &&
-        worker.reservedFor === undefined &&
-        (isUrgent || (loadOf(worker) === 0 && worker.checkpoints.has(operation.checkpoint))),
+    const fitting = free.filter(
+      (worker) => able(worker) && (isUrgent || worker.checkpoints.has(operation.checkpoint)),
     );
-    if (free.length === 0) continue;
-    const worker = free.reduce((a, b) => (loadOf(b) < loadOf(a) ? b : a));
-    turn.decisions.push(assignTo(state, worker, operation, nowMs));
+    if (fitting.length > 0) {
+      const worker = fitting.reduce((a, b) => (loadOf(b) < loadOf(a) ? b : a));
+      turn.decisions.push(assignTo(state, worker, operation, nowMs));
+      if (!isFree(worker)) free.splice(free.indexOf(worker), 1);
+    } else if (check.votes.size === 1 && !anyActive(state, undefined, able))
+      endCheck(turn, operation, "impossible");
   }
   return turn.decisions;
 }
@@ -134,12 +138,15 @@ function goesFirst(
   );
 }
 
-/** Workers that are there, could do the operation, and gave no answer yet: those on which it did not go wrong, where there are some. */
-function ableTo(state: DispatchState, operation: OperationState, { votes }: CheckState): WorkerState[] {
-  const { deviceClass } = state.scopes.get(operation.scope)!;
-  const fitting = activeOf(state, deviceClass).filter(
-    (worker) => canDo(worker, operation.need) && !votes.has(worker.workerId),
-  );
-  const good = fitting.filter(({ workerId }) => !operation.avoid.has(workerId));
-  return good.length > 0 ? good : fitting;
+/** Whether a worker could do the operation and gave no answer yet; one on which it went wrong only where it did on all such. */
+function ableTo(
+  state: DispatchState,
+  { scope, need, avoid }: OperationState,
+  { votes }: CheckState,
+): (worker: WorkerState) => boolean {
+  const { deviceClass } = state.scopes.get(scope)!;
+  const could = (worker: WorkerState): boolean =>
+    worker.deviceClass === deviceClass && canDo(worker, need) && !votes.has(worker.workerId);
+  const good = (worker: WorkerState): boolean => could(worker) && !avoid.has(worker.workerId);
+  return avoid.size > 0 && anyActive(state, deviceClass, good) ? good : could;
 }

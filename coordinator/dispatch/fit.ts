@@ -20,8 +20,9 @@ export function couldDo(state: DispatchState, operation: OperationState, worker:
  */
 export function fitsClass(state: DispatchState, scope: ScopeState, deviceClass: string): boolean {
   if (isBound(scope)) return scope.deviceClass === deviceClass;
-  const workers = activeOf(state, deviceClass);
-  return [...scope.needs.values()].every((need) => workers.some((worker) => canDo(worker, need)));
+  for (const need of scope.needs.values())
+    if (!anyActive(state, deviceClass, (worker) => canDo(worker, need))) return false;
+  return true;
 }
 
 /** While nobody works on it and nothing came of its class, another class may have it. */
@@ -33,8 +34,21 @@ export const activeOf = ({ workers }: DispatchState, deviceClass?: string): Work
     (worker) => worker.life === "active" && (deviceClass === undefined || worker.deviceClass === deviceClass),
   );
 
+/** Whether one of them passes a test. Every event asks, so nothing is gathered. */
+export function anyActive(
+  { workers }: DispatchState,
+  deviceClass: string | undefined,
+  passes: (worker: WorkerState) => boolean,
+): boolean {
+  for (const worker of workers.values()) {
+    const isMeant = deviceClass === undefined || worker.deviceClass === deviceClass;
+    if (isMeant && worker.life === "active" && passes(worker)) return true;
+  }
+  return false;
+}
+
 /** Whether a worker is there on which the operation did not go wrong yet. */
 function othersCould(state: DispatchState, { avoid, need }: OperationState, scope: ScopeState): boolean {
   const deviceClass = isBound(scope) ? scope.deviceClass : undefined;
-  return activeOf(state, deviceClass).some((worker) => canDo(worker, need) && !avoid.has(worker.workerId));
+  return anyActive(state, deviceClass, (worker) => canDo(worker, need) && !avoid.has(worker.workerId));
 }

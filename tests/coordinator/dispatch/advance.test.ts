@@ -397,6 +397,22 @@ describe("quarantine", () => {
     expect(cluster.state.operations.get("s/x")).toMatchObject({ leases: new Set([2]), childDeaths: 0 });
   });
 
+  test("a worker that is kept free for it does not get it where its job has results of another class by then", () => {
+    const cluster = scene({ maxChildDeaths: 2 });
+    cluster.join(1, { credit: 10 });
+    cluster.submitFor("model", "other", "x");
+    cluster.submit("bad");
+    die(cluster, 1);
+    expect(cluster.state.workers.get(1)?.reservedFor).toBe("s/bad");
+    cluster.submit("y");
+    expect(leasesIn(cluster.join(2, { deviceClass: "cuda" }))).toEqual(["y → 2"]);
+    cluster.valid("y", "w2", "cuda");
+    expect(leasesIn(cluster.valid("x", "w1"))).toEqual([]);
+    expect(cluster.state.workers.get(1)?.reservedFor).toBeUndefined();
+    expect(cluster.state.scopes.get("s")?.deviceClass).toBe("cuda");
+    expect(leasesIn(cluster.on({ kind: "credit", session: 2, leases: 1 }))).toEqual(["bad → 2"]);
+  });
+
   test("a worker that leaves or drains is no longer kept free", () => {
     const cluster = scene({ maxChildDeaths: 2 });
     cluster.join(1, { credit: 10 });

@@ -103,6 +103,25 @@ test("what is asked for again while it is being checked is an answer to be check
   }
 });
 
+test.each([
+  { right: 0, liar: "w2" },
+  { right: 1, liar: "w1" },
+])(
+  "where the answers $right of a scope's two turn out right, it is not given any more of $liar's",
+  ({ right, liar }) => {
+    const cluster = checking(2, { recheckAfterMs: 60_000 });
+    cluster.submit("a");
+    cluster.valid("a", "w1");
+    // The scope asks again while that is being checked, and is answered by another worker.
+    cluster.submit("a");
+    expect(only(cluster.answers("a", "w2", 1), "resolve")).toHaveLength(1);
+    expect(unchecked(cluster)).toEqual(["w1", "w2"]);
+    cluster.join(3, { credit: 9 });
+    const decisions = cluster.answers("a", "w3", right);
+    expect(only(decisions, "expel", "distrust")).toMatchObject([{ workerId: liar }, { scope: "s" }]);
+  },
+);
+
 /** Three workers of which the second gave another answer than the first, to an operation of the first. */
 function disagreement() {
   const cluster = checking(2);
@@ -214,4 +233,21 @@ test("unchecked results are told by worker since a given one, and those that are
   cluster.answers("b", `w${holder}`, 0);
   expect(uncheckedSince(origins, 1)).toEqual([]);
   expect(uncheckedSince(origins, 0)).toEqual([{ workerId: "w1", checking: ["a"] }]);
+});
+
+test("250 checks that wait for 512 busy workers cost an event next to nothing", () => {
+  const cluster = checking(512, { recheckAfterMs: 60_000 });
+  const operations = Array.from({ length: 512 }, (_, k) => `operation ${k}`);
+  cluster.submit(...operations);
+  for (let k = 0; k < 8; k++) cluster.submit(...operations.map((each) => `${each} behind ${k}`));
+  const began = process.cpuUsage();
+  for (const { fingerprint, leases } of [...cluster.state.operations.values()].slice(0, 250)) {
+    const lease = cluster.state.leases.get([...leases][0]!)!;
+    cluster.valid(fingerprint, `w${lease.session}`);
+  }
+  expect(cluster.state.checks.size).toBe(250);
+  for (let session = 1; session <= 400; session++)
+    cluster.on({ kind: "heartbeat", session, leaseIds: [], runningLeaseId: 0 });
+  // It was several times as long when each check asked all workers.
+  expect(process.cpuUsage(began).user).toBeLessThan(3e6);
 });

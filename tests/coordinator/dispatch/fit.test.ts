@@ -147,3 +147,15 @@ describe("memory", () => {
     expect(memoryNeed("train-run", undefined)).toBe(0);
   });
 });
+
+test("64 jobs that none of 512 workers can do cost an event next to nothing", () => {
+  const cluster = scene();
+  for (let session = 1; session <= 512; session++) cluster.join(session);
+  for (let job = 0; job < 64; job++)
+    cluster.submitOf({ forms: ["fused"] }, `model ${job}`, `job ${job}`, `operation ${job}`);
+  const began = process.cpuUsage();
+  for (let session = 1; session <= 100; session++)
+    expect(cluster.on({ kind: "heartbeat", session, leaseIds: [], runningLeaseId: 0 })).toEqual([]);
+  // Generous: it was half a minute when each worker asked of each job whether any worker fits.
+  expect(process.cpuUsage(began).user).toBeLessThan(5e6);
+});
