@@ -97,6 +97,12 @@ export class UploadStore {
       const file = await open(partial, "a");
       try {
         await appendAll(file, chunks, Math.min(totalBytes - offset, ARTIFACT_RANGE_BYTES));
+      } catch (error) {
+        throw (error as NodeJS.ErrnoException).code === "ENOSPC"
+          ? new UploadRoomError(
+              `the coordinator's disk is full, at ${this.#options.folder}: make room there and submit again, which goes on where it was`,
+            )
+          : error;
       } finally {
         await file.close();
       }

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { encodeManifest, type UploadedFile } from "../../../coordinator/sources/upload-manifest.ts";
 import { UploadStore, type UploadStoreOptions } from "../../../coordinator/sources/upload-store.ts";
 import { ARTIFACT_RANGE_BYTES } from "../../../proto/artifact-layout.ts";
+import { smallDisk } from "../../support/small-disk.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -170,4 +171,15 @@ test("what no sweep needs goes once nobody asked for it for a while, and what on
   expect(readdirSync(join(folder, "partial"))).toEqual([]);
   expect(readdirSync(join(folder, "folders"))).toEqual([]);
   expect(readFileSync(join(await store.folderOf(kept), "model.bin"), "utf8")).toBe("kept");
+});
+
+test("a disk that is full is said to be the coordinator's, and what came up to there stays", async (context) => {
+  const disk = await smallDisk(1, context);
+  const folder = disk.seenFromHere("uploads");
+  const store = await open({ folder });
+  const half = Buffer.alloc(700_000, 7);
+  const digest = digestOf(Buffer.concat([half, half]));
+  const sent = store.append({ digest, totalBytes: 1_400_000, offset: 0 }, chunksOf(half, half));
+  await expect(sent).rejects.toThrow(`the coordinator's disk is full, at ${folder}: make room there`);
+  expect((await store.holding(digest)).bytes).toBeGreaterThanOrEqual(700_000);
 });
