@@ -163,6 +163,8 @@ export class NatsResults {
       this.#isConnected = true;
       this.#options.onReconnect();
       this.#options.logger.info("reconnected to NATS");
+      // It may be a server that lost its store: the stream is looked for at once, and not when its silence is noticed.
+      this.#messages?.stop();
     }
   }
 }

@@ -99,6 +99,14 @@ export class ScanScene {
     };
     const used = () => [...this.#workers.values()].every(uses);
     await eventually(used, "a connection of each worker to NATS", 30_000);
+    // A server that lost its store is connected before the coordinator has made the stream anew.
+    const connection = await connect({ servers: this.nats.url });
+    try {
+      const { streams } = await connection.jetstreamManager();
+      while (!(await streams.info(RESULT_STREAM).catch(() => undefined))) await pause(50);
+    } finally {
+      await connection.close();
+    }
   }
 
   /** Waits until the coordinator has taken every result out of NATS. */
