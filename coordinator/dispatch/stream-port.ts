@@ -2,7 +2,7 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { CoordinatorMessage, LeaseMessage, WorkerMessage } from "../../proto/messages.ts";
 import { operationMessageBytes } from "../../proto/operation-codec.ts";
 import type { Digest } from "../../proto/operations.ts";
-import type { SessionPort } from "./dispatcher.ts";
+import type { SessionPort } from "./session-ports.ts";
 
 /** Leases of one message have at most this many bytes together, or one lease is larger; gRPC's limit is 4 MiB. */
 const MAX_LEASES_BYTES = 1024 ** 2;

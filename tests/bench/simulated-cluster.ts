@@ -3,7 +3,8 @@
  * and scheduling alone, never on the machine or its load. Nothing travels over a network.
  */
 import { pino } from "pino";
-import { Dispatcher, type SessionPort } from "../../coordinator/dispatch/dispatcher.ts";
+import { Dispatcher } from "../../coordinator/dispatch/dispatcher.ts";
+import type { SessionPort } from "../../coordinator/dispatch/session-ports.ts";
 import { type DispatchOptions, DispatchSettings } from "../../coordinator/dispatch/settings.ts";
 import type { DispatchState, ScopeTerms } from "../../coordinator/dispatch/state.ts";
 import { digestOf } from "../../proto/canonical-json.ts";
