@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { StoreGoneError } from "../store/errors.ts";
+import { StoreDamagedError, StoreGoneError } from "../store/errors.ts";
 import { writeFileWhole } from "./output.ts";
 import type { StatePlace } from "./state-options.ts";
 
@@ -20,10 +20,16 @@ export class TermFile {
     this.#log = place.kind === "embedded" ? place.file : `the stream of log '${place.name}'`;
   }
 
-  /** 0 before the first. */
+  /** 0 before the first. @throws StoreDamagedError */
   last(): number {
     if (!existsSync(this.#file)) return 0;
-    return KnownTerm.parse(JSON.parse(readFileSync(this.#file, "utf8"))).term;
+    const text = readFileSync(this.#file, "utf8");
+    try {
+      return KnownTerm.parse(JSON.parse(text)).term;
+    } catch (cause) {
+      const problem = `says no term but ${JSON.stringify(text.slice(0, 80))}; remove it where the sweeps of ${this.#log} are those of this folder`;
+      throw new StoreDamagedError(this.#file, problem, { cause });
+    }
   }
 
   /** @throws StoreGoneError where the log is not the one of the last term */
