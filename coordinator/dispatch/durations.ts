@@ -1,5 +1,5 @@
 /** How long operations take on each worker: what a slow one is told by. Pure. */
-import type { Digest, OperationKind, ProgramForm } from "../../proto/operations.ts";
+import { type Digest, type OperationKind, PROGRAM_FORMS, type ProgramForm } from "../../proto/operations.ts";
 import type { DispatchState, OperationState, WorkerState } from "./state.ts";
 
 /** Weight of the newest duration in a worker's mean. */
@@ -42,9 +42,10 @@ export function expectation(
     const { medianMs, leastMs } = summaryOf(means);
     return { on: ({ workerId }) => means.get(workerId) ?? medianMs, leastMs };
   }
-  const others = [...durations].flatMap(([measured, each]) =>
-    measured.startsWith(`${operation.checkpoint}/`) ? [summaryOf(each).medianMs] : [],
-  );
+  const others = measuredOn(operation.checkpoint).flatMap((measured) => {
+    const each = durations.get(measured);
+    return each ? [summaryOf(each).medianMs] : [];
+  });
   if (others.length === 0) return undefined;
   const longestMs = Math.max(...others);
   return { on: () => longestMs, leastMs: longestMs };
@@ -53,6 +54,15 @@ export function expectation(
 /** What operations are measured together. */
 export const measuredAs = (checkpoint: Digest, kind: OperationKind, form: ProgramForm): string =>
   `${checkpoint}/${kind}/${form}`;
+
+const KINDS = Object.keys({
+  ...{ score: 0, gradient: 0, rank: 0, encode: 0, predict: 0 },
+  ...{ "score-pairs": 0, "train-step": 0, "train-run": 0 },
+} satisfies Record<OperationKind, 0>) as OperationKind[];
+
+/** All that can be measured on a checkpoint: a few, while thousands may be remembered of others. */
+const measuredOn = (checkpoint: Digest): string[] =>
+  KINDS.flatMap((kind) => PROGRAM_FORMS.map((form) => measuredAs(checkpoint, kind, form)));
 
 interface Summary {
   readonly medianMs: number;

@@ -135,3 +135,15 @@ test("what a child died of is not given to two at once", () => {
   wait(5_000);
   expect(state.operations.get("s/c")!.leases.size).toBe(1);
 });
+
+test("operations of kinds that nobody has measured yet cost an event next to nothing, however many others were", () => {
+  const { state, join, submitFor, on } = scene();
+  for (let k = 0; k < 1_024; k++) state.durations.set(`model ${k}/encode/primitive`, new Map([["w1", 100]]));
+  for (let session = 1; session <= 512; session++) join(session);
+  for (let job = 0; job < 256; job++) submitFor(`model ${job}`, `job ${job}`, "operation");
+  expect(state.leases.size).toBe(256);
+  const began = process.cpuUsage();
+  for (let session = 1; session <= 200; session++)
+    on({ kind: "heartbeat", session, leaseIds: [session], runningLeaseId: session });
+  expect(process.cpuUsage(began).user).toBeLessThan(3e6);
+});
