@@ -5,11 +5,14 @@ import { runSeed } from "./world.ts";
 
 const SEED = process.env.ELIBAD_SIM_SEED;
 
-test.runIf(SEED !== undefined)(`seed ${SEED}, with everything that happens in it`, async () => {
-  const outcome = await runSeed(Number(SEED));
-  console.log(outcome.events.join("\n"));
-  if (outcome.violation) throw new Error(explained(outcome), { cause: outcome.violation });
-});
+// Made only where a seed is named: a skipped test would count as one that could not run.
+if (SEED !== undefined) {
+  test(`seed ${SEED}, with everything that happens in it`, async () => {
+    const outcome = await runSeed(Number(SEED));
+    console.log(outcome.events.join("\n"));
+    if (outcome.violation) throw new Error(explained(outcome), { cause: outcome.violation });
+  });
+}
 
 test("a seed stands for one run: the same events in the same order every time", async () => {
   for (const seed of [1, 2, 3, 5, 8, 13, 21, 34]) {
