@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { hostname } from "node:os";
 import { Worker } from "node:worker_threads";
+import { isAlive } from "../../proto/is-alive.ts";
 import { Holder } from "./errors.ts";
 
 /**
@@ -30,12 +31,3 @@ const Database = require(workerData.library);
 const [row] = new Database(workerData.file).prepare("SELECT CAST(holder AS BLOB) AS holder FROM meta").all();
 parentPort.postMessage(new TextDecoder().decode(row.holder));
 `;
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}

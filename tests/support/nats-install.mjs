@@ -1,9 +1,9 @@
 // Finds or installs the NATS server that the tests start. Plain JavaScript: `npm test` calls it before anything is built.
-import { spawnSync } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
-import { accessSync, constants, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
+import { cacheFolder, findExecutable, run } from "./install.mjs";
 
 const VERSION = "2.14.3";
 
@@ -19,20 +19,9 @@ const EXECUTABLE = process.platform === "win32" ? "nats-server.exe" : "nats-serv
 const HEADER_TIMEOUT_MS = 5_000;
 const BODY_TIMEOUT_MS = 180_000;
 
-function cacheFolder() {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "elibad", "bin");
-}
-
 /** The server's path, without installing anything: from PATH, the user's cache, or where Go installs; else undefined. */
-export function findNatsServer() {
-  const folders = [
-    ...(process.env.PATH ?? "").split(delimiter),
-    cacheFolder(),
-    join(process.env.GOPATH || join(homedir(), "go"), "bin"),
-    "/usr/sbin",
-  ];
-  return folders.map((folder) => join(folder, EXECUTABLE)).find(isExecutable);
-}
+export const findNatsServer = () =>
+  findExecutable(EXECUTABLE, [join(process.env.GOPATH || join(homedir(), "go"), "bin"), "/usr/sbin"]);
 
 /**
  * The server's path; installs it into the user's cache where it is missing. Throws with what was tried and what a user can do.
@@ -114,21 +103,4 @@ function debianPackage() {
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
     timeout: 300_000,
   });
-}
-
-function run(command, args, options) {
-  const done = spawnSync(command, args, { encoding: "utf8", ...options });
-  if (done.error) throw new Error(`${command}: ${done.error.message}`);
-  if (done.status !== 0) {
-    throw new Error(`${command} ended with ${done.status}: ${done.stderr.trim().split("\n").at(-1)}`);
-  }
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

