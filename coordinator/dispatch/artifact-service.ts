@@ -58,8 +58,8 @@ export async function putArtifact(
     const first = await messages.next();
     if (first.done) throw new ArtifactError("the upload has no message");
     const { digest, placed } = first.value;
-    if (placed === "") await store.upload(digest, bytesOf(first.value, messages, observer));
-    else await store.takePlaced(digest, placed);
+    if (placed === "") await store.uploads.receive(digest, bytesOf(first.value, messages, observer));
+    else await store.uploads.takePlaced(digest, placed);
     callback(null, { digest });
   } catch (error) {
     const code = error instanceof ArtifactError ? status.INVALID_ARGUMENT : status.INTERNAL;

@@ -1,11 +1,9 @@
-import { createHash, randomUUID } from "node:crypto";
-import { constants, createReadStream, createWriteStream } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
 import {
   copyFile,
   link,
-  lstat,
   mkdir,
-  readdir,
   readFile,
   realpath,
   rename,
@@ -14,31 +12,19 @@ import {
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { isAbsolute, join, relative, resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { isAbsolute, relative, resolve } from "node:path";
 import { artifactPath, noncePath, uploadFolder } from "../../proto/artifact-layout.ts";
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { isDigest } from "../../proto/result-envelope.ts";
 import { ArtifactError } from "./errors.ts";
-
-/** How workers name the files that they place: see `ArtifactUpload`. */
-const PLACED_NAME = /^[0-9a-f-]{36}\.placed$/;
-
-export interface UploadLimits {
-  /** Largest artifact that a worker may send, in bytes: the gradients of all weights of a large model. */
-  readonly maxUploadBytes: number;
-  /** An upload that no result named for so long is one of a worker that is gone. */
-  readonly keepUploadsMs: number;
-}
+import { digestOfFile, ResultUploads, type UploadLimits } from "./result-uploads.ts";
 
 export interface ArtifactStoreOptions extends Partial<UploadLimits> {
   /** A volume of models that workers see, too: its files are linked to where they lie, and never copied. */
   readonly models?: string;
   readonly log?: (message: string) => void;
 }
-
-const DEFAULT_LIMITS: UploadLimits = { maxUploadBytes: 8 * 1024 ** 3, keepUploadsMs: 30 * 60_000 };
 
 /**
  * Artifacts as files named by their digest: what operations name, in the folder itself, and what workers sent as results,
@@ -48,34 +34,30 @@ export class ArtifactStore {
   readonly folder: string;
   /** See `noncePath`. */
   readonly nonce: string = randomUUID();
-  readonly #limits: UploadLimits;
-  readonly #uploadFolder: string;
+  /** What workers sent, until it is used. */
+  readonly uploads: ResultUploads;
   /** Files that were put: digest by path, with what tells that the file is still the same. */
   readonly #known = new Map<string, { readonly sameness: string; readonly digest: Digest }>();
   /** Who needs an artifact: it goes with the last of them. */
   readonly #holders = new Map<Digest, Set<string>>();
   /** By digest, the end of what is being done to its file: writing and removing take turns. */
   readonly #turns = new Map<Digest, Promise<unknown>>();
-  /** How many results still name an upload. */
-  readonly #uploads = new Map<Digest, number>();
-
   /** Without links in it; undefined where there is none. */
   readonly #models: string | undefined;
   readonly #log: ((message: string) => void) | undefined;
 
   private constructor(folder: string, { models, log, ...limits }: ArtifactStoreOptions) {
     this.folder = folder;
-    this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#models = models;
     this.#log = log;
-    this.#uploadFolder = uploadFolder(folder, this.nonce);
+    this.uploads = new ResultUploads(uploadFolder(folder, this.nonce), limits);
   }
 
   static async open(folder: string, options: ArtifactStoreOptions = {}): Promise<ArtifactStore> {
     const models = options.models && (await realpath(options.models));
     // Workers on the same volume are told its path.
     const store = new ArtifactStore(resolve(folder), { ...options, ...(models && { models }) });
-    await mkdir(store.#uploadFolder, { recursive: true });
+    await mkdir(store.uploads.folder, { recursive: true });
     await writeFile(noncePath(folder, store.nonce), "");
     return store;
   }
@@ -87,7 +69,7 @@ export class ArtifactStore {
     return this.#inTurn(digest, async () => {
       const path = artifactPath(this.folder, digest);
       if (await exists(path)) return digest;
-      const aside = this.#aside();
+      const aside = this.uploads.aside();
       await writeFile(aside, bytes);
       await rename(aside, path);
       return digest;
@@ -110,7 +92,7 @@ export class ArtifactStore {
       this.#addHolder(digest, holder);
       if (await this.#inTurn(digest, () => exists(artifactPath(this.folder, digest)))) return digest;
     }
-    const aside = this.#aside();
+    const aside = this.uploads.aside();
     try {
       const way = await this.#bring(source, aside);
       if (known?.sameness !== sameness) this.#log?.(`${source} (${size} bytes) ${way}`);
@@ -195,77 +177,6 @@ export class ArtifactStore {
   }
 
   /**
-   * Takes a worker's bytes as they come.
-   * @throws ArtifactError where they are too many, or not those of the digest.
-   */
-  async upload(digest: Digest, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    if (!isDigest(digest)) throw new ArtifactError(`'${digest.slice(0, 80)}' is no sha256 digest`);
-    const { maxUploadBytes } = this.#limits;
-    const aside = this.#aside();
-    const hash = createHash("sha256");
-    const checked = async function* (source: AsyncIterable<Uint8Array>) {
-      let total = 0;
-      for await (const chunk of source) {
-        total += chunk.length;
-        if (total > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
-        hash.update(chunk);
-        yield chunk;
-      }
-    };
-    try {
-      await pipeline(chunks, checked, createWriteStream(aside));
-      await this.#takeUpload(digest, aside, hash.digest("hex"));
-    } finally {
-      await rm(aside, { force: true });
-    }
-  }
-
-  /**
-   * Takes a file that a worker put into the folder for uploads, which it shares; the worker changes it no more.
-   * @throws ArtifactError where there is no such file, or its bytes are others.
-   */
-  async takePlaced(digest: Digest, name: string): Promise<void> {
-    if (!isDigest(digest)) throw new ArtifactError(`'${digest.slice(0, 80)}' is no sha256 digest`);
-    if (!PLACED_NAME.test(name))
-      throw new ArtifactError(`'${name.slice(0, 80)}' is no name of a placed file`);
-    const aside = this.#aside();
-    try {
-      await rename(join(this.#uploadFolder, name), aside);
-      const placed = await lstat(aside);
-      if (!placed.isFile()) throw new ArtifactError(`'${name}' is no file`);
-      const { maxUploadBytes } = this.#limits;
-      if (placed.size > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
-      await this.#takeUpload(digest, aside, await digestOfFile(aside));
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
-      throw new ArtifactError(`no file '${name}' was placed`, { cause });
-    } finally {
-      await rm(aside, { force: true });
-    }
-  }
-
-  async #takeUpload(digest: Digest, path: string, actual: Digest): Promise<void> {
-    if (actual !== digest) throw new ArtifactError(`the bytes sent as ${digest} are those of ${actual}`);
-    await rename(path, join(this.#uploadFolder, digest));
-    this.#uploads.set(digest, (this.#uploads.get(digest) ?? 0) + 1);
-    await this.#removeAbandoned();
-  }
-
-  /** Removes what workers sent or placed and never named in a result. */
-  async #removeAbandoned(): Promise<void> {
-    const since = Date.now() - this.#limits.keepUploadsMs;
-    for (const name of await readdir(this.#uploadFolder)) {
-      // This process's own, which goes away by itself.
-      if (name.endsWith(".tmp")) continue;
-      const path = join(this.#uploadFolder, name);
-      const known = await stat(path).catch(() => undefined);
-      if (!known || known.ctimeMs > since) continue;
-      this.#uploads.delete(name);
-      await rm(path, { force: true });
-    }
-  }
-
-  /**
    * Makes an upload an artifact that operations may name, until its last holder releases it.
    * @throws ArtifactError where it is not there.
    */
@@ -273,9 +184,9 @@ export class ArtifactStore {
     return this.#inTurn(digest, async () => {
       const path = artifactPath(this.folder, digest);
       const isNew = !(await exists(path));
-      const aside = this.#aside();
+      const aside = this.uploads.aside();
       try {
-        await linkOrCopy(join(this.#uploadFolder, digest), aside);
+        await linkOrCopy(this.uploads.path(digest), aside);
         await rename(aside, path);
       } catch (cause) {
         throw new ArtifactError(`artifact ${digest} was not uploaded`, { cause });
@@ -287,11 +198,6 @@ export class ArtifactStore {
     });
   }
 
-  /** Size of an upload; undefined where it is not there. */
-  async uploadBytes(digest: Digest): Promise<number | undefined> {
-    return (await stat(join(this.#uploadFolder, digest)).catch(() => undefined))?.size;
-  }
-
   /** Bytes of an artifact. @throws ArtifactError where it is not there. */
   async read(digest: Digest): Promise<Uint8Array> {
     const artifact = await this.find(digest);
@@ -299,34 +205,10 @@ export class ArtifactStore {
     return readFile(artifact.path);
   }
 
-  /** Bytes of an upload. @throws ArtifactError where it is not there. */
-  async readUpload(digest: Digest): Promise<Uint8Array> {
-    try {
-      return await readFile(join(this.#uploadFolder, digest));
-    } catch (cause) {
-      throw new ArtifactError(`artifact ${digest} was not uploaded`, { cause });
-    }
-  }
-
-  /** One result less names this upload; the last one removes it. */
-  async releaseUpload(digest: Digest): Promise<void> {
-    const left = (this.#uploads.get(digest) ?? 0) - 1;
-    if (left > 0) {
-      this.#uploads.set(digest, left);
-      return;
-    }
-    this.#uploads.delete(digest);
-    await rm(join(this.#uploadFolder, digest), { force: true });
-  }
-
   /** Removes what only this process needs; artifacts stay. */
   async close(): Promise<void> {
     await rm(noncePath(this.folder, this.nonce), { force: true });
-    await rm(this.#uploadFolder, { recursive: true, force: true });
-  }
-
-  #aside(): string {
-    return join(this.#uploadFolder, `${randomUUID()}.tmp`);
+    await rm(this.uploads.folder, { recursive: true, force: true });
   }
 }
 
@@ -343,10 +225,4 @@ async function linkOrCopy(source: string, target: string): Promise<"linked" | "c
 
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
-}
-
-async function digestOfFile(path: string): Promise<Digest> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1024 ** 2 }), hash);
-  return hash.digest("hex");
 }

@@ -11,15 +11,15 @@ import type { Dispatcher, RecalledResult } from "../dispatch/dispatcher.ts";
 import type { Verdict } from "../dispatch/events.ts";
 import { deviceClassName } from "../dispatch/hello.ts";
 import type { DispatchObserver, ResultFate, ResultPath } from "../dispatch/observer.ts";
+import type { ResultUploads } from "../dispatch/result-uploads.ts";
 import { EarlyResults } from "./early-results.ts";
 import { findFault } from "./validate.ts";
 import { findArtifactFault, findStateFault } from "./validate-artifacts.ts";
 
 /** What results need of the store. */
-export type UploadedArtifacts = Pick<
-  ArtifactStore,
-  "find" | "uploadBytes" | "readUpload" | "releaseUpload" | "keepUpload" | "release"
->;
+export type UploadedArtifacts = Pick<ArtifactStore, "find" | "keepUpload" | "release"> & {
+  readonly uploads: Pick<ResultUploads, "bytes" | "read" | "release">;
+};
 
 interface Judgement {
   readonly verdict: Verdict;
@@ -128,7 +128,7 @@ export class ResultIntake {
         const tensors =
           outcome.kind === "tensors"
             ? outcome.tensors
-            : decodeTensors(await this.#store.readUpload(outcome.digest));
+            : decodeTensors(await this.#store.uploads.read(outcome.digest));
         judgement =
           this.#keep(envelope, tensors, from.workerId) ??
           (await this.#judgeFiles(envelope, tensors, (digest) => {
@@ -141,7 +141,7 @@ export class ResultIntake {
     }
     const given = new Set(Object.values(artifacts));
     if (outcome.kind === "artifact") given.add(outcome.digest);
-    for (const digest of given) await this.#store.releaseUpload(digest);
+    for (const digest of given) await this.#store.uploads.release(digest);
     this.#conclude(envelope, judgement, from);
     // Whoever was given the result holds them now. They go where nobody was: who waited has gone meanwhile, or a file was missing.
     for (const digest of kept) await this.#store.release(digest, holder);

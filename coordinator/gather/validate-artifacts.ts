@@ -1,5 +1,6 @@
 import type { Digest, Operation } from "../../proto/operations.ts";
 import type { ArtifactStore } from "../dispatch/artifact-store.ts";
+import type { ResultUploads } from "../dispatch/result-uploads.ts";
 
 /** What the state of a training run consists of. */
 const STATE = ["weights", "means", "squares"] as const;
@@ -23,12 +24,12 @@ export function findArtifactFault(
 export async function findStateFault(
   operation: Operation,
   artifacts: Readonly<Record<string, Digest>>,
-  store: Pick<ArtifactStore, "find" | "uploadBytes">,
+  store: Pick<ArtifactStore, "find"> & { readonly uploads: Pick<ResultUploads, "bytes"> },
 ): Promise<string | undefined> {
   if (operation.kind !== "train-run") return undefined;
   const expected = (await store.find(operation.state.weights))?.bytes;
   for (const [name, digest] of Object.entries(artifacts)) {
-    const bytes = await store.uploadBytes(digest);
+    const bytes = await store.uploads.bytes(digest);
     if (bytes === undefined) return `artifact '${name}' was not uploaded`;
     if (bytes !== expected) return `artifact '${name}' has ${bytes} bytes instead of ${expected}`;
   }

@@ -132,12 +132,12 @@ test("nothing half-written is left, and what only this process needs goes with i
     yield bytesOf(8);
     yield bytesOf(8);
   };
-  await expect(store.upload("a".repeat(64), chunks())).rejects.toThrow("it has more than 10 bytes");
-  await expect(store.upload("../a", chunks())).rejects.toThrow("'../a' is no sha256 digest");
+  await expect(store.uploads.receive("a".repeat(64), chunks())).rejects.toThrow("it has more than 10 bytes");
+  await expect(store.uploads.receive("../a", chunks())).rejects.toThrow("'../a' is no sha256 digest");
   const [uploads] = readdirSync(folder).filter((name) => name.startsWith("uploads-"));
   const placed = `${randomUUID()}.placed`;
   writeFileSync(join(folder, uploads!, placed), bytesOf(16));
-  await expect(store.takePlaced("a".repeat(64), placed)).rejects.toThrow("it has more than 10 bytes");
+  await expect(store.uploads.takePlaced("a".repeat(64), placed)).rejects.toThrow("it has more than 10 bytes");
   expect(readdirSync(join(folder, uploads!))).toEqual([]);
   await store.close();
   expect(readdirSync(folder)).toEqual([digest]);
@@ -150,11 +150,11 @@ test("an upload that two results name is kept until both were used", async () =>
   const chunks = async function* () {
     yield bytes;
   };
-  for (let i = 0; i < 2; i++) await store.upload(digestOf(bytes), chunks());
-  await store.releaseUpload(digestOf(bytes));
-  expect(await store.readUpload(digestOf(bytes))).toEqual(bytes);
-  await store.releaseUpload(digestOf(bytes));
-  await expect(store.readUpload(digestOf(bytes))).rejects.toThrow("was not uploaded");
+  for (let i = 0; i < 2; i++) await store.uploads.receive(digestOf(bytes), chunks());
+  await store.uploads.release(digestOf(bytes));
+  expect(await store.uploads.read(digestOf(bytes))).toEqual(bytes);
+  await store.uploads.release(digestOf(bytes));
+  await expect(store.uploads.read(digestOf(bytes))).rejects.toThrow("was not uploaded");
 });
 
 test("an upload that is kept becomes an artifact, also when it is released", async () => {
@@ -162,16 +162,16 @@ test("an upload that is kept becomes an artifact, also when it is released", asy
   const { artifacts } = coordinator;
   const bytes = bytesOf(1_000);
   const digest = digestOf(bytes);
-  await artifacts.upload(
+  await artifacts.uploads.receive(
     digest,
     (async function* () {
       yield bytes;
     })(),
   );
   expect(await artifacts.find(digest)).toBeUndefined();
-  expect(await artifacts.uploadBytes(digest)).toBe(1_000);
+  expect(await artifacts.uploads.bytes(digest)).toBe(1_000);
   await artifacts.keepUpload(digest, "a result");
-  await artifacts.releaseUpload(digest);
+  await artifacts.uploads.release(digest);
   expect((await fetchRange(digest, 0, 0)).bytes).toEqual(bytes);
   expect(Buffer.from(await coordinator.executor.readArtifact(digest))).toEqual(bytes);
   await expect(artifacts.keepUpload("a".repeat(64), "a result")).rejects.toThrow("was not uploaded");
@@ -211,7 +211,7 @@ test("what a worker uploaded or placed, and never named in a result, does not st
   const store = await ArtifactStore.open(folder, { keepUploadsMs: 3_000 });
   onTestFinished(() => store.close());
   const upload = (bytes: Uint8Array) =>
-    store.upload(
+    store.uploads.receive(
       digestOf(bytes),
       (async function* () {
         yield bytes;

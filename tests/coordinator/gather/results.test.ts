@@ -227,7 +227,7 @@ describe.each(paths)("results over the $name path", (path) => {
     worker.giveBytes(worker.envelope(fingerprint, { kind: "artifact", digest }));
     const [result] = await running;
     expect(digestOf(encodeTensors(result!.tensors))).toBe(digest);
-    await expect(coordinator.artifacts.readUpload(digest)).rejects.toThrow("was not uploaded");
+    await expect(coordinator.artifacts.uploads.read(digest)).rejects.toThrow("was not uploaded");
   });
 
   test("one that names an artifact that was never uploaded is done again", async () => {

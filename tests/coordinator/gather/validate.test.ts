@@ -120,7 +120,7 @@ describe("artifacts of a result", () => {
   const state = { weights, means, squares };
   const store = (sizes: Readonly<Record<string, number>>) => ({
     find: async (digest: string) => (digest === "a".repeat(64) ? { path: "weights", bytes: 100 } : undefined),
-    uploadBytes: async (digest: string) => sizes[digest],
+    uploads: { bytes: async (digest: string) => sizes[digest] },
   });
 
   test("are a whole state after a segment, and nothing after anything else", () => {
