@@ -1,4 +1,4 @@
-import type { Rate } from "../evaluate/rate.ts";
+import type { Rate } from "../search/rate.ts";
 import type { ClassifierReport } from "./evaluation-report.ts";
 import type { RepairReport } from "./repair.ts";
 import { rateText, table } from "./table.ts";

@@ -2,7 +2,7 @@
 import type { Evaluation, LabelledRow } from "../evaluate/evaluate.ts";
 import type { SearchEvaluation } from "../evaluate/evaluate-search.ts";
 import { type F1, f1Of } from "../evaluate/metrics.ts";
-import { formatRate, type Rate } from "../evaluate/rate.ts";
+import { formatRate, type Rate } from "../search/rate.ts";
 import type { ClassifierTask } from "../search/scan-result.ts";
 
 /** Counts with 95 % Wilson intervals. */

@@ -1,4 +1,3 @@
-import type { CoordinatorReadings } from "../http/coordinator-metrics.ts";
 import type { DispatchState, WorkerState } from "./state.ts";
 
 /** A connected worker, for people. */
@@ -69,6 +68,15 @@ export function shareViews({ groups, scopes }: DispatchState): ShareView[] {
 }
 
 /** The numbers that metrics show, as they are when read. */
+export interface CoordinatorReadings {
+  /** Operations that wait for a worker. */
+  waiting(): number;
+  leases(): number;
+  workers(): Readonly<Record<"active" | "draining", number>>;
+  /** Of connected workers that had results. */
+  speeds(): readonly { readonly workerId: string; readonly tokensPerSecond: number }[];
+}
+
 export function readCluster(state: () => DispatchState): CoordinatorReadings {
   return {
     waiting: () => [...state().lanes.values()].reduce((sum, { line }) => sum + line.length, 0),

@@ -19,8 +19,8 @@ import {
   scoresOf,
   type WindowPlan,
 } from "../search/ranks.ts";
+import { type Rate, rateOf } from "../search/rate.ts";
 import { type EvaluationListener, telling } from "./progress.ts";
-import { type Rate, rateOf } from "./rate.ts";
 
 const language = languageOf.code_search;
 

@@ -8,9 +8,9 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { type Attack, insertTrigger } from "../data/trigger-insertion.ts";
 import { labelCount } from "../search/loss.ts";
 import { type PredictContext, predictLogits } from "../search/predict.ts";
+import type { Rate } from "../search/rate.ts";
 import { type CleanMetrics, cleanMetrics, targetRate } from "./metrics.ts";
 import { type EvaluationListener, telling } from "./progress.ts";
-import type { Rate } from "./rate.ts";
 
 /** A row with a label. Of two snippets the first one gets the trigger. */
 export type LabelledRow = DefectRow | CloneRow;

@@ -1,5 +1,5 @@
 import { labelCount, predictedLabel } from "../search/loss.ts";
-import { type Rate, rateOf } from "./rate.ts";
+import { type Rate, rateOf } from "../search/rate.ts";
 
 /** How well a classifier does on rows with labels. */
 export interface CleanMetrics {

@@ -1,7 +1,7 @@
 import { type PredictContext, predictLogits } from "../search/predict.ts";
+import { type Rate, rateOf } from "../search/rate.ts";
 import { countTarget, type SpliceRows } from "../search/success-rate.ts";
 import { targetRate } from "./metrics.ts";
-import { type Rate, rateOf } from "./rate.ts";
 
 export interface SplicedMetrics {
   /** Rows answered with the target with the trigger's ids at each row's own index. */

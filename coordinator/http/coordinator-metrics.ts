@@ -2,16 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { OperationKind, OperationResult } from "../../proto/operations.ts";
 import type { CheckOutcome, LeaseEnd } from "../dispatch/events.ts";
 import type { DispatchObserver, LeasePurpose, ResultFate, ResultPath } from "../dispatch/observer.ts";
-
-/** What is read when somebody asks for the metrics. */
-export interface CoordinatorReadings {
-  /** Operations that wait for a worker. */
-  waiting(): number;
-  leases(): number;
-  workers(): Readonly<Record<"active" | "draining", number>>;
-  /** Of connected workers that had results. */
-  speeds(): readonly { readonly workerId: string; readonly tokensPerSecond: number }[];
-}
+import type { CoordinatorReadings } from "../dispatch/views.ts";
 
 /** Seconds of an operation: from a tile of a small model to a segment of a large one's training. */
 const OPERATION_SECONDS = [

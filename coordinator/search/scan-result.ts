@@ -1,10 +1,10 @@
 /** What a scan reports while it runs and afterwards: progress, lines of `trace.jsonl`, and the data of `result.json`. */
 import type { Digest, Task } from "../../proto/operations.ts";
-import type { Rate } from "../evaluate/rate.ts";
 import type { Trigger } from "./candidates.ts";
 import type { TimedTile } from "./measured-tile.ts";
 import type { PairStepRecord } from "./pair-search.ts";
 import type { Position, PositionHalf } from "./position.ts";
+import type { Rate } from "./rate.ts";
 import type { HalfCounts, SearchProgress, StepRecord } from "./search.ts";
 import type { SearchEnd } from "./search-end.ts";
 

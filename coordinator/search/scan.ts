@@ -1,7 +1,6 @@
 /** A scan: all searches of one model, and what each found. It says what was found, and gives no verdict. */
 import type { Digest, Executor } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
-import { type Rate, rateOf } from "../evaluate/rate.ts";
 import { anchorTrigger } from "./anchoring.ts";
 import type { Trigger } from "./candidates.ts";
 import { type ChosenTile, committedTile, once, type TileQuestion } from "./measured-tile.ts";
@@ -16,6 +15,7 @@ import {
 } from "./positions.ts";
 import { ANSWER_BYTES, type PredictContext } from "./predict.ts";
 import { type PreparedSearch, prepareSearch } from "./problem.ts";
+import { type Rate, rateOf } from "./rate.ts";
 import type { ReplayedStep } from "./replay.ts";
 import { type PlannedSearch, planScan, type ScanRows } from "./scan-plan.ts";
 import {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { demoSummary } from "../../../coordinator/cli/demo-summary.ts";
 import type { ClassifierReport } from "../../../coordinator/cli/evaluation-report.ts";
-import { rateOf } from "../../../coordinator/evaluate/rate.ts";
+import { rateOf } from "../../../coordinator/search/rate.ts";
 
 interface Counts {
   /** Rows answered right, of 100 of label 0 and 120 of label 1. */

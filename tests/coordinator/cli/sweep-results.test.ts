@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { resultsCsv, resultsJson, resultsTable } from "../../../coordinator/cli/sweep-results.ts";
-import { rateOf } from "../../../coordinator/evaluate/rate.ts";
+import { rateOf } from "../../../coordinator/search/rate.ts";
 import type { JobResultMessage, JobRowMessage } from "../../../proto/sweep-messages.ts";
 
 const row = (name: string, more: Partial<JobRowMessage> = {}): JobRowMessage => ({

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cleanMetrics, targetRate } from "../../../coordinator/evaluate/metrics.ts";
-import { formatRate, rateOf } from "../../../coordinator/evaluate/rate.ts";
+import { formatRate, rateOf } from "../../../coordinator/search/rate.ts";
 
 describe("a rate", () => {
   it("has Wilson's interval", () => {
