@@ -5,10 +5,11 @@ import { commands } from "../coordinator/cli/commands/index.ts";
 import { knownEntries, readConfig } from "../coordinator/cli/config-file.ts";
 import { commanderOption, configKeyOf } from "../coordinator/cli/options.ts";
 import { parseOptions } from "../coordinator/cli/parse-options.ts";
-import { readSweepFile, sweepKeys } from "../coordinator/cli/sweep-file.ts";
+import { sweepKeys } from "../coordinator/cli/sweep-file.ts";
 import { refuseForeignOptions } from "../coordinator/cli/task-options.ts";
 import type { Task } from "../proto/operations.ts";
 import { packageRoot } from "../proto/package-root.ts";
+import { readSweepFile } from "./support/read-sweep-file.ts";
 import { tempFolder } from "./support/temp-folder.ts";
 
 const folder = join(packageRoot, "configs");

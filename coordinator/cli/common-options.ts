@@ -56,13 +56,6 @@ export const modelOptions = grouped("Model and samples", {
   ),
 });
 
-export const samplesOption = grouped("Model and samples", {
-  samples: pathOption(
-    "--samples <file>",
-    "clean samples, one JSON object a line: code_tokens, variables, func_name, label (.gz too)",
-  ),
-});
-
 export const outOption = grouped("Output", {
   out: pathOption("--out <dir>", "new folder for what the command writes"),
 });

@@ -7,7 +7,7 @@ import { configKeyOf, oneOf, text, withoutAbsent } from "./options.ts";
 import { listEntries, type ModelEntry, resolveModels } from "./sweep-models.ts";
 import { cleanOptionsOf, overrideKeys, parseSettings, settingKeys } from "./sweep-settings.ts";
 import { absoluteSource } from "./sweep-sources.ts";
-import { readYaml, type YamlFile } from "./yaml-file.ts";
+import type { YamlFile } from "./yaml-file.ts";
 
 const settings = z.record(z.string(), z.json(), { error: "must be a map of settings" });
 const ONE_MODEL = "must be a folder, a glob, or 'name: folder'";
@@ -56,9 +56,6 @@ type SweepFile = z.infer<typeof SweepFile>;
 
 /** The keys of a sweep file. */
 export const sweepKeys: readonly string[] = Object.keys(SweepFile.shape);
-
-/** Reads a sweep file whose relative paths are relative to the folder that this process runs in; see `parseSweep`. */
-export const readSweepFile = (file: string): SweepSpec => parseSweep(readYaml("", file), process.cwd());
 
 /**
  * Reads a sweep and finds its models. Paths in it are relative to a folder (that in which the command runs, as in every `--config` file), and

@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentDisplay } from "../../coordinator/cli/progress.ts";
-import { readSweepFile } from "../../coordinator/cli/sweep-file.ts";
 import { openCleanJob } from "../../coordinator/cli/sweep-work.ts";
 import { SweepBook } from "../../coordinator/sweep/book.ts";
 import { SweepRunner } from "../../coordinator/sweep/runner.ts";
@@ -9,6 +8,7 @@ import type { SweepsState } from "../../coordinator/sweep/sweep.ts";
 import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
 import type { OnEnd } from "./on-end.ts";
 import { demoData, randomTensors, writeRandomModel } from "./random-model.ts";
+import { readSweepFile } from "./read-sweep-file.ts";
 import { resultFiles } from "./result-files.ts";
 import { MemoryLog } from "./sweep-logs.ts";
 import { tempFolder } from "./temp-folder.ts";

@@ -2,11 +2,11 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { InputError } from "../../../coordinator/cli/errors.ts";
-import { readSweepFile } from "../../../coordinator/cli/sweep-file.ts";
 import { requirePaths } from "../../../coordinator/cli/sweep-paths.ts";
 import { cleanOptionsOf } from "../../../coordinator/cli/sweep-settings.ts";
 import { readYaml } from "../../../coordinator/cli/yaml-file.ts";
 import { jobOptions } from "../../../coordinator/sweep/sweep.ts";
+import { readSweepFile } from "../../support/read-sweep-file.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 let folder: string;
