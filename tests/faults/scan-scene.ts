@@ -43,6 +43,7 @@ export interface ScanSceneOptions {
   /** The server is reached through a proxy, by all. */
   readonly natsThroughProxy?: boolean;
   readonly workerOptions?: Partial<WorkerOptions>;
+  readonly workerEnv?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -141,10 +142,22 @@ export class ScanScene {
       ...this.#options.workerOptions,
       ...more,
     };
-    const worker = startWorkerProcess(options, { onEnd: this.#onEnd, ...place });
+    const worker = startWorkerProcess(options, {
+      onEnd: this.#onEnd,
+      ...place,
+      env: { ...this.#options.workerEnv, ...place.env },
+    });
     this.#workers.set(id, worker);
     this.#pids.add(worker.pid);
     return worker;
+  }
+
+  /** The same, with a proxy between the worker and the coordinator, which lasts as long as the file's tests. */
+  async startWorkerBehindProxy(id: string): Promise<TcpProxy> {
+    const [host, port] = this.coordinator.address.split(":") as [string, string];
+    const proxy = await startTcpProxy({ host, port: Number(port) }, this.#onEnd);
+    this.startWorker(id, { coordinators: [`127.0.0.1:${proxy.port}`] });
+    return proxy;
   }
 
   /** Stops a worker for good. */
@@ -203,7 +216,10 @@ export class ScanScene {
     return cost;
   }
 
-  /** Holds all operations of a kind from the middle of the scan's second step on. Waiting for one fails where the scan ends first. */
+  /**
+   * Holds all operations of a kind from the middle of the scan's second step on. Waiting for one fails where the scan ends first. Which worker has one is a
+   * matter of timing, unless others can have none: while operations are held, nobody comes to the ones that a later round would give.
+   */
   holdInSecondStep(scan: FaultyScan, kind: Asked["kind"]): Held {
     const held = this.agent.hold((asked) => scan.steps >= 1 && asked.kind === kind);
     const missed = scan.trace.then(() => {

@@ -10,9 +10,9 @@ const scene = ScanScene.forFile({ workers: 3, speculates: true });
 test("3: a worker that hangs keeps nobody waiting, and comes back as if nothing had been", async (context) => {
   const cost = await scene.scanWith(async (scan) => {
     const held = scene.holdInSecondStep(scan, "score");
-    await held.first("w1");
+    const { worker } = await held.first();
     expect(scan.steps).toBe(1);
-    const { pid } = scene.worker("w1");
+    const { pid } = scene.worker(worker);
     const resume = standStill([pid]);
     // Its child goes on meanwhile; nobody reads what it answers.
     held.release();

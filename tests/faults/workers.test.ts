@@ -7,7 +7,8 @@ import { noteCost } from "./cost.ts";
 import { isLong, shortOrLong } from "./long-form.ts";
 import { type FaultyScan, ScanScene } from "./scan-scene.ts";
 
-const scene = ScanScene.forFile({ workers: 3 });
+// Small heaps, so that they are full soon.
+const scene = ScanScene.forFile({ workers: 3, workerEnv: { NODE_OPTIONS: "--max-old-space-size=96" } });
 
 /** Operations of a step, in their order: what a fault of the long form is tried at. */
 const POINTS = shortOrLong(["score"], ["gradient", "rank", "score"]) as readonly (
@@ -100,9 +101,9 @@ test("3: leases of workers that all hang expire, and are given again when somebo
 test("19: a worker that is told to stop finishes or gives back what it has, and exits with 0", async (context) => {
   const cost = await scene.scanWith(async (scan) => {
     const held = scene.holdInSecondStep(scan, "score");
-    const { pid } = await held.first("w2");
+    const { worker: id, pid } = await held.first();
     inSecondStep(scan);
-    const { process: worker, exit } = scene.worker("w2");
+    const { process: worker, exit } = scene.worker(id);
     worker.kill("SIGTERM");
     await pause(200);
     held.release();
@@ -115,18 +116,18 @@ test("19: a worker that is told to stop finishes or gives back what it has, and 
 });
 
 test("22: a child that runs out of memory costs its operation's lease; the worker goes on with a new one", async (context) => {
-  // A small heap, so that it is full soon.
-  const worker = scene.startWorker("w4", {}, { env: { NODE_OPTIONS: "--max-old-space-size=96" } });
+  let id = "";
   const cost = await scene.scanWith(async (scan) => {
     const held = scene.holdInSecondStep(scan, "score");
-    const { pid } = await held.first("w4");
+    const { worker, pid } = await held.first();
+    id = worker;
     inSecondStep(scan);
     held.release(undefined, { [pid]: { order: "exhaust-memory" } });
     await noOrphans([pid]);
-    await scan.trace;
-    await scene.endWorker("w4");
   });
-  expect(worker.log()).toMatch(/the inference child died during a score operation: killed by SIGABRT/);
+  expect(scene.worker(id).log()).toMatch(
+    /the inference child died during a score operation: killed by SIGABRT/,
+  );
   expect(ended(cost, "child-died")).toBe(1);
   noteCost(context, cost);
 });
