@@ -70,7 +70,11 @@ async function lead(stream: LogStream, options: JetStreamLogOptions): Promise<Je
     await stream.assertThere();
   };
   for (;;) {
-    await lease.acquire(signal, onLook, onError);
+    const from = await lease.acquire(signal, onLook, onError);
+    if (from) {
+      const silence = `did not renew its lease for ${(from.forMs / 1_000).toFixed(1)} s`;
+      log(`the leader at ${from.leader.address} ${silence}: this coordinator takes over`);
+    }
     try {
       const writer = await beginTerm(stream, lease, end.signal, log);
       if (writer) return new JetStreamMedium({ stream, lease, writer, end, log });

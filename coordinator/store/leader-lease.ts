@@ -29,9 +29,17 @@ export interface LeaseSeen {
   readonly sinceMs: number;
 }
 
+/** A leader that renewed its lease no more. */
+export interface SilentLeader {
+  readonly leader: Leader;
+  /** Since its last renewal was first seen, by the standby's own steady clock. */
+  readonly forMs: number;
+}
+
 export type LeaseDecision =
   | { readonly kind: "mine" }
-  | { readonly kind: "take" }
+  /** `from` is absent where nobody has it. */
+  | { readonly kind: "take"; readonly from?: SilentLeader }
   | { readonly kind: "wait"; readonly leader: Leader; readonly seen: LeaseSeen };
 
 /**
@@ -47,7 +55,8 @@ export function decideLease(
   if (leader === null) return { kind: "take" };
   if (leader.id === myId) return { kind: "mine" };
   if (seen?.revision !== revision) return { kind: "wait", leader, seen: { revision, sinceMs: nowMs } };
-  if (nowMs - seen.sinceMs >= leaseMs) return { kind: "take" };
+  const forMs = nowMs - seen.sinceMs;
+  if (forMs >= leaseMs) return { kind: "take", from: { leader, forMs } };
   return { kind: "wait", leader, seen };
 }
 
@@ -71,14 +80,14 @@ export class LeaderLease {
   }
 
   /**
-   * Waits until the lease is free, and takes it. `onLook` hears of each answered look, with who leads, and `onError` of each
-   * failed one; what it throws ends the waiting.
+   * Waits until the lease is free, and takes it; answers from whom, where somebody had it. `onLook` hears of each answered look, with who leads, and
+   * `onError` of each failed one; what it throws ends the waiting.
    */
   async acquire(
     signal: AbortSignal,
     onLook: (leader: Leader) => void,
     onError: (error: unknown) => Promise<void>,
-  ): Promise<void> {
+  ): Promise<SilentLeader | undefined> {
     const { me, leaseMs } = this.#options;
     let seen: LeaseSeen | undefined;
     for (;;) {
@@ -87,7 +96,8 @@ export class LeaderLease {
         const look = await this.#look();
         const decision = decideLease(look, seen, { myId: me.id, nowMs: performance.now(), leaseMs });
         this.#revision = look.revision;
-        if (decision.kind === "mine" || (decision.kind === "take" && (await this.renew()))) return;
+        if (decision.kind === "mine") return undefined;
+        if (decision.kind === "take" && (await this.renew())) return decision.from;
         if (decision.kind === "wait") {
           seen = decision.seen;
           onLook(decision.leader);

@@ -20,7 +20,8 @@ test("a lease is taken when it was seen unchanged for its whole time, and not be
   const first = decide(4, undefined, 1_000);
   expect(first).toEqual({ kind: "wait", leader, seen: { revision: 4, sinceMs: 1_000 } });
   expect(decide(4, { revision: 4, sinceMs: 1_000 }, 7_999)).toMatchObject({ kind: "wait" });
-  expect(decide(4, { revision: 4, sinceMs: 1_000 }, 8_000)).toEqual({ kind: "take" });
+  const from = { leader, forMs: 7_000 };
+  expect(decide(4, { revision: 4, sinceMs: 1_000 }, 8_000)).toEqual({ kind: "take", from });
 });
 
 test("a renewal begins the time anew", () => {
