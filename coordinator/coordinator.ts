@@ -8,6 +8,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { type Logger, pino } from "pino";
+import { Registry } from "prom-client";
 import type {
   ArtifactChunk,
   ArtifactName,
@@ -63,6 +64,8 @@ export interface CoordinatorOptions extends ServerOptions {
   readonly submit?: SubmitHandler;
   /** Answers the calls about sweeps; absent: they fail with FAILED_PRECONDITION. */
   readonly sweepCalls?: UntypedServiceImplementation;
+  /** Served beside the coordinator's own metrics. */
+  readonly sweepMetrics?: Registry;
   /** How long `close` waits for workers to say Goodbye. */
   readonly drainMs?: number;
   readonly logger?: Logger;
@@ -112,7 +115,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       log: (message) => logger.info(message),
     });
     closers.push(() => store.close());
-    const metrics: CoordinatorMetrics = new CoordinatorMetrics(readCluster(() => dispatcher.state));
+    const metrics: CoordinatorMetrics = new CoordinatorMetrics(
+      readCluster(
+        () => dispatcher.state,
+        () => dispatcher.nowMs,
+      ),
+    );
     const dispatcher = new Dispatcher({
       settings,
       observer: metrics,
@@ -146,7 +154,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
             onReconnect: () => metrics.natsReconnected(),
             logger,
           });
-    if (nats) closers.push(() => nats.close());
+    if (nats) {
+      metrics.watchNats(() => nats.isConnected);
+      closers.push(() => nats.close());
+    }
 
     const welcome = ({ workerId }: Hello): Welcome => ({
       natsUrl: natsUrl ?? "",
@@ -183,7 +194,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const role: Role = {
       name: "leader",
       calls,
-      registry: metrics.registry,
+      registry: options.sweepMetrics
+        ? Registry.merge([metrics.registry, options.sweepMetrics])
+        : metrics.registry,
       notReady: () => (nats && !nats.isConnected ? "no connection to NATS" : undefined),
     };
     const server = options.server ?? (await CoordinatorServer.open(options, role));

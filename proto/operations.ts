@@ -231,6 +231,11 @@ export type Operation =
 
 export type OperationKind = Operation["kind"];
 
+export const OPERATION_KINDS = Object.keys({
+  ...{ score: 0, gradient: 0, rank: 0, encode: 0, predict: 0 },
+  ...{ "score-pairs": 0, "train-step": 0, "train-run": 0 },
+} satisfies Record<OperationKind, 0>) as readonly OperationKind[];
+
 export type TensorData = Float32Array | Float64Array | Int32Array;
 
 export interface Tensor<D extends TensorData = TensorData> {

@@ -1,7 +1,7 @@
-import { collectDefaultMetrics } from "prom-client";
 import { type FinalState, isFinal, type WorkerState } from "./life.ts";
 import { createLogger } from "./logging.ts";
 import { type HealthServer, startHealthServer } from "./metrics/http.ts";
+import { collectProcessMetrics } from "./metrics/process-metrics.ts";
 import { type CompiledWorkerOptions, compileWorkerOptions, type WorkerOptions } from "./options.ts";
 import { Supervisor } from "./supervisor/supervisor.ts";
 
@@ -80,7 +80,7 @@ async function startHealth(
   { metricsHost, metricsPort }: CompiledWorkerOptions,
 ): Promise<HealthServer | undefined> {
   if (metricsPort === undefined) return undefined;
-  collectDefaultMetrics({ register: supervisor.metrics.registry });
+  collectProcessMetrics(supervisor.metrics.registry);
   return startHealthServer({
     host: metricsHost,
     port: metricsPort,

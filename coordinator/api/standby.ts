@@ -1,8 +1,9 @@
 import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
-import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { Gauge, Registry } from "prom-client";
 import { coordinatorService } from "../../proto/definition.ts";
 import { isDialable, LEADER_KEY } from "../../proto/leader.ts";
 import type { CoordinatorMessage, WorkerMessage } from "../../proto/messages.ts";
+import { collectProcessMetrics } from "../../worker/metrics/process-metrics.ts";
 import { CallError, failing } from "./calls.ts";
 import type { Role } from "./server.ts";
 
@@ -17,7 +18,7 @@ export function standbyRole(leader: () => string): Role {
     return isDialable(named) ? named : "";
   };
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectProcessMetrics(registry);
   new Gauge({
     name: "elibad_coordinator_leads",
     help: "1 where this coordinator leads, 0 where it stands by.",

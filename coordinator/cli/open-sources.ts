@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { Room } from "../http/sweep-metrics.ts";
 import { BucketCache } from "../sources/bucket-cache.ts";
 import { UploadStore } from "../sources/upload-store.ts";
 import type { SweepsState } from "../sweep/sweep.ts";
@@ -10,6 +11,8 @@ import { neededUploads } from "./sweep-sources.ts";
 const SWEEP_MS = 3_600_000;
 
 export interface OpenedSources extends SourceStores {
+  /** What they take of what they may take. */
+  room(): Promise<Record<"uploads" | "buckets", Room>>;
   close(): void;
 }
 
@@ -48,6 +51,10 @@ export async function openSources({
   return {
     uploads,
     buckets,
+    room: async () => ({
+      uploads: { bytes: await uploads.bytes(), limit: uploadBytes },
+      buckets: { bytes: await buckets.bytes(), limit: bucketCacheBytes },
+    }),
     close: () => clearInterval(timer),
   };
 }

@@ -7,6 +7,7 @@ import { sweepCalls } from "../api/sweep-calls.ts";
 import type { Coordinator } from "../coordinator.ts";
 import type { ClusterExecutor } from "../dispatch/executor.ts";
 import type { DispatchOptions } from "../dispatch/settings.ts";
+import { SweepMetrics } from "../http/sweep-metrics.ts";
 import { ANSWER_BYTES } from "../search/predict.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { SweepBook } from "../sweep/book.ts";
@@ -64,9 +65,11 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
   const lost = new Promise<LogLostError>((resolve) => {
     lose = resolve;
   });
-  const book = await SweepBook.open(log, { now: Date.now, onLost: (error) => lose(error) });
+  const meter = new SweepMetrics(log.term);
+  const book = await SweepBook.open(meter.timed(log), { now: Date.now, onLost: (error) => lose(error) });
   sayWhereJobsGoOn(book.state, log.term, logger);
   book.subscribe((records) => sayWhatHappened(records, logger));
+  book.subscribe(meter.observe);
   const history = new JobHistory(book, Date.now);
   const executors = new Map<string, ClusterExecutor>();
   book.subscribe((records, state) => {
@@ -77,6 +80,12 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
   const viewOf = (id: JobId) => executors.get(jobIdText(id))?.view();
   const commands = serveCommands(logger, options.commandsInFlight);
   const sources = await openSources({ ...options, state: () => book.state });
+  meter.watch({
+    state: () => book.state,
+    isFull: () => book.waiting !== undefined,
+    room: () => sources.room(),
+    folder: options.folder,
+  });
   let runner: SweepRunner | undefined;
   let coordinator: Coordinator | undefined;
   try {
@@ -112,10 +121,11 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       },
       submit: commands.submit,
       sweepCalls: sweepCalls(host, logger),
+      sweepMetrics: meter.registry,
       logger,
     });
     commands.useCoordinator(coordinator);
-    const { newExecutor, metrics: meter } = coordinator;
+    const { newExecutor, metrics } = coordinator;
     const openJob = openCleanJob({
       results: join(options.folder, "results"),
       term: log.term,
@@ -133,7 +143,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
         return executor;
       },
       answerBytes: ANSWER_BYTES / jobsInFlight,
-      meter,
+      meter: metrics,
       displayOf: ({ sweep, job }) => logDisplay(logger.child({ sweep, job })),
     });
     const open = openWithSources(openJob, ({ sweep, options: given }, signal) =>

@@ -1,5 +1,11 @@
 /** How long operations take on each worker: what a slow one is told by. Pure. */
-import { type Digest, type OperationKind, PROGRAM_FORMS, type ProgramForm } from "../../proto/operations.ts";
+import {
+  type Digest,
+  OPERATION_KINDS,
+  type OperationKind,
+  PROGRAM_FORMS,
+  type ProgramForm,
+} from "../../proto/operations.ts";
 import type { DispatchState, OperationState, WorkerState } from "./state.ts";
 
 /** Weight of the newest duration in a worker's mean. */
@@ -55,17 +61,14 @@ export function expectation(
 export const measuredAs = (checkpoint: Digest, kind: OperationKind, form: ProgramForm): string =>
   `${checkpoint}/${kind}/${form}`;
 
-const KINDS = Object.keys({
-  ...{ score: 0, gradient: 0, rank: 0, encode: 0, predict: 0 },
-  ...{ "score-pairs": 0, "train-step": 0, "train-run": 0 },
-} satisfies Record<OperationKind, 0>) as OperationKind[];
-
 /** All that can be measured on a checkpoint: a few, while thousands may be remembered of others. */
 const measuredOn = (checkpoint: Digest): string[] =>
-  KINDS.flatMap((kind) => PROGRAM_FORMS.map((form) => measuredAs(checkpoint, kind, form)));
+  OPERATION_KINDS.flatMap((kind) => PROGRAM_FORMS.map((form) => measuredAs(checkpoint, kind, form)));
 
 interface Summary {
   readonly medianMs: number;
+  /** Of two workers the faster one's. */
+  readonly middleMs: number;
   readonly leastMs: number;
 }
 
@@ -76,8 +79,20 @@ function summaryOf(means: ReadonlyMap<string, number>): Summary {
   let summary = summaries.get(means);
   if (!summary) {
     const sorted = [...means.values()].sort((a, b) => a - b);
-    summary = { medianMs: sorted[sorted.length >> 1]!, leastMs: sorted[0]! };
+    const [medianMs, middleMs] = [sorted[sorted.length >> 1]!, sorted[(sorted.length - 1) >> 1]!];
+    summary = { medianMs, middleMs, leastMs: sorted[0]! };
     summaries.set(means, summary);
   }
   return summary;
+}
+
+/** What a worker takes, divided by what the workers take in the middle, over the kinds of operations that several of them did; undefined where there is none. */
+export function slownessOf({ durations }: DispatchState, workerId: string): number | undefined {
+  const ratios = [...durations.values()].flatMap((means) => {
+    const own = means.get(workerId);
+    if (own === undefined || means.size < 2) return [];
+    return [own / summaryOf(means).middleMs];
+  });
+  if (ratios.length === 0) return undefined;
+  return ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length;
 }

@@ -96,22 +96,25 @@ export type DispatchEvent =
   | { readonly kind: "drain" };
 
 /** Why a lease ended. */
-export type LeaseEnd =
-  | "result"
-  | "failed"
-  | "expired"
-  | "lost"
-  | "returned"
-  | "withdrawn"
-  | "child-died"
-  | "overtaken"
+export const LEASE_ENDS = [
+  "result",
+  "failed",
+  "expired",
+  "lost",
+  "returned",
+  "withdrawn",
+  "child-died",
+  "overtaken",
   /** Its worker gave a wrong result. */
-  | "expelled"
+  "expelled",
   /** It waited behind another one, and an idle worker got the operation. */
-  | "moved";
+  "moved",
+] as const;
+export type LeaseEnd = (typeof LEASE_ENDS)[number];
 
 /** What became of a check: `impossible` where no other worker is left, `closed` where nobody needs the result any more. */
-export type CheckOutcome = "equal" | "different" | "failed" | "impossible" | "closed";
+export const CHECK_OUTCOMES = ["equal", "different", "failed", "impossible", "closed"] as const;
+export type CheckOutcome = (typeof CHECK_OUTCOMES)[number];
 
 /** How long a lease takes, beside what an idle worker would take. */
 export interface Slowness {

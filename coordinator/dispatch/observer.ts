@@ -2,13 +2,24 @@ import type { OperationKind, OperationResult } from "../../proto/operations.ts";
 import type { CheckOutcome, LeaseEnd } from "./events.ts";
 
 /** How a result came. */
-export type ResultPath = "stream" | "nats";
+export const RESULT_PATHS = ["stream", "nats"] as const;
+export type ResultPath = (typeof RESULT_PATHS)[number];
 
 /** What an arriving result was. `unneeded`: nobody waits for it any more; `kept`: nobody has asked for it yet; `expelled`: its sender was. */
-export type ResultFate = "used" | "unneeded" | "kept" | "expelled" | "invalid" | "error" | "malformed";
+export const RESULT_FATES = [
+  "used",
+  "unneeded",
+  "kept",
+  "expelled",
+  "invalid",
+  "error",
+  "malformed",
+] as const;
+export type ResultFate = (typeof RESULT_FATES)[number];
 
 /** What a lease is for. */
-export type LeasePurpose = "first" | "second" | "check";
+export const LEASE_PURPOSES = ["first", "second", "check"] as const;
+export type LeasePurpose = (typeof LEASE_PURPOSES)[number];
 
 /** Told what happens, for metrics; it must not throw. */
 export interface DispatchObserver {

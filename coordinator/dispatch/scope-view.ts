@@ -1,5 +1,6 @@
 /** How the operations of one scope stand, for people. Pure. */
 import type { Digest, OperationKind } from "../../proto/operations.ts";
+import { slownessOf } from "./durations.ts";
 import { hasMemory, isBound } from "./fit.ts";
 import type { Reissue } from "./reissues.ts";
 import type { DispatchState, Need, ScopeState, WorkerState } from "./state.ts";
@@ -102,16 +103,4 @@ function unfitness(
   return needs.every((need) => hasMemory(memoryBytes, need.memoryBytes))
     ? undefined
     : "its memory is too small";
-}
-
-/** Over the kinds of operations that several workers did. */
-function slownessOf({ durations }: DispatchState, workerId: string): number | undefined {
-  const ratios = [...durations.values()].flatMap((means) => {
-    const own = means.get(workerId);
-    if (own === undefined || means.size < 2) return [];
-    const sorted = [...means.values()].sort((a, b) => a - b);
-    return [own / sorted[(sorted.length - 1) >> 1]!];
-  });
-  if (ratios.length === 0) return undefined;
-  return ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length;
 }

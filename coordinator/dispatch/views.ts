@@ -1,4 +1,6 @@
+import { slownessOf } from "./durations.ts";
 import type { DispatchState, WorkerState } from "./state.ts";
+import { type WaitingCause, waitingScopes } from "./waiting-reason.ts";
 
 /** A connected worker, for people. */
 export interface WorkerView {
@@ -73,11 +75,20 @@ export interface CoordinatorReadings {
   waiting(): number;
   leases(): number;
   workers(): Readonly<Record<"active" | "draining", number>>;
+  /** Commands and jobs with operations that wait, by what they wait for. */
+  waitingScopes(): Readonly<Record<WaitingCause, number>>;
   /** Of connected workers that had results. */
-  speeds(): readonly { readonly workerId: string; readonly tokensPerSecond: number }[];
+  speeds(): readonly WorkerSpeed[];
 }
 
-export function readCluster(state: () => DispatchState): CoordinatorReadings {
+export interface WorkerSpeed {
+  readonly workerId: string;
+  readonly tokensPerSecond: number;
+  /** What it takes, divided by what the workers take in the middle; undefined where nobody can compare. */
+  readonly slowness: number | undefined;
+}
+
+export function readCluster(state: () => DispatchState, nowMs: () => number): CoordinatorReadings {
   return {
     waiting: () => [...state().lanes.values()].reduce((sum, { line }) => sum + line.length, 0),
     leases: () => state().leases.size,
@@ -86,9 +97,14 @@ export function readCluster(state: () => DispatchState): CoordinatorReadings {
       for (const { life } of state().workers.values()) counts[life] += 1;
       return counts;
     },
+    waitingScopes: () => waitingScopes(state(), nowMs()),
     speeds: () =>
-      workerViews(state(), 0).flatMap(({ workerId, tokensPerSecond }) =>
-        tokensPerSecond === undefined ? [] : [{ workerId, tokensPerSecond }],
-      ),
+      [...state().workers.values()].flatMap((worker) => {
+        const tokensPerSecond = speedOf(worker);
+        const { workerId } = worker;
+        return tokensPerSecond === undefined
+          ? []
+          : [{ workerId, tokensPerSecond, slowness: slownessOf(state(), workerId) }];
+      }),
   };
 }

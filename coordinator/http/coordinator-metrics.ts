@@ -1,7 +1,16 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { OperationKind, OperationResult } from "../../proto/operations.ts";
-import type { CheckOutcome, LeaseEnd } from "../dispatch/events.ts";
-import type { DispatchObserver, LeasePurpose, ResultFate, ResultPath } from "../dispatch/observer.ts";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { OPERATION_KINDS, type OperationKind, type OperationResult } from "../../proto/operations.ts";
+import { collectProcessMetrics, startAtZero } from "../../worker/metrics/process-metrics.ts";
+import { CHECK_OUTCOMES, type CheckOutcome, LEASE_ENDS, type LeaseEnd } from "../dispatch/events.ts";
+import {
+  type DispatchObserver,
+  LEASE_PURPOSES,
+  type LeasePurpose,
+  RESULT_FATES,
+  RESULT_PATHS,
+  type ResultFate,
+  type ResultPath,
+} from "../dispatch/observer.ts";
 import type { CoordinatorReadings } from "../dispatch/views.ts";
 
 /** Seconds of an operation: from a tile of a small model to a segment of a large one's training. */
@@ -9,6 +18,7 @@ const OPERATION_SECONDS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300,
 ];
 const LAG_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
+const OPERATION_OUTCOMES = ["done", "failed", "withdrawn"] as const;
 const STEP_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 /** The coordinator's metrics. No label grows with sweeps, jobs or models; a gauge has the workers that are connected, and forgets them when they leave. */
@@ -114,7 +124,15 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   constructor(readings: CoordinatorReadings) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
+    collectProcessMetrics(this.registry);
+    startAtZero(this.#operations, { kind: OPERATION_KINDS, outcome: OPERATION_OUTCOMES });
+    startAtZero(this.#leasesGranted, { purpose: LEASE_PURPOSES });
+    startAtZero(this.#leasesEnded, { reason: LEASE_ENDS });
+    startAtZero(this.#results, { path: RESULT_PATHS, fate: RESULT_FATES });
+    startAtZero(this.#keptResults, { outcome: ["reused", "invalid", "forgotten"] });
+    startAtZero(this.#checks, { outcome: CHECK_OUTCOMES });
+    startAtZero(this.#artifactBytes, { direction: ["sent", "received"] });
+    startAtZero(this.#settled, { outcome: ["done", "pruned"] });
     new Gauge({
       name: "elibad_coordinator_leads",
       help: "1 where this coordinator leads, 0 where it stands by.",
@@ -146,6 +164,26 @@ export class CoordinatorMetrics implements DispatchObserver {
       },
     });
     new Gauge({
+      name: "elibad_coordinator_waiting_scopes",
+      help: "Commands and jobs with operations that wait, by what they wait for: their turn, or what no connected worker has.",
+      labelNames: ["cause"],
+      registers,
+      collect() {
+        for (const [cause, count] of Object.entries(readings.waitingScopes())) this.set({ cause }, count);
+      },
+    });
+    new Gauge({
+      name: "elibad_coordinator_worker_slowness",
+      help: "What a connected worker takes for its operations, divided by what the workers take in the middle.",
+      labelNames: ["worker"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { workerId, slowness } of readings.speeds())
+          if (slowness !== undefined) this.set({ worker: workerId }, slowness);
+      },
+    });
+    new Gauge({
       name: "elibad_coordinator_worker_tokens_per_second",
       help: "Tokens that a connected worker's device takes through a model in a second of its work, since it joined.",
       labelNames: ["worker"],
@@ -158,9 +196,21 @@ export class CoordinatorMetrics implements DispatchObserver {
     });
   }
 
+  /** Shows from now on whether NATS can be reached: for coordinators that use it. */
+  watchNats(isConnected: () => boolean): void {
+    new Gauge({
+      name: "elibad_coordinator_nats_connected",
+      help: "1 while the NATS server can be reached, through which results come.",
+      registers: [this.registry],
+      collect() {
+        this.set(isConnected() ? 1 : 0);
+      },
+    });
+  }
+
   operationEnded(
     kind: OperationKind,
-    outcome: "done" | "failed" | "withdrawn",
+    outcome: (typeof OPERATION_OUTCOMES)[number],
     result?: OperationResult,
   ): void {
     this.#operations.inc({ kind, outcome });

@@ -83,6 +83,11 @@ export class BucketCache {
     }
   }
 
+  /** Bytes of all objects, also of those that are not whole. */
+  async bytes(): Promise<number> {
+    return (await this.#files()).reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   #drop(id: string): void {
     const left = this.#holders.get(id)! - 1;
     if (left > 0) this.#holders.set(id, left);

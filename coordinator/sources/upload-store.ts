@@ -179,11 +179,17 @@ export class UploadStore {
     return parseManifest(await readFile(this.#path("files", digest)), uploadText(digest));
   }
 
-  async #requireRoom(more: number): Promise<void> {
+  /** Bytes of all uploads, also of those that are not whole. */
+  async bytes(): Promise<number> {
     let used = 0;
     for (const part of ["files", "partial"] as const)
       for (const name of await readdir(this.#path(part)))
         used += (await stat(this.#path(part, name)).catch(() => undefined))?.size ?? 0;
+    return used;
+  }
+
+  async #requireRoom(more: number): Promise<void> {
+    const used = await this.bytes();
     const { maxBytes } = this.#options;
     if (used + more > maxBytes)
       throw new UploadRoomError(

@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { OperationKind } from "../../proto/operations.ts";
+import { OPERATION_KINDS, type OperationKind } from "../../proto/operations.ts";
 import type { CacheCounts } from "../cache/artifact-cache.ts";
 import { WORKER_STATES, type WorkerStateKind } from "../life.ts";
+import { startAtZero } from "./process-metrics.ts";
 
 /** Seconds of an operation: from a tile of a small model to a training step of a large one. */
 const OPERATION_SECONDS = [
@@ -19,8 +20,10 @@ export interface WorkerReadings {
   provider(): string | undefined;
 }
 
-export type OperationOutcome = "done" | "retryable" | "failed" | "cancelled" | "died";
-export type ChildEnd = "died" | "cancelled" | "recycled" | "hung";
+const OUTCOMES = ["done", "retryable", "failed", "cancelled", "died"] as const;
+export type OperationOutcome = (typeof OUTCOMES)[number];
+const CHILD_ENDS = ["died", "cancelled", "recycled", "hung"] as const;
+export type ChildEnd = (typeof CHILD_ENDS)[number];
 
 /** The worker's metrics. No label grows with sweeps, jobs or models. */
 export class WorkerMetrics {
@@ -68,6 +71,8 @@ export class WorkerMetrics {
       help: "Reconnections to the NATS server.",
       registers,
     });
+    startAtZero(this.#operations, { kind: OPERATION_KINDS, outcome: OUTCOMES });
+    startAtZero(this.#restarts, { cause: CHILD_ENDS });
     this.#readGauges(readings);
   }
 

@@ -1,14 +1,18 @@
 import { expect, test } from "vitest";
 import { countSearches } from "../../../coordinator/cli/scan-progress.ts";
+import { DispatchSettings } from "../../../coordinator/dispatch/settings.ts";
+import { newDispatchState } from "../../../coordinator/dispatch/state.ts";
+import { readCluster } from "../../../coordinator/dispatch/views.ts";
 import { CoordinatorMetrics } from "../../../coordinator/http/coordinator-metrics.ts";
 
 test("the metrics say how many forwards steps did and how many they pruned, over all searches", async () => {
-  const metrics = new CoordinatorMetrics({
-    waiting: () => 0,
-    leases: () => 0,
-    workers: () => ({ active: 0, draining: 0 }),
-    speeds: () => [],
-  });
+  const state = newDispatchState(DispatchSettings.parse({}));
+  const metrics = new CoordinatorMetrics(
+    readCluster(
+      () => state,
+      () => 0,
+    ),
+  );
   const listener = countSearches(metrics);
   const common = { searches: 2, half: "first_half", phase: "search" } as const;
   const observe = (search: number, step: number, forwardsDone: number, forwardsPruned: number) =>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { workerViews } from "../../../coordinator/dispatch/views.ts";
-import { waitingReason } from "../../../coordinator/dispatch/waiting-reason.ts";
+import { waitingReason, waitingScopes } from "../../../coordinator/dispatch/waiting-reason.ts";
 import { leasesIn, only, scene } from "./scene.ts";
 
 /** A worker "w" that takes what is there and is lost, so many times; its last session's number. */
@@ -37,9 +37,11 @@ test("a worker in its delay gets nothing, with the reason shown; then one lease 
   expect(waitingReason(cluster.state, 1_400)).toBe(
     "the one worker that could do it failed again and again: w 2 times without finishing anything (the stream was cut), and gets a lease again in 1 s",
   );
+  expect(waitingScopes(cluster.state, 1_400)).toMatchObject({ backoff: 1, turn: 0 });
   expect(leasesIn(cluster.wait(999))).toEqual([]);
   expect(leasesIn(cluster.wait(1))).toEqual(["a → 3"]);
   expect(waitingReason(cluster.state, 2_000)).toBeUndefined();
+  expect(waitingScopes(cluster.state, 2_000)).toMatchObject({ backoff: 0, turn: 1 });
   expect(workerViews(cluster.state, 2_000)).toMatchObject([{ backoff: { failures: 2, inMs: 0 } }]);
   expect(leasesIn(cluster.wait(100))).toEqual([]);
   expect(leasesIn(cluster.valid("a", "w"))).toEqual(["b → 3", "c → 3", "d → 3"]);

@@ -3,7 +3,7 @@ import { isDrawn } from "../../../coordinator/dispatch/checks.ts";
 import { uncheckedSince } from "../../../coordinator/dispatch/origins.ts";
 import { DispatchSettings } from "../../../coordinator/dispatch/settings.ts";
 import { newDispatchState } from "../../../coordinator/dispatch/state.ts";
-import { waitingReason } from "../../../coordinator/dispatch/waiting-reason.ts";
+import { waitingReason, waitingScopes } from "../../../coordinator/dispatch/waiting-reason.ts";
 import { digestOf } from "../../../proto/canonical-json.ts";
 import { leasesIn, only, scene } from "./scene.ts";
 
@@ -138,6 +138,7 @@ test("two that differ wait for a third one, and the job's reason says so", () =>
   expect(waitingReason(state, 0)).toBe(
     "workers w1 and w2 gave different results for one operation, and no other worker of their device class, cpu, is there to decide",
   );
+  expect(waitingScopes(state, 0)).toMatchObject({ undecided: 1, turn: 0 });
   expect(leasesIn(join(3, { credit: 1 }))).toEqual(["a → 3"]);
   expect(waitingReason(state, 0)).toBeUndefined();
 });

@@ -217,6 +217,7 @@ describe("who may work", () => {
     expect(await eventually(() => coordinator.waitingReason())).toBe(
       "it was begun on device class cpu/1.30.0/test/plain/program-1, and only cuda/1.30.0/h100/plain/program-1 is connected",
     );
+    expect(await metric(coordinator, 'elibad_coordinator_waiting_scopes{cause="class-gone"}')).toBe(1);
     expect(firstLogit(await coordinator.newExecutor().execute([tile(3)]))).toEqual([4]);
     scriptedWorker(coordinator.address, { id: "cpu2", credit: 5, answer: diligent });
     expect(firstLogit(await waiting)).toEqual([3]);
@@ -237,6 +238,7 @@ describe("who may work", () => {
     expect(await eventually(() => coordinator.waitingReason())).toBe(
       `it needs about 4.5 GB of memory for a score of checkpoint ${checkpoint.slice(0, 12)}, and the largest connected worker with its form, small, has 3.0 GB`,
     );
+    expect(await metric(coordinator, 'elibad_coordinator_waiting_scopes{cause="memory"}')).toBe(1);
     expect(firstLogit(await coordinator.newExecutor().execute([tile(2)]))).toEqual([3]);
     scriptedWorker(coordinator.address, { id: "large", credit: 5, answer: diligent, ...hello(8) });
     expect(firstLogit(await waiting)).toEqual([2]);

@@ -93,7 +93,12 @@ test("honest workers are never expelled, and what is not drawn stays unchecked",
 test("what an expelled worker sent ahead is not kept for who asks for it after a restart", async () => {
   const store = await ArtifactStore.open(tempFolder());
   const [logger, settings] = [pino({ level: "silent" }), DispatchSettings.parse({})];
-  const metrics: CoordinatorMetrics = new CoordinatorMetrics(readCluster(() => dispatcher.state));
+  const metrics: CoordinatorMetrics = new CoordinatorMetrics(
+    readCluster(
+      () => dispatcher.state,
+      () => dispatcher.nowMs,
+    ),
+  );
   const dispatcher = new Dispatcher({
     ...{ settings, observer: metrics, logger },
     expelled: new Map([["liar", "it lied"]]),
