@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import type { Executor } from "../../proto/operations.ts";
 import type { VectorCache } from "../../proto/vector-cache.ts";
-import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
+import { EXIT, exitCodeOf, InputError, messageOf } from "./errors.ts";
 import type { KeyOwners } from "./key-owners.ts";
 import { commanderOption, type OptionSpecs, type Parsed } from "./options.ts";
-import { parseOptions } from "./parse-options.ts";
+import { readOptions } from "./parse-options.ts";
 import { type Display, displayFor } from "./progress.ts";
 
 /** Calls `stop` when the signal fires, at once where it has fired already. */
@@ -45,6 +45,11 @@ export interface CommandSpec<S extends OptionSpecs = OptionSpecs> {
   readonly help: string;
   readonly options: S;
   run(options: Parsed<S>, context: CommandContext): Promise<unknown>;
+  /**
+   * What is wrong with the options and what they name, as far as it shows without anything being started or dialled. A command that has it is not run where something is, and says all of it with
+   * `--check-config`. An option that is wrong by itself has its default here, or is undefined.
+   */
+  problems?(options: Parsed<S>): readonly string[];
   /** Runs until it is told to stop: being told so is its success. */
   readonly isService?: true;
   /** Commands under this one's name. */
@@ -77,6 +82,9 @@ export function registerGroup(program: Command, group: CommandGroup, surrounding
   for (const each of group.subcommands) register(command, each, surroundings, group.name);
 }
 
+const CHECK_CONFIG =
+  "only check the options and the files that they name: says all that is wrong (exit code 2), or that nothing is (0)";
+
 /** Adds a command to the program: parsing, signals, output and exit code are the same for all. */
 export function register(
   program: Command,
@@ -93,6 +101,7 @@ export function register(
     if (each.isArgument) command.argument(each.flag, each.describe);
     else command.addOption(commanderOption(each));
   }
+  if (spec.problems) command.option("--check-config", CHECK_CONFIG);
   const places = Object.keys(spec.options).filter((name) => spec.options[name]!.isArgument);
   command.action(async (...words: unknown[]) => {
     const placed = places.map((name, k) => [name, absentIfEmpty(words[k])]);
@@ -144,7 +153,11 @@ async function runCommand(
   const asJson = given.json === true;
   const display = displayFor(asJson);
   try {
-    const options = parseOptions(spec.options, given, { command: spec.name, note: display.line, ownersOf });
+    const context = { command: spec.name, note: display.line, ownersOf };
+    const { options, problems } = readOptions(spec.options, given, context);
+    const found = [...problems, ...(spec.problems?.(options) ?? [])];
+    if (given.checkConfig === true) return sayProblems(name, found);
+    if (found[0] !== undefined) throw new InputError(found[0]);
     const result = await spec.run(options, { display, signal: stop.signal });
     display.close();
     if (stop.signal.aborted) return spec.isService ? EXIT.done : EXIT.interrupted;
@@ -163,4 +176,12 @@ async function runCommand(
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);
   }
+}
+
+/** The answer of `--check-config`. */
+function sayProblems(name: string, problems: readonly string[]): number {
+  for (const problem of problems) process.stderr.write(`elibad ${name}: ${problem}\n`);
+  if (problems.length > 0) return EXIT.wrongInput;
+  process.stdout.write("the configuration is right\n");
+  return EXIT.done;
 }

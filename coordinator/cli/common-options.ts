@@ -147,6 +147,11 @@ export const serviceOptions = {
     "serve /metrics, /healthz and /readyz there",
     wholeNumber(0, 65_535).optional(),
   ),
+  metricsHost: option(
+    "--metrics-host <address>",
+    "address of --metrics-port: 0.0.0.0 where others look at it, as in a container",
+    text.regex(/^[^\s/]+$/, "must be an address").default("127.0.0.1"),
+  ),
   logLevel: option(
     "--log-level <level>",
     "how much to say",

@@ -54,11 +54,11 @@ export interface KnownKeys {
   readonly ownersOf?: KeyOwners | undefined;
 }
 
-/** The entries of a file that has only known keys. @throws InputError naming file, line and the first key that is not in `known` */
-export function knownEntries({ file, entries }: ConfigFile, keys: KnownKeys): ConfigEntries {
-  for (const [key, { line }] of entries)
-    if (!keys.known.includes(key)) throw unknownKey(file, key, line, keys);
-  return entries;
+/** What is wrong with the keys of a file that a command does not know: file, line and key, in the file's order. */
+export function unknownKeys({ file, entries }: ConfigFile, keys: KnownKeys): InputError[] {
+  return [...entries]
+    .filter(([key]) => !keys.known.includes(key))
+    .map(([key, { line }]) => unknownKey(file, key, line, keys));
 }
 
 export function unknownKey(

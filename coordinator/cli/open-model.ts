@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Digest, Executor, Task } from "../../proto/operations.ts";
 import { ADAPTER_CONFIG, isAdapter } from "../../worker/checkpoint/open-adapter.ts";
@@ -19,6 +19,7 @@ import {
 } from "../data/tokenizer.ts";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
+import { requireFolder } from "./named-paths.ts";
 import { sharedTokenizer } from "./shared-tokenizers.ts";
 
 /** A checkpoint folder whose files fit together: what commands work with. */
@@ -148,13 +149,6 @@ export function requireReadable(
   throw new InputError(
     `${flag} ${tokens}: the model reads at most ${longest.tokens} tokens (${configFile}: ${longest.because})`,
   );
-}
-
-export function requireFolder(flag: string, folder: string): void {
-  if (!existsSync(folder)) throw new InputError(`${flag} ${folder}: no such folder`);
-  if (!statSync(folder).isDirectory()) {
-    throw new InputError(`${flag} ${folder}: is a file; name the folder that it lies in`);
-  }
 }
 
 /**

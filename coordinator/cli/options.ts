@@ -142,13 +142,25 @@ export const oneOf = <const W extends readonly [string, ...string[]]>(...words: 
 export const text = z.string({ error: "must be text" }).min(1, "must not be empty");
 
 /** An address that something listens at or dials: `host:port`, or `unix:path`. */
-export const hostPort = text.regex(/^(unix:.+|\S+:\d{1,5})$/, "must be host:port");
+export const hostPort = text
+  .regex(/^(unix:.+|\S+:\d{1,5})$/, "must be host:port")
+  .refine(havePorts, "a port is at most 65535");
 
 /** Several of them, separated by commas. */
-export const hostPorts = text.regex(
-  /^\s*(unix:[^\s,]+|[^\s,]+:\d{1,5})\s*(,\s*(unix:[^\s,]+|[^\s,]+:\d{1,5})\s*)*$/,
-  "must be host:port, or several separated by commas",
-);
+export const hostPorts = text
+  .regex(
+    /^\s*(unix:[^\s,]+|[^\s,]+:\d{1,5})\s*(,\s*(unix:[^\s,]+|[^\s,]+:\d{1,5})\s*)*$/,
+    "must be host:port, or several separated by commas",
+  )
+  .refine(havePorts, "a port is at most 65535");
+
+/** Whether no address has a number behind it that is no port. */
+function havePorts(addresses: string): boolean {
+  return addresses.split(",").every((address) => {
+    const port = /^(?!unix:).*:(\d+)\s*$/.exec(address.trim())?.[1];
+    return port === undefined || Number(port) <= 65_535;
+  });
+}
 
 /** An option whose value is a path; `~` is the shell's business. */
 export const pathOption = (flag: string, describe: string): OptionSpec<string> => ({

@@ -21,6 +21,7 @@ export interface RunOptions {
   readonly models: string | undefined;
   readonly nats: string | undefined;
   readonly metricsPort: number | undefined;
+  readonly metricsHost: string;
   readonly jobsInFlight: number;
   readonly commandsInFlight: number;
   /** Of 10⁹ bytes. */
@@ -122,10 +123,13 @@ async function openServer(
   options: RunOptions,
   role: ReturnType<typeof standbyRole>,
 ): Promise<CoordinatorServer> {
-  const { metricsPort, ...listening } = options;
+  const { metricsPort, metricsHost, ...listening } = options;
   try {
     return await CoordinatorServer.open(
-      { ...listening, ...(metricsPort === undefined ? {} : { metrics: { port: metricsPort } }) },
+      {
+        ...listening,
+        ...(metricsPort === undefined ? {} : { metrics: { host: metricsHost, port: metricsPort } }),
+      },
       role,
     );
   } catch (error) {

@@ -68,6 +68,16 @@ export function statePlace(options: Parsed<typeof stateOptions>): StatePlace | u
   return { kind: "jetstream", folder, url: nats, name, replicas };
 }
 
+/** What the servers of `--nats` are: one URL, or several with commas. @throws InputError naming one that cannot be dialled */
+export function requireNatsUrl(urls: string): void {
+  for (const url of urls.split(",")) {
+    const whole = url.includes("://") ? url : `nats://${url}`;
+    const { protocol, hostname } = URL.canParse(whole) ? new URL(whole) : { protocol: "", hostname: "" };
+    if (!["nats:", "tls:"].includes(protocol) || hostname === "")
+      throw new InputError(`--nats ${url}: must be nats://host:port or tls://host:port`);
+  }
+}
+
 /** Opens the sweeps' log; on JetStream that waits until this coordinator leads. @throws StoreError; the signal's reason */
 export async function openLog(
   place: StatePlace,

@@ -15,7 +15,8 @@ import { pretrainedEncoder } from "../../worker/models/pretrained.ts";
 import { openWeights } from "../../worker/runtime/open-weights.ts";
 import { initialWeights } from "../training/initial.ts";
 import { readInputFile } from "./input-file.ts";
-import { type ModelOptions, requireFolder } from "./open-model.ts";
+import { requireFolder } from "./named-paths.ts";
+import type { ModelOptions } from "./open-model.ts";
 import { copyTokenizer } from "./write-model.ts";
 
 /** A model that is made before it is trained: random weights, or a pretrained encoder's with a random head. */

@@ -25,13 +25,7 @@ export async function listen(
     readonly methods: UntypedServiceImplementation;
   },
 ): Promise<{ readonly address: string; readonly server: Server }> {
-  const host = hostOf(wanted);
-  if (!insecure && host !== undefined && !isLoopback(host)) {
-    throw new ListenError(
-      wanted,
-      "anyone who reaches this address could send results; listen on 127.0.0.1, or allow it with --insecure",
-    );
-  }
+  const host = requireListenable(wanted, { insecure });
   const server = new Server({
     // A peer that hangs, or a path that is cut, shows within 15 s even where nothing else is sent.
     "grpc.keepalive_time_ms": 10_000,
@@ -51,6 +45,24 @@ export async function listen(
       }),
   );
   return { address: host === undefined ? wanted : wanted.replace(/:\d+$/, `:${port}`), server };
+}
+
+/**
+ * The host of an address that may be listened on; undefined for a unix socket.
+ * @throws ListenError
+ */
+export function requireListenable(
+  wanted: string,
+  { insecure }: { readonly insecure: boolean },
+): string | undefined {
+  const host = hostOf(wanted);
+  if (!insecure && host !== undefined && !isLoopback(host)) {
+    throw new ListenError(
+      wanted,
+      "anyone who reaches this address could send results; listen on 127.0.0.1, or allow it with --insecure",
+    );
+  }
+  return host;
 }
 
 /** Runs `start`; a system's error becomes a ListenError that says what is wrong with the address. */

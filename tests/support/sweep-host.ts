@@ -47,6 +47,7 @@ export async function startSweepHost(
       models: undefined,
       nats: undefined,
       metricsPort: undefined,
+      metricsHost: "127.0.0.1",
       jobsInFlight: 2,
       commandsInFlight: 2,
       uploadGb: 1,

@@ -6,13 +6,12 @@ import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { type CommandSpec, defineCommand, onAbort } from "../command.ts";
 import { clusterOptions, serviceOptions } from "../common-options.ts";
-import { InputError } from "../errors.ts";
-import { requireFolder } from "../open-model.ts";
+import { coordinatorProblems } from "../coordinator-problems.ts";
 import { grouped, hostPort, option, optionalPath, realNumber, wholeNumber } from "../options.ts";
 import { runCoordinator } from "../run-coordinator.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
-import { type StatePlace, stateOptions, statePlace } from "../state-options.ts";
+import { stateOptions, statePlace } from "../state-options.ts";
 import { backup, restore } from "./coordinator-backup.ts";
 
 export const coordinator = defineCommand({
@@ -89,12 +88,11 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
     }),
     ...serviceOptions,
   },
+  problems: coordinatorProblems,
   async run(options, { signal }) {
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
-    if (options.models !== undefined) requireFolder("--models", options.models);
     const place = statePlace(options);
     if (place !== undefined) {
-      requireAdvertise(place, options);
       const dispatch = recheckSettings(options.recheckRate);
       return runCoordinator(place, { ...options, dispatch }, { logger, signal });
     }
@@ -110,7 +108,9 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         programVersion: programVersion(),
         dispatch: recheckSettings(options.recheckRate),
         ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
-        ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
+        ...(options.metricsPort === undefined
+          ? {}
+          : { metrics: { host: options.metricsHost, port: options.metricsPort } }),
         submit: commands.submit,
         logger,
       });
@@ -126,15 +126,3 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
 
 /** Which results are drawn nobody can foresee. */
 const recheckSettings = (recheckRate: number) => ({ recheckRate, recheckSeed: randomInt(2 ** 47) });
-
-/** What all addresses of a machine are to others. */
-const EVERYWHERE = /^(0\.0\.0\.0|\[::\]):|^unix:/;
-
-/** @throws InputError where others would be told an address that they cannot dial */
-function requireAdvertise(
-  { kind }: StatePlace,
-  { listen, advertise }: { readonly listen: string; readonly advertise: string | undefined },
-): void {
-  if (kind === "embedded" || advertise !== undefined || !EVERYWHERE.test(listen)) return;
-  throw new InputError(`--listen ${listen}: name the address that others dial, too: --advertise HOST:PORT`);
-}

@@ -13,13 +13,13 @@ import { defineClusterCommand } from "../cluster-command.ts";
 import { generalOptions, outOption, seedOption } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { readInputFile } from "../input-file.ts";
+import { requireFolder } from "../named-paths.ts";
 import {
   type OpenedModel,
   openModel,
   openTokenizer,
   openWholeModel,
   publishCheckpoint,
-  requireFolder,
   requireReadable,
 } from "../open-model.ts";
 import {

@@ -4,7 +4,7 @@ import { startWorker } from "../../../worker/run.ts";
 import { defineCommand, onAbort } from "../command.ts";
 import { deviceOption, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { requireFolder } from "../open-model.ts";
+import { problemsOf, requireReadableFolder, requireWritableFolder } from "../named-paths.ts";
 import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 
 export const worker = defineCommand({
@@ -46,8 +46,12 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
     }),
     ...serviceOptions,
   },
+  problems: ({ cache, models }) =>
+    problemsOf([
+      () => cache !== undefined && requireWritableFolder("--cache", cache),
+      () => models !== undefined && requireReadableFolder("--models", models),
+    ]),
   async run(options, { signal }) {
-    if (options.models !== undefined) requireFolder("--models", options.models);
     const running = await start({
       coordinators: options.coordinator.split(",").map((address) => address.trim()),
       device: options.device,
@@ -55,6 +59,7 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.cache === undefined ? {} : { cacheFolder: options.cache }),
       ...(options.models === undefined ? {} : { models: options.models }),
+      metricsHost: options.metricsHost,
       ...(options.metricsPort === undefined ? {} : { metricsPort: options.metricsPort }),
       logLevel: options.logLevel,
       logFormat: options.log,

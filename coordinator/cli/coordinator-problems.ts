@@ -1,0 +1,47 @@
+import { requireListenable } from "../dispatch/listen.ts";
+import { InputError } from "./errors.ts";
+import { problemsOf, requireReadableFolder, requireWritableFolder } from "./named-paths.ts";
+import type { Parsed } from "./options.ts";
+import { refuseToStart } from "./start-coordinator.ts";
+import { requireNatsUrl, type stateOptions, statePlace } from "./state-options.ts";
+
+/** Options of `elibad coordinator` that may not go together, or name what is not there. */
+interface CoordinatorChoices extends Parsed<typeof stateOptions> {
+  readonly listen: string;
+  readonly insecure: boolean;
+  readonly advertise: string | undefined;
+  readonly artifacts: string | undefined;
+  readonly models: string | undefined;
+}
+
+/** What keeps a coordinator from starting with these options, as far as it shows without starting it. */
+export function coordinatorProblems(options: CoordinatorChoices): readonly string[] {
+  const { listen, insecure, state, artifacts, models, nats } = options;
+  return problemsOf([
+    () => requireAddress(listen, insecure),
+    () => nats !== undefined && requireNatsUrl(nats),
+    () => requireAdvertise(options),
+    () => state !== undefined && requireWritableFolder("--state", state),
+    () => artifacts !== undefined && requireWritableFolder("--artifacts", artifacts),
+    () => models !== undefined && requireReadableFolder("--models", models),
+  ]);
+}
+
+function requireAddress(listen: string, insecure: boolean): void {
+  try {
+    requireListenable(listen, { insecure });
+  } catch (error) {
+    throw refuseToStart(error, listen);
+  }
+}
+
+/** What all addresses of a machine are to others. */
+const EVERYWHERE = /^(0\.0\.0\.0|\[::\]):|^unix:/;
+
+/** @throws InputError where options of the store do not go together, or others would be told an address that they cannot dial */
+function requireAdvertise(options: CoordinatorChoices): void {
+  const { listen, advertise } = options;
+  if (statePlace(options)?.kind !== "jetstream" || advertise !== undefined || !EVERYWHERE.test(listen))
+    return;
+  throw new InputError(`--listen ${listen}: name the address that others dial, too: --advertise HOST:PORT`);
+}
