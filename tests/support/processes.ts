@@ -90,7 +90,7 @@ export function descendantsOf(pid: number): number[] {
 }
 
 /** Processes whose parent is `pid`, from Linux's process table. */
-function childrenOf(pid: number): number[] {
+export function childrenOf(pid: number): number[] {
   const list = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
   return list === "" ? [] : list.split(" ").map(Number);
 }
