@@ -23,6 +23,8 @@ export interface Hello {
   readonly operatorsElsewhere: readonly string[];
   /** Empty: the primitive one. */
   readonly programForms: readonly string[];
+  /** Of its process; empty where it does not say. */
+  readonly incarnation: string;
 }
 
 export interface Heartbeat {

@@ -5,6 +5,7 @@ import type { Decision, DecisionOf } from "./events.ts";
 import { byNeed, due, expectWork, type Standing } from "./fair-shares.ts";
 import { couldDo, fitsClass } from "./fit.ts";
 import { addLease, loadOf, remainingMs } from "./load.ts";
+import { isSuspect } from "./losses.ts";
 import type { DispatchState, Lane, OperationState, WorkerState } from "./state.ts";
 
 /** Of an operation where none was measured: so little that leases are given by credit alone. */
@@ -163,9 +164,10 @@ function waitsForAnother(
   return false;
 }
 
-/** One more death of a child gives the operation up, so nothing else may have been the cause. */
-export function needsWholeWorker({ settings }: DispatchState, { childDeaths }: OperationState): boolean {
-  return childDeaths > 0 && childDeaths === settings.maxChildDeaths - 1;
+/** Little is missing until the operation is given up for what it does to its workers, so nothing else may be the cause. */
+export function needsWholeWorker({ settings }: DispatchState, operation: OperationState): boolean {
+  const { childDeaths } = operation;
+  return (childDeaths > 0 && childDeaths === settings.maxChildDeaths - 1) || isSuspect(operation);
 }
 
 function isReserved({ workers }: DispatchState, { key }: OperationState): boolean {

@@ -40,7 +40,15 @@ export function beginCheck(turn: Turn, answered: OperationState, workerId: strin
   const operation: OperationState = {
     ...answered,
     ...{ key, isCheck: true, order: ++state.lastOrder, submittedMs: nowMs, waitingSinceMs: nowMs },
-    ...{ leases: new Set(), childDeaths: 0, attempts: 0, reasons: [], avoid: new Set() },
+    ...{
+      leases: new Set(),
+      childDeaths: 0,
+      losses: 0,
+      wasLost: false,
+      attempts: 0,
+      reasons: [],
+      avoid: new Set(),
+    },
   };
   if (!anyActive(state, undefined, ableTo(state, operation, check))) return undefined;
   state.operations.set(key, operation);

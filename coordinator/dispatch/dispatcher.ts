@@ -113,7 +113,8 @@ export class Dispatcher {
 
   /** A worker that was not refused; leases go out through `port` from now on. */
   join(hello: Hello, port: SessionPort): Session {
-    const { workerId, cachedCheckpoints, programVersion, operatorsElsewhere, memoryBytes } = hello;
+    const { workerId, incarnation, cachedCheckpoints, programVersion, operatorsElsewhere, memoryBytes } =
+      hello;
     const deviceClass = deviceClassName(hello.deviceClass!, programVersion);
     const session = this.#ports.add(port, programVersion);
     const forms = hello.programForms.length > 0 ? hello.programForms : ["primitive"];
@@ -122,7 +123,8 @@ export class Dispatcher {
       { worker: workerId, deviceClass, forms, memoryBytes, ...elsewhere },
       "worker joined",
     );
-    this.handle({ kind: "joined", session, workerId, deviceClass, forms, memoryBytes, cachedCheckpoints });
+    const worker = { workerId, incarnation, deviceClass, forms, memoryBytes, cachedCheckpoints };
+    this.handle({ kind: "joined", session, ...worker });
     return session;
   }
 

@@ -14,6 +14,8 @@ export type DispatchEvent =
       readonly kind: "joined";
       readonly session: Session;
       readonly workerId: string;
+      /** Of its process: another one, another process; absent: not known. */
+      readonly incarnation?: string;
       readonly deviceClass: string;
       /** Forms of programs that it may be given; absent: the primitive one. */
       readonly forms?: readonly string[];

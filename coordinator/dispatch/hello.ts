@@ -7,12 +7,16 @@ export function deviceClassName(deviceClass: DeviceClass, programVersion: string
   return [provider, runtimeVersion, hardware, programForm, programVersion.slice(0, 16)].join("/");
 }
 
+const MAX_INCARNATION = 64;
+
 /** Why a worker is refused, or undefined. `expectedProgram`: the version that this cluster runs, once that is known. */
 export function refusalOf(hello: Hello, expectedProgram: string | undefined): string | undefined {
   const { workerId, programVersion, deviceClass } = hello;
   if (!SUBJECT_TOKEN.test(workerId)) {
     return `worker_id '${workerId.slice(0, 80)}': it must be 1 to 64 letters, digits, _ or -`;
   }
+  if (hello.incarnation.length > MAX_INCARNATION)
+    return `incarnation: it has more than ${MAX_INCARNATION} characters`;
   if (deviceClass === null || deviceClass.provider === "") return "device_class: it is missing";
   if (programVersion === "") return "program_version: it is missing";
   if (expectedProgram !== undefined && programVersion !== expectedProgram) {

@@ -6,6 +6,7 @@ import type { EventOf, Verdict } from "./events.ts";
 import { leave, serve } from "./fair-shares.ts";
 import { fitsClass, isBound } from "./fit.ts";
 import { lingersNoMore } from "./load.ts";
+import { explainsNoLoss } from "./losses.ts";
 import { noteGiven } from "./origins.ts";
 import {
   addNeed,
@@ -63,6 +64,8 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       waitingSinceMs: nowMs,
       leases: new Set(),
       childDeaths: 0,
+      losses: 0,
+      wasLost: false,
       attempts: 0,
       reasons: [],
       avoid: new Set(),
@@ -184,6 +187,7 @@ function answer(
   endLeases(turn, operation, { end: "overtaken", reason: "another result came first", letRun: true });
   // Nobody can have worked on it for longer than it is there, whatever a worker says.
   serve(state, scope, Math.min(Math.max(0, seconds), (turn.nowMs - operation.submittedMs) / 1_000));
+  explainsNoLoss(state, operation);
   forget(turn, operation);
   if (operation.state !== undefined) state.holders.delete(operation.state);
   state.answered.add(fingerprint);

@@ -12,6 +12,11 @@ export const DispatchSettings = z.strictObject({
   longestLeaseMs: milliseconds.default(600_000),
   /** Deaths of the inference child during one operation before it is given up; the last try is alone on a worker. */
   maxChildDeaths: z.number().int().min(1).default(3),
+  /**
+   * Workers that are lost in a row, process and all, while they run one operation before it is given up; it is alone on the last ones. More than deaths of a
+   * child: machines are taken away for reasons of their own.
+   */
+  maxWorkerLosses: z.number().int().min(4).default(6),
   /** Invalid results and retryable errors of one operation before it is given up. */
   maxAttempts: z.number().int().min(1).default(3),
   /** A worker that fails twice without finishing an operation in between gets no lease for this long, and for twice as long each further time … */

@@ -66,8 +66,9 @@ function runningLease(state: DispatchState, { leases, lingering }: WorkerState):
 
 function mayHaveSecond(state: DispatchState, { key }: LeaseState, idle: WorkerState): boolean {
   const operation = state.operations.get(key)!;
-  // What a child died of may kill two of them, and the last try is to be alone.
+  // What a child or a worker died of may kill two of them, and the last tries are to be alone.
   if (operation.leases.size > 1 || operation.isCheck || operation.childDeaths > 0) return false;
+  if (operation.losses > 0) return false;
   // A state is as large as three models: the worker that has it is faster than another that gets it.
   if (operation.state !== undefined) return false;
   return idle.checkpoints.has(operation.checkpoint) && couldDo(state, operation, idle);

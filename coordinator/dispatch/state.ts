@@ -2,6 +2,7 @@ import type { Digest, OperationKind, ProgramForm } from "../../proto/operations.
 import type { Flapping } from "./backoff.ts";
 import type { Account } from "./fair-shares.ts";
 import { enter } from "./fair-shares.ts";
+import type { Loss } from "./losses.ts";
 import { newOrigins, type Origins } from "./origins.ts";
 import { RecentSet } from "./recent-set.ts";
 import type { DispatchSettings } from "./settings.ts";
@@ -18,6 +19,8 @@ export const operationKey = (scope: string, fingerprint: Digest): OperationKey =
 export interface WorkerState {
   readonly session: Session;
   readonly workerId: string;
+  /** Of its process; empty where it does not say. */
+  readonly incarnation: string;
   readonly deviceClass: string;
   /** Forms of programs that are right on its device. */
   readonly forms: readonly string[];
@@ -81,6 +84,10 @@ export interface OperationState {
   /** Its live leases, the first one first; none while it waits. */
   readonly leases: Set<number>;
   childDeaths: number;
+  /** Workers in a row that were lost while they ran it. */
+  losses: number;
+  /** Some worker was lost while it ran it, in a row or not. */
+  wasLost: boolean;
   /** Invalid results and retryable errors. */
   attempts: number;
   readonly reasons: string[];
@@ -193,6 +200,8 @@ export interface DispatchState {
   readonly answered: RecentSet<Digest>;
   /** By id: workers that failed since they last finished an operation. */
   readonly flapping: Map<string, Flapping>;
+  /** Workers that were lost, the latest last. */
+  losses: Loss[];
   /** Fingerprints to accept when the worker with this id comes back. */
   readonly owedAccepts: Map<string, Set<Digest>>;
   /** True: no more leases are given. */
@@ -218,6 +227,7 @@ export function newDispatchState(settings: DispatchSettings): DispatchState {
     durations: new Map(),
     answered: new RecentSet(MAX_ANSWERED),
     flapping: new Map(),
+    losses: [],
     owedAccepts: new Map(),
     draining: false,
     lastLease: 0,

@@ -3,6 +3,7 @@ import { removeFromLane } from "./assign.ts";
 import type { Decision, LeaseEnd } from "./events.ts";
 import { expectWork } from "./fair-shares.ts";
 import { lingers, removeLease } from "./load.ts";
+import { forgetLosses } from "./losses.ts";
 import { noteChecked } from "./origins.ts";
 import {
   type DispatchState,
@@ -125,6 +126,7 @@ export function distrust(turn: Turn, name: string, reason: string): void {
 export function forget({ state }: Turn, operation: OperationState): void {
   const { key, fingerprint, scope } = operation;
   removeFromLane(state, operation);
+  forgetLosses(state, operation);
   state.operations.delete(key);
   const scopeState = state.scopes.get(scope);
   scopeState?.operations.delete(key);

@@ -1,6 +1,7 @@
 import { failed } from "./backoff.ts";
 import type { EventOf } from "./events.ts";
 import { lingersNoMore } from "./load.ts";
+import { noteLoss, runningOn, wasNoLoss } from "./losses.ts";
 import type { DispatchState, WorkerState } from "./state.ts";
 import { cancel, endLease, fail, heldBy, requeue, type Turn, wentWrong, workersNamed } from "./turn.ts";
 
@@ -10,13 +11,15 @@ const MAX_CREDIT = 100_000;
 export function joined(turn: Turn, event: EventOf<"joined">): void {
   const { state, nowMs, decisions } = turn;
   const { session, workerId, deviceClass, forms = ["primitive"], memoryBytes = 0, cachedCheckpoints } = event;
+  const { incarnation = "" } = event;
   for (const older of workersNamed(turn, workerId)) {
     decisions.push({ kind: "disconnect", session: older.session, reason: "the worker dialled again" });
     left(turn, { session: older.session, reason: "it dialled again" });
   }
-  state.workers.set(session, {
+  const worker: WorkerState = {
     session,
     workerId,
+    incarnation,
     deviceClass,
     forms,
     memoryBytes,
@@ -33,7 +36,9 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
     loaded: undefined,
     work: { seconds: 0, tokens: 0 },
     reservedFor: undefined,
-  });
+  };
+  state.workers.set(session, worker);
+  wasNoLoss(state, worker);
   for (const fingerprint of state.owedAccepts.get(workerId) ?? []) {
     decisions.push({ kind: "accept", session, fingerprint });
   }
@@ -47,8 +52,12 @@ export function left(
   const worker = turn.state.workers.get(session);
   if (!worker) return;
   turn.state.workers.delete(session);
+  const ran = runningOn(turn.state, worker);
   if (!isOrderly) failed(turn, worker.workerId, reason);
   for (const lease of heldBy(turn, worker, worker.leases)) requeue(turn, lease, "lost");
+  if (isOrderly) return;
+  const giveUp = noteLoss(turn.state, worker, { ran, reason });
+  if (ran && giveUp !== undefined) fail(turn, ran, giveUp);
 }
 
 export function credit({ state }: Turn, { session, leases }: EventOf<"credit">): void {

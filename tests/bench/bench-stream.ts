@@ -40,6 +40,7 @@ export function openBenchStream(options: BenchStreamOptions): BenchStream {
       cachedCheckpoints: [],
       threads: 1,
       programForms: [],
+      incarnation: "",
       operatorsElsewhere: [],
     },
   });

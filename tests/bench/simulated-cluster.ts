@@ -139,6 +139,7 @@ export function startSimulatedCluster({
         cachedCheckpoints: [],
         threads: 1,
         programForms: [],
+        incarnation: "",
         operatorsElsewhere: [],
       },
       port,

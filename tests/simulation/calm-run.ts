@@ -16,7 +16,7 @@ const known = new Map<string, Promise<CalmRun>>();
 
 /** The same for every run of a script on one class of device. */
 export function calmRun(script: Script, salt: number): Promise<CalmRun> {
-  const { poison: _, ...harmless } = script;
+  const { poison: _, kills: __, ...harmless } = script;
   const key = `${salt} ${canonicalJson(harmless)}`;
   const run = known.get(key) ?? compute(harmless, salt);
   known.set(key, run);

@@ -15,6 +15,8 @@ export interface LedgerOptions {
   /** Workers that gave wrong answers so far. */
   readonly liars: ReadonlySet<string>;
   readonly onTransition: (from: string, event: string) => void;
+  /** A job failed since workers were lost with one of its operations. */
+  readonly onWorkersLost: () => void;
 }
 
 export class CommitLedger {
@@ -139,6 +141,12 @@ export class CommitLedger {
       case "evaluated":
         this.#evaluated(sweep, job, name, event);
         break;
+      case "failed": {
+        const { options } = sweep.spec.jobs.find((each) => each.name === name)!;
+        invariants.onlyKillersAreGivenUp(id, options.kills === "worker", event.reason);
+        if (invariants.isForLostWorkers(event.reason)) this.#options.onWorkersLost();
+        break;
+      }
       case "unlearned":
         this.#restsOn(job, event.unchecked);
         break;

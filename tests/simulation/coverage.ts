@@ -34,6 +34,7 @@ export const OPERATION_TRANSITIONS: readonly string[] = [
   "observed operationEnded done",
   "observed operationEnded failed",
   "observed operationEnded withdrawn",
+  "operation given up for lost workers",
   "observed keptResults reused",
   "observed workerBackedOff",
   "observed leaseGranted check",

@@ -115,6 +115,15 @@ export function oneDeviceClass(job: LedgerJob, id: string, deviceClass: string |
   require("oneDeviceClass", isOne, () => `${id} went from ${job.deviceClass} to ${deviceClass}`);
 }
 
+/** What an operation is given up for is what it did: no number of workers that die of something else makes a job fail. */
+export function onlyKillersAreGivenUp(id: string, killsWorkers: boolean, reason: string): void {
+  require("onlyKillersAreGivenUp", killsWorkers || !isForLostWorkers(reason), () =>
+    `${id} kills no worker, and failed since ${reason}`);
+}
+
+/** Whether an operation was given up since workers were lost with it. */
+export const isForLostWorkers = (reason: string): boolean => reason.includes("were lost while they ran it");
+
 /** A job goes the ways of its table only. */
 export function legalTransition(id: string, phase: JobState["phase"], event: string): void {
   require("legalTransition", (EVENTS[phase] as readonly string[]).includes(event), () =>

@@ -161,6 +161,7 @@ function waitsAreBounded(acts: readonly UserAct[]): boolean {
 function sweepOf(random: Random, name: string, isPoisoned: boolean): SweepSpec {
   const jobs = random.int(1, 3);
   const bad = isPoisoned ? random.int(0, jobs - 1) : -1;
+  const kills = random.branch("what poison kills").chance(0.3) ? { kills: "worker" } : {};
   const shape: Omit<Script, "model"> = {
     searches: random.int(1, 2),
     steps: random.int(2, 3),
@@ -178,7 +179,7 @@ function sweepOf(random: Random, name: string, isPoisoned: boolean): SweepSpec {
       name: `j${k}`,
       model: `m${random.int(0, 5)}`,
       options: (k === bad
-        ? { poison: random.pick(["scan", "unlearn", "unlearn", "evaluate"]) }
+        ? { poison: random.pick(["scan", "unlearn", "unlearn", "evaluate"]), ...kills }
         : {}) as JobSpec["options"],
     })),
   };

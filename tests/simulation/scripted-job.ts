@@ -28,18 +28,23 @@ export interface Script {
   readonly inFlight: number;
   /** The part in which an operation kills every child that runs it. */
   readonly poison?: "scan" | "unlearn" | "evaluate";
+  /** … and what it kills: the child, if nothing is said, or the whole worker. */
+  readonly kills?: "worker";
 }
 
 export const scriptOf = (options: Readonly<Record<string, unknown>>): Script => options as unknown as Script;
 
-/** The label of a poisoned gradient, and the row of a poisoned prediction. */
-const POISON = 666;
+/** The label of a poisoned gradient, and the row of a poisoned prediction, by what it kills. */
+const POISON = { child: 666, worker: 667 };
 /** Rows that the two last parts ask about. */
 const ROWS = { unlearn: 10, evaluate: 20 };
 
-/** Whether a child dies of it. */
-export const isPoison = (operation: Operation): boolean =>
-  (operation.kind === "gradient" || operation.kind === "predict") && operation.rows[0] === POISON;
+/** What an operation kills, if anything. */
+export function killedBy(operation: Operation): keyof typeof POISON | undefined {
+  if (operation.kind !== "gradient" && operation.kind !== "predict") return undefined;
+  const [row] = operation.rows;
+  return row === POISON.child ? "child" : row === POISON.worker ? "worker" : undefined;
+}
 
 type Run = (
   operations: readonly Operation[],
@@ -57,6 +62,7 @@ export interface JobExecutor {
 type Hash = number;
 
 export function scriptedWork(script: Script, executor: JobExecutor): JobWork {
+  const poison = POISON[script.kills ?? "child"];
   const checkpoint = digestOf(script.model);
   const samples = digestOf(`${script.model} samples`);
 
@@ -66,7 +72,7 @@ export function scriptedWork(script: Script, executor: JobExecutor): JobWork {
     signal: AbortSignal,
   ): Promise<{ readonly after: SearchState; readonly line: TraceRecord }> => {
     const { trigger } = before;
-    const row = (at: number): number => (script.poison === "scan" && before.step === 1 ? POISON : at);
+    const row = (at: number): number => (script.poison === "scan" && before.step === 1 ? poison : at);
     const gradients = await executor.run(
       [
         {
@@ -126,7 +132,7 @@ export function scriptedWork(script: Script, executor: JobExecutor): JobWork {
   const asked = async (part: "unlearn" | "evaluate", from: Hash, signal: AbortSignal): Promise<Hash> => {
     let hash = from;
     for (const round of [0, 1]) {
-      const row = script.poison === part ? POISON : ROWS[part] + 2 * (hash % 4) + round;
+      const row = script.poison === part ? poison : ROWS[part] + 2 * (hash % 4) + round;
       const [answer] = await executor.run(
         [{ kind: "predict", ...{ checkpoint, samples, rows: [row] } }],
         signal,

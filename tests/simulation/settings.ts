@@ -17,7 +17,7 @@ export const SETTINGS = {
   keepaliveMs: 2_600,
   leaderLeaseMs: 1_400,
   /** How long a run may take after the last fault. */
-  limitMs: 60_000,
+  limitMs: 120_000,
   /** How many things may happen in a run: several times as many as ever did. */
   mostSteps: 12_000,
   /** After the last fault, until everybody knows that all is well. */

@@ -9,7 +9,10 @@ export interface ChildScript {
   /** Milliseconds until it is ready. */
   startMs(): number;
   /** What comes of an operation, and after how long. */
-  outcome(run: Run): { readonly ms: number; readonly end: ChildOutcome | "dies" | "hangs" };
+  outcome(run: Run): {
+    readonly ms: number;
+    readonly end: ChildOutcome | "dies" | "kills the worker" | "hangs";
+  };
   readonly ready: FromChild;
 }
 
@@ -83,6 +86,10 @@ export class VirtualChild implements Child {
     const { ms, end } = this.#script.outcome(run);
     this.#own.after(ms, () => {
       if (end === "hangs") return;
+      if (end === "kills the worker") {
+        this.#parent.kill();
+        return;
+      }
       if (end === "dies") {
         this.die("killed by SIGSEGV");
         return;

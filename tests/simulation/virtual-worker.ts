@@ -10,7 +10,7 @@ import { answerOf } from "./answers.ts";
 import type { PlannedWorker } from "./plan.ts";
 import { SALTS } from "./plan.ts";
 import type { Random } from "./random.ts";
-import { isPoison } from "./scripted-job.ts";
+import { killedBy } from "./scripted-job.ts";
 import { type ChildScript, VirtualChild } from "./virtual-child.ts";
 import { Process } from "./virtual-time.ts";
 import type { World } from "./world.ts";
@@ -137,8 +137,9 @@ export class VirtualWorker {
     return Math.ceil(this.slowness * this.#random.int(20, 200));
   }
 
-  #outcome({ operation }: Run): ChildOutcome | "dies" | "hangs" {
-    if (isPoison(operation)) return "dies";
+  #outcome({ operation }: Run): ChildOutcome | "dies" | "kills the worker" | "hangs" {
+    const victim = killedBy(operation);
+    if (victim !== undefined) return victim === "child" ? "dies" : "kills the worker";
     if (this.#befalls("child hangs")) return "hangs";
     if (this.#befalls("child out of memory"))
       return { kind: "error", retryable: true, message: "out of memory" };

@@ -64,6 +64,7 @@ export class World {
       calmRun: (sweep, job, deviceClass) => this.#calm.get(calmKey(sweep, job, deviceClass))!,
       liars: this.liars,
       onTransition: (from, event) => this.count(`job ${from} ${event}`),
+      onWorkersLost: () => this.count("operation given up for lost workers"),
     });
     this.store = new VirtualStore({
       kind: this.plan.store,

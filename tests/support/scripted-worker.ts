@@ -97,6 +97,7 @@ export class ScriptedWorker {
         threads: 1,
         operatorsElsewhere: [],
         programForms: [],
+        incarnation: "",
         ...options.hello,
       },
     });

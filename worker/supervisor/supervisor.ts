@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { type CoordinatorClient, connectToCoordinator } from "../../proto/client.ts";
 import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
@@ -78,6 +79,7 @@ export class Supervisor {
   readonly #workbench: Workbench;
   /** Ends dialling and waiting. */
   readonly #over = new AbortController();
+  readonly #incarnation = randomUUID();
   #state: WorkerState = { kind: "starting" };
   #finish: (state: FinalState) => void = () => {};
   #device: ReadyDevice | undefined;
@@ -222,6 +224,7 @@ export class Supervisor {
       threads: options.threads,
       operatorsElsewhere: this.#device?.elsewhere ?? [],
       programForms: this.#device?.forms ?? [],
+      incarnation: this.#incarnation,
     };
   }
 
