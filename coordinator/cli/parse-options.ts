@@ -1,9 +1,13 @@
+import { isRemote } from "../sources/source.ts";
 import { type ConfigEntries, readConfig, unknownKeys } from "./config-file.ts";
 import { InputError } from "./errors.ts";
 import type { KeyOwners } from "./key-owners.ts";
 import { configKeyOf, flagNameOf, type OptionSpec, type OptionSpecs, type Parsed } from "./options.ts";
 import { fromPublished, isPublished } from "./published-config.ts";
 import { publishedKeys } from "./published-keys.ts";
+
+const ONLY_PATHS =
+  "must be a path of this machine; only the files of 'elibad sweep' name buckets (s3://BUCKET/FOLDER)";
 
 /** Whose options they are, for settings of the published code, and where a line about those goes. */
 export interface ParseContext {
@@ -32,6 +36,7 @@ export function readOptions<S extends OptionSpecs>(
   given: Readonly<Record<string, unknown>>,
   context: ParseContext = {},
 ): ReadOptions<S> {
+  const { command } = context;
   const names = Object.keys(specs);
   const configFile = typeof given.config === "string" ? given.config : undefined;
   const known = names.filter((name) => name !== "config").map(configKeyOf);
@@ -46,12 +51,14 @@ export function readOptions<S extends OptionSpecs>(
     const fromLine = given[name] !== undefined;
     const value = fromLine ? given[name] : entry?.value === null ? undefined : entry?.value;
     const result = spec.schema.safeParse(value);
-    if (result.success) {
+    // A sweep's settings are checked here before its buckets have become paths.
+    const isElsewhere = command !== undefined && spec.isPath && typeof value === "string" && isRemote(value);
+    if (result.success && !isElsewhere) {
       parsed[name] = result.data;
       continue;
     }
     parsed[name] = spec.schema.safeParse(undefined).data;
-    const problem = result.error.issues[0]?.message ?? "is not valid";
+    const problem = isElsewhere ? ONLY_PATHS : (result.error?.issues[0]?.message ?? "is not valid");
     const where =
       fromLine || !entry ? flagNameOf(spec) : `${configFile} line ${entry.line}: ${configKeyOf(name)}`;
     if (value !== undefined) problems.push(`${where} ${JSON.stringify(value)}: ${problem}`);

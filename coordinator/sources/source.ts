@@ -21,7 +21,10 @@ const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 /** S3's own limit. */
 const MAX_KEY_BYTES = 1024;
 
-/** @param relativeTo folder that relative paths begin in @throws SourceError for a bucket or upload that cannot be one */
+/** How a URL begins; a name with a colon in it is none. */
+const SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i;
+
+/** @param relativeTo folder that relative paths begin in @throws SourceError for a bucket or upload that cannot be one, and for other URLs */
 export function parseSource(text: string, relativeTo: string): Source {
   if (text.startsWith("s3:")) return parseBucket(text);
   if (text.startsWith("upload:")) {
@@ -29,7 +32,16 @@ export function parseSource(text: string, relativeTo: string): Source {
     if (!isDigest(manifest)) throw new SourceError(`${text}: must be upload: and 64 hexadecimal digits`);
     return { kind: "upload", manifest };
   }
+  const [, scheme] = SCHEME.exec(text) ?? [];
+  if (scheme !== undefined) throw new SourceError(`${text}: ${unread(scheme.toLowerCase())}`);
   return { kind: "path", path: resolve(relativeTo, text) };
+}
+
+/** What to do where a source is named that nothing here reads. */
+function unread(scheme: string): string {
+  if (scheme === "file") return "write the path alone, without file://";
+  if (scheme === "s3") return "write s3:// in small letters";
+  return `nothing reads ${scheme}:// here; name a path, an S3-compatible bucket's folder (s3://BUCKET/FOLDER), or send files of your machine (--upload)`;
 }
 
 /** Text that `parseSource` reads as this source, whatever folder it is given. */
@@ -45,7 +57,8 @@ export function sourceText(source: Source): string {
 }
 
 /** Whether a text names something else than a path. */
-export const isRemote = (text: string): boolean => !isAbsolute(text) && /^(s3|upload):/.test(text);
+export const isRemote = (text: string): boolean =>
+  !isAbsolute(text) && (/^(s3|upload):/.test(text) || SCHEME.test(text));
 
 function parseBucket(text: string): BucketSource {
   const [, bucket, rest = ""] = /^s3:\/\/([^/]*)(?:\/(.*))?$/s.exec(text) ?? [];

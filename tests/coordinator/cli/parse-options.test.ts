@@ -68,6 +68,15 @@ test.each([
   expect(() => parseOptions(specs, given)).toThrow(message);
 });
 
+test.each(["gs://bucket/a", "s3://bucket/a", "file:///a"])(
+  "a model at %s is no path of this machine",
+  (model) => {
+    expect(() => parseOptions(specs, { model }, { command: "scan" })).toThrow(
+      `--model "${model}": must be a path of this machine; only the files of 'elibad sweep' name buckets`,
+    );
+  },
+);
+
 test("a file that is no YAML map is refused", () => {
   expect(() => parseOptions(specs, { config: configFile("- a\n- b\n") })).toThrow(/must be a YAML map/);
   expect(() => parseOptions(specs, { config: configFile("a: [1\nb: 2\n") })).toThrow(/scan\.yaml line \d+: /);

@@ -197,6 +197,18 @@ describe("what is wrong is named by file, line and key", () => {
       [...head, "models:", "  - zoo/a", "  - nowhere/*"],
     ],
     ["sweep.yaml line 3: models: nowhere: no such folder", [...head, "models: [nowhere]"]],
+    [
+      "sweep.yaml line 3: models: gs://lab/a: nothing reads gs:// here; name",
+      [...head, "models: [gs://lab/a]"],
+    ],
+    [
+      "sweep.yaml line 3: models: https://host/*: nothing reads https://",
+      [...head, "models: [https://host/*]"],
+    ],
+    [
+      "line 2: samples: file:///s.jsonl: write the path alone",
+      ["name: friday", "samples: file:///s.jsonl", models],
+    ],
     ["sweep.yaml line 1: name 5: must be text", ["name: 5", "samples: s", models]],
     [
       'sweep.yaml line 5: models.1 {"x":"zoo/a","y":"zoo/b"}: must be a folder, a glob, or \'name: folder\'',

@@ -23,6 +23,13 @@ test.each([
   ["s3://bucket/a/*", "a bucket's folders are named one by one"],
   [`s3://bucket/${"a".repeat(1025)}`, "a key has at most 1024 bytes"],
   ["upload:../../etc", "must be upload: and 64 hexadecimal digits"],
+  [
+    "gs://bucket/a",
+    "nothing reads gs:// here; name a path, an S3-compatible bucket's folder (s3://BUCKET/FOLDER)",
+  ],
+  ["https://host/a", "nothing reads https:// here"],
+  ["file:///models/a", "write the path alone, without file://"],
+  ["S3://bucket/a", "write s3:// in small letters"],
 ])("%s is refused", (text, problem) => {
   expect(() => parseSource(text, "/")).toThrow(problem);
 });
