@@ -65,7 +65,7 @@ export interface CoordinatorClient {
   sweepResults(request: SweepNameMessage): ClientReadableStream<JobResultsMessage>;
   readonly explainJob: Unary<JobNameMessage, ExplanationMessage>;
   backup(request: object): ClientReadableStream<BackupChunkMessage>;
-  getChannel(): Pick<ChannelInterface, "getConnectivityState">;
+  getChannel(): Pick<ChannelInterface, "getConnectivityState" | "watchConnectivityState">;
   /** Waits until the channel is connected; the callback gets an error after the deadline. */
   waitForReady(deadline: Date | number, callback: (error?: Error) => void): void;
   close(): void;

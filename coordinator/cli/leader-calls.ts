@@ -16,8 +16,11 @@ export class RemoteFailure extends Error {
 
 /** How long a connection may take. */
 const CONNECT_MS = 3_000;
-/** How long nobody may be at any address; and how long nobody may lead where somebody is: one that is busy answers late, a standby takes over within ten seconds. */
-const NOBODY_MS = 5_000;
+/**
+ * How long nobody may be at the only address; and how long nobody may lead where somebody is, or where one of several may be: one that is busy answers late,
+ * a standby takes over within ten seconds.
+ */
+const NOBODY_MS = 3_000;
 const NO_LEADER_MS = 20_000;
 const PAUSE_MS = 500;
 /** A call that lasted longer was answered. */
@@ -35,6 +38,8 @@ const WRONG_INPUT: ReadonlySet<status> = new Set([
 export class LeaderCalls {
   readonly #addresses: readonly string[];
   readonly #signal: AbortSignal;
+  /** Told why a call waits, when it begins to. */
+  onWaiting = (line: string): void => void process.stderr.write(`${line}\n`);
   /** Who answered last. */
   #known: { readonly address: string; readonly client: CoordinatorClient } | undefined;
 
@@ -52,8 +57,9 @@ export class LeaderCalls {
    */
   async with<T>(call: (client: CoordinatorClient, address: string) => Promise<T>): Promise<T> {
     let named = this.#known?.address;
-    let waitMs = NOBODY_MS;
+    let isAnybodyThere = false;
     let failingSinceMs: number | undefined;
+    let told = false;
     for (let attempt = 0; ; ) {
       const isNamed = named !== undefined;
       const address = named ?? this.#addresses[attempt % this.#addresses.length]!;
@@ -66,21 +72,26 @@ export class LeaderCalls {
         this.#signal.throwIfAborted();
         if (!(error instanceof NotHereError)) throw error;
         problem = error.message;
-        if (error.isAnswer) waitMs = NO_LEADER_MS;
+        isAnybodyThere ||= error.isAnswer;
         // A call that went well for a while, as a watch does, begins the waiting anew.
-        if (error.isAnswer && performance.now() - begunMs > HELD_MS) failingSinceMs = undefined;
+        const wasHeld = error.isAnswer && performance.now() - begunMs > HELD_MS;
+        failingSinceMs = wasHeld ? performance.now() : (failingSinceMs ?? begunMs);
+        told &&= !wasHeld;
         if (!isNamed) named = error.leader;
       }
-      const nowMs = performance.now();
-      failingSinceMs ??= nowMs;
       if (!isNamed) attempt++;
       const isRoundOver = named === undefined && attempt > 0 && attempt % this.#addresses.length === 0;
-      if (isRoundOver && nowMs - failingSinceMs > waitMs) {
-        const place = `--coordinator ${this.#addresses.join(",")}`;
-        if (waitMs === NOBODY_MS) throw new InputError(`${place}: no coordinator answers there`);
+      if (!isRoundOver) continue;
+      const waitMs = isAnybodyThere || this.#addresses.length > 1 ? NO_LEADER_MS : NOBODY_MS;
+      const place = `--coordinator ${this.#addresses.join(",")}`;
+      if (performance.now() - failingSinceMs > waitMs) {
+        if (!isAnybodyThere) throw new InputError(`${place}: no coordinator answers there`);
         throw new Error(`${place}: ${problem}`);
       }
-      if (isRoundOver) await sleep(PAUSE_MS, undefined, { signal: this.#signal });
+      if (!told && waitMs === NO_LEADER_MS)
+        this.onWaiting(`${place}: ${problem}; asking again for up to ${NO_LEADER_MS / 1_000} s`);
+      told = true;
+      await sleep(PAUSE_MS, undefined, { signal: this.#signal });
     }
   }
 
@@ -115,12 +126,24 @@ export class LeaderCalls {
       await new Promise<void>((resolve, reject) => {
         onAbort = () => reject(signal.reason as Error);
         signal.addEventListener("abort", onAbort);
-        client.waitForReady(Date.now() + CONNECT_MS, (error) => {
+        const notHere = (isAnswer: boolean) =>
+          reject(new NotHereError(`no coordinator answers at ${address}`, { isAnswer }));
+        const deadline = Date.now() + CONNECT_MS;
+        const channel = client.getChannel();
+        client.waitForReady(deadline, (error) => {
           if (!error) return resolve();
           // One that is busy takes the connection, and says nothing on it for a while.
-          const isTaken = client.getChannel().getConnectivityState(false) === connectivityState.CONNECTING;
-          reject(new NotHereError(`no coordinator answers at ${address}`, { isAnswer: isTaken }));
+          notHere(channel.getConnectivityState(false) === connectivityState.CONNECTING);
         });
+        // Where nobody listens that is known at once.
+        const watch = () =>
+          channel.watchConnectivityState(channel.getConnectivityState(false), deadline, (error) => {
+            if (error) return;
+            const state = channel.getConnectivityState(false);
+            if (state === connectivityState.TRANSIENT_FAILURE) notHere(false);
+            else if (state !== connectivityState.READY && state !== connectivityState.SHUTDOWN) watch();
+          });
+        watch();
       });
     } catch (error) {
       client.close();

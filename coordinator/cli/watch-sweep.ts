@@ -17,6 +17,8 @@ interface Watcher {
     jobs: ReadonlyMap<string, JobRowMessage>,
     now: readonly JobRowMessage[],
   ): void;
+  /** Says something else in between; absent: there is no place for it of its own. */
+  line?(text: string): void;
 }
 
 /**
@@ -31,6 +33,7 @@ export async function watchUntilOver(
 ): Promise<void> {
   const { signal } = context;
   const watcher = json ? jsonWatcher() : process.stderr.isTTY ? liveWatcher() : lineWatcher(context);
+  if (watcher.line) calls.onWaiting = watcher.line;
   let last: SweepRowMessage | undefined;
   while (last === undefined || !isOver(last)) {
     await calls.with(async (client) => {
@@ -55,6 +58,7 @@ export async function watchUntilOver(
 function liveWatcher(): Watcher {
   const live = new LiveLines(process.stderr);
   return {
+    line: (text) => live.write(text),
     changed(sweep, jobs, now) {
       for (const job of now) if (job.phase === "failed") live.write(`${job.name} ${stateText(job)}`);
       const active = [...jobs.values()].filter(({ phase }) => ACTIVE.has(phase));

@@ -79,10 +79,26 @@ test("a call to a standby is made at the leader that it names, and the next ones
 test("while nobody leads a call waits, and is made when the standby has taken over", async () => {
   const gone = await freeAddress();
   const { server } = await startStandby(() => gone);
-  const seen = sweepsSeen(callsTo(gone, server.address));
+  const calls = callsTo(gone, server.address);
+  const said: string[] = [];
+  calls.onWaiting = (line) => void said.push(line);
+  const seen = sweepsSeen(calls);
+  await expect.poll(() => said).toHaveLength(1);
   await new Promise((resolve) => setTimeout(resolve, 1_000));
+  expect(said).toEqual([
+    `--coordinator ${gone},${server.address}: no coordinator answers at ${gone}; asking again for up to 20 s`,
+  ]);
   await startLeader("monday", server);
   expect(await seen).toEqual(["monday"]);
+});
+
+test("where nobody listens at the only address, that is said within seconds", async () => {
+  const address = await freeAddress();
+  const begunMs = performance.now();
+  await expect(sweepsSeen(callsTo(address))).rejects.toThrow(
+    `--coordinator ${address}: no coordinator answers there`,
+  );
+  expect(performance.now() - begunMs).toBeGreaterThan(3_000);
 });
 
 test("two standbys that name each other do not send a call round for ever", async () => {
