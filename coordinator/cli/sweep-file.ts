@@ -1,6 +1,7 @@
 import picomatch from "picomatch";
 import { z } from "zod";
 import { type JobSpec, Name, SweepSpec } from "../sweep/sweep.ts";
+import { requireBoundedGlob } from "./bounded-globs.ts";
 import { suggestionFor, unknownKey } from "./config-file.ts";
 import { InputError, messageOf } from "./errors.ts";
 import { configKeyOf, oneOf, text, withoutAbsent } from "./options.ts";
@@ -82,6 +83,7 @@ export function parseSweep(yaml: YamlFile, folder: string): SweepSpec {
   const names = models.map(({ name }) => name);
   const overrides = Object.entries(sweep.overrides).map(([pattern, values]) => {
     const place = `${file} line ${yaml.lineOf(["overrides", pattern])}: overrides: ${pattern}`;
+    requireBoundedGlob(place, pattern);
     const matches = picomatch(pattern);
     if (!names.some((name) => matches(name))) {
       const near = suggestionFor(pattern, names);

@@ -5,9 +5,13 @@ import { isAdapter } from "../../worker/checkpoint/open-adapter.ts";
 import { hasWeights } from "../../worker/checkpoint/open-checkpoint.ts";
 import { isRemote } from "../sources/source.ts";
 import { Name } from "../sweep/sweep.ts";
+import { requireBoundedGlob } from "./bounded-globs.ts";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
 import { absoluteSource } from "./sweep-sources.ts";
+
+/** Of one sweep. */
+const MAX_MODELS = 10_000;
 
 /** A folder or glob, and what names it in errors: file and line. */
 export interface ModelEntry {
@@ -58,6 +62,8 @@ export function resolveModels(entries: readonly ModelEntry[], relativeTo: string
           `${place}: '${name}' cannot be a model's name: ${wrong}; write 'name: ${folder}'`,
         );
       models.set(name, { name, folder, place });
+      if (models.size > MAX_MODELS)
+        throw new InputError(`${place}: the sweep has more than ${MAX_MODELS} models: make several of it`);
     }
   }
   return [...models.values()];
@@ -73,6 +79,7 @@ function foldersOf({ place, path, name }: ModelEntry, relativeTo: string): strin
   if (!isGlob) return [checkpointAt(place, path, relativeTo)];
   if (name !== undefined)
     throw new InputError(`${place}: ${name}: ${path} is a glob; a name belongs to one folder`);
+  requireBoundedGlob(place, path);
   const found = foldersMatching(path, relativeTo);
   if (found.length === 0) throw new InputError(`${place}: ${path}: no folder matches`);
   return found.map((folder) => checkpointAt(place, folder, relativeTo)).sort();

@@ -1,6 +1,7 @@
-import { type Document, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument, visit } from "yaml";
 import { InputError } from "./errors.ts";
 import { readInputFile } from "./input-file.ts";
+import { requireBoundedYaml } from "./yaml-bounds.ts";
 
 /** A YAML document that knows where in its file everything stands. */
 export interface YamlFile {
@@ -19,12 +20,14 @@ export const readYaml = (place: string, file: string): YamlFile =>
 
 /** A YAML file whose text is at hand. @throws InputError naming file and line where it is no YAML */
 export function parseYaml(file: string, text: string): YamlFile {
+  requireBoundedYaml(file, text);
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const broken = document.errors[0];
+  // The library compares every key with every other one, and draws a picture of every error.
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false });
+  const broken = document.errors[0] ?? repeatedKey(document);
   if (broken)
     throw new InputError(
-      `${file} line ${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]!.replace(/ at line \d+, column \d+:$/, "")}`,
+      `${file} line ${lines.linePos(broken.pos[0]).line}: ${broken.message.split("\n")[0]}`,
     );
   return {
     file,
@@ -42,6 +45,32 @@ export function parseYaml(file: string, text: string): YamlFile {
       return lines.linePos(at).line;
     },
   };
+}
+
+/** The first key that its map has already. */
+function repeatedKey(
+  document: Document,
+): { readonly pos: readonly [number]; readonly message: string } | undefined {
+  let found: { readonly pos: readonly [number]; readonly message: string } | undefined;
+  visit(document, {
+    Map(_, map) {
+      const keys = new Set<string>();
+      for (const pair of map.items) {
+        const key = keyOf(pair);
+        if (keys.has(key)) {
+          const { range } = pair.key as { readonly range?: readonly [number, number, number] | null };
+          found = {
+            pos: [range?.[0] ?? 0],
+            message: `Map keys must be unique: '${key.slice(0, 100)}' is there twice`,
+          };
+          return visit.BREAK;
+        }
+        keys.add(key);
+      }
+      return undefined;
+    },
+  });
+  return found;
 }
 
 /** Where a key or index stands, and what is under it. */
