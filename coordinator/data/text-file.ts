@@ -16,8 +16,11 @@ export interface TextLine {
 
 const gzipMagic = [0x1f, 0x8b] as const;
 
-/** Bytes of text that a packed file may unpack to. */
-const largestText = 2 ** 29;
+/** Bytes of text that a file may hold, or unpack to. Node makes no longer strings. */
+const largestText = 2 ** 29 - 2 ** 16;
+
+/** Characters of a line: more than any function has, and what one row may take of memory. */
+const longestLine = 2 ** 24;
 
 /**
  * The objects of a JSONL file, gzipped where its name ends in `.gz`; empty lines are skipped.
@@ -54,9 +57,16 @@ export function parseLine(file: string, line: number, text: string): Readonly<Re
 
 /** All lines of a text file, gzipped where its name ends in `.gz`. @throws SamplesError where it cannot be read or is no text */
 export function readTextLines(file: string): TextLine[] {
-  return readTextFile(file)
+  const lines = readTextFile(file)
     .split("\n")
     .map((text, index) => ({ line: index + 1, text }));
+  const long = lines.find(({ text }) => text.length > longestLine);
+  if (long !== undefined)
+    throw new SamplesError(`has ${long.text.length} characters, at most ${longestLine} are read`, {
+      file,
+      line: long.line,
+    });
+  return lines;
 }
 
 /** Text of a file, unpacked where its name ends in `.gz`. */
@@ -68,7 +78,10 @@ function readTextFile(file: string): string {
 
 function readBytes(file: string): Buffer {
   try {
-    if (statSync(file).isDirectory()) throw new Error("it is a folder");
+    const found = statSync(file);
+    if (found.isDirectory()) throw new Error("it is a folder");
+    if (found.size > largestText)
+      throw new Error(`it has ${found.size} bytes, at most ${largestText} are read: split it`);
     return readFileSync(file);
   } catch (cause) {
     throw cannotBeRead(file, cause);

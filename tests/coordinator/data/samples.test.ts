@@ -36,6 +36,13 @@ describe("sample rows", () => {
     expect(rows[0]!.funcName).toBe("f");
   });
 
+  it("are refused with the line where one is longer than any function", () => {
+    const long = `${JSON.stringify(row)}\n${" ".repeat(2 ** 24 + 1)}\n`;
+    const read = (path: string) => () => readDefectRows(path, { need: [] });
+    expect(read(file("long.jsonl", long))).toThrow(/long\.jsonl:2: has 16777217 characters/);
+    expect(read(file("long.jsonl.gz", gzipSync(long)))).toThrow(/:2: has 16777217 characters/);
+  });
+
   it("are read from a gzipped file as from a plain one", () => {
     const text = `${JSON.stringify(row)}\n`;
     expect(readDefectRows(file("a.jsonl.gz", gzipSync(text)))).toEqual(readDefectRows(file("a.jsonl", text)));
