@@ -1,4 +1,5 @@
 import { resultEnvelopeType } from "./definition.ts";
+import { isShortName, MAX_NAME_CHARACTERS, shortReason } from "./message-bounds.ts";
 import type { DeviceClass, ResultEnvelopeMessage } from "./messages.ts";
 import type { Digest, TensorMap } from "./operations.ts";
 import { tensorMessages, tensorsFromMessages } from "./tensors.ts";
@@ -53,6 +54,15 @@ export function decodeResultEnvelope(bytes: Uint8Array): ResultEnvelope {
   const { fingerprint, workerId, deviceClass, programVersion, forwards, tokens, seconds } = message;
   if (!isDigest(fingerprint)) throw new MalformedEnvelopeError(`fingerprint '${fingerprint.slice(0, 80)}'`);
   if (deviceClass === null) throw new MalformedEnvelopeError("it names no device class");
+  for (const [field, text] of Object.entries({ ...deviceClass, programVersion }))
+    if (typeof text === "string" && !isShortName(text))
+      throw new MalformedEnvelopeError(
+        `its ${field} is not at most ${MAX_NAME_CHARACTERS} printable characters`,
+      );
+  // They are added up: one that is no number would spoil every sum after it.
+  for (const [field, value] of Object.entries({ forwards, tokens, seconds }))
+    if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER))
+      throw new MalformedEnvelopeError(`its ${field} are ${value}`);
   const outcome = outcomeOf(message);
   const artifacts = artifactsOf(message);
   return {
@@ -102,7 +112,11 @@ function outcomeOf(message: ResultEnvelopeMessage): ResultOutcome {
       }
       return { kind: "artifact", digest: message.tensorsArtifact };
     case "error":
-      return { kind: "error", ...message.error };
+      return {
+        kind: "error",
+        retryable: message.error.retryable,
+        message: shortReason(message.error.message),
+      };
     default:
       throw new MalformedEnvelopeError("it has no outcome");
   }

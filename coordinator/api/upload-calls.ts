@@ -5,6 +5,7 @@ import {
   type UploadPartMessage,
   type UploadQueryMessage,
 } from "../../proto/upload-messages.ts";
+import { UPLOAD_IDLE_MS, withIdleLimit } from "../dispatch/idle-limit.ts";
 import { UploadError, type UploadStore } from "../sources/upload-store.ts";
 import { collecting, unary } from "./calls.ts";
 
@@ -22,7 +23,8 @@ export function uploadCalls(
       return { holdings };
     }, logger),
     Upload: collecting(async (messages: AsyncIterable<UploadPartMessage>) => {
-      const parts = messages[Symbol.asyncIterator]();
+      const late = () => new UploadError(`nothing more came within ${UPLOAD_IDLE_MS / 1_000} s`);
+      const parts = withIdleLimit(messages[Symbol.asyncIterator](), UPLOAD_IDLE_MS, late);
       const first = await parts.next();
       if (first.done) throw new UploadError("the upload has no message");
       return store.append(first.value, dataOf(first.value, parts));

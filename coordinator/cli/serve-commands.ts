@@ -3,11 +3,12 @@ import type { CommandEvent } from "../../proto/messages.ts";
 import type { ProgramForm } from "../../proto/operations.ts";
 import { VectorCache } from "../../proto/vector-cache.ts";
 import { Permits } from "../../worker/cache/permits.ts";
+import { isJsonObject, parseStrictJson } from "../../worker/checkpoint/strict-json.ts";
 import type { Coordinator } from "../coordinator.ts";
 import type { SubmitHandler } from "../dispatch/submit-service.ts";
 import { ANSWER_BYTES } from "../search/predict.ts";
 import { clusterCommands } from "./commands/cluster-commands.ts";
-import { EXIT, exitCodeOf, messageOf } from "./errors.ts";
+import { EXIT, exitCodeOf, InputError, messageOf } from "./errors.ts";
 import { parseOptions } from "./parse-options.ts";
 
 /** Commands that clients submit, run on this coordinator's workers. */
@@ -17,6 +18,25 @@ export interface CommandService {
   useCoordinator(coordinator: Pick<Coordinator, "newExecutor" | "metrics">): void;
   /** Cancels what still runs and waits until it has ended. */
   close(): Promise<void>;
+}
+
+/** Commands that run or wait; more would be a client that went wrong. */
+const MAX_COMMANDS = 1_000;
+/** Of a command's options, without what they name. */
+const MAX_OPTIONS_CHARACTERS = 256 * 1024;
+
+/** @throws InputError */
+function optionsOf(json: string): Record<string, unknown> {
+  if (json.length > MAX_OPTIONS_CHARACTERS)
+    throw new InputError(`options_json: ${json.length} characters, at most ${MAX_OPTIONS_CHARACTERS}`);
+  let options: unknown;
+  try {
+    options = parseStrictJson(Buffer.from(json));
+  } catch (error) {
+    throw new InputError(`options_json: ${(error as Error).message}`);
+  }
+  if (!isJsonObject(options)) throw new InputError("options_json: must be a JSON object");
+  return options;
 }
 
 /** @param atOnce how many run at a time; the others wait in the order in which they came, as no more than their options */
@@ -44,7 +64,7 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">, atOnce: num
     const either = AbortSignal.any([signal, closing.signal]);
     const compute = async (): Promise<unknown> => {
       logger.info(`${command} begins`);
-      const options = parseOptions(spec.options, JSON.parse(optionsJson) as Record<string, unknown>);
+      const options = parseOptions(spec.options, optionsOf(optionsJson));
       await spec.check?.(options);
       const { programForm } = options as { readonly programForm?: ProgramForm };
       const executor = newExecutor(programForm === undefined ? {} : { forms: [programForm] });
@@ -58,6 +78,8 @@ export function serveCommands(logger: Pick<Logger, "info" | "warn">, atOnce: num
         await executor.close();
       }
     };
+    if (running.size > MAX_COMMANDS)
+      return fail(`${MAX_COMMANDS} commands wait here already: submit it later`, EXIT.failed);
     try {
       if (permits.free === 0)
         emit({ event: "line", line: `waiting: the coordinator runs ${atOnce} commands at a time` });

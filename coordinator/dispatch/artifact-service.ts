@@ -11,6 +11,7 @@ import type { ArtifactChunk, ArtifactRange, ArtifactStored, ArtifactUpload } fro
 import type { ArtifactStore } from "./artifact-store.ts";
 import { drained } from "./drained.ts";
 import { ArtifactError } from "./errors.ts";
+import { UPLOAD_IDLE_MS, withIdleLimit } from "./idle-limit.ts";
 import type { DispatchObserver } from "./observer.ts";
 
 /** FetchArtifact: a range of one artifact, in chunks, as fast as the peer takes them. */
@@ -54,7 +55,8 @@ export async function putArtifact(
   observer: Pick<DispatchObserver, "artifactMoved">,
 ): Promise<void> {
   try {
-    const messages = call[Symbol.asyncIterator]() as AsyncIterator<ArtifactUpload>;
+    const late = () => new ArtifactError(`nothing more came within ${UPLOAD_IDLE_MS / 1_000} s`);
+    const messages = withIdleLimit(call[Symbol.asyncIterator](), UPLOAD_IDLE_MS, late);
     const first = await messages.next();
     if (first.done) throw new ArtifactError("the upload has no message");
     const { digest, placed } = first.value;

@@ -6,6 +6,7 @@ import {
   setLogVerbosity,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { MAX_CALLS_OF_A_CONNECTION, MAX_MESSAGE_BYTES } from "../../proto/message-bounds.ts";
 import { ListenError } from "./errors.ts";
 
 /**
@@ -30,6 +31,9 @@ export async function listen(
     // A peer that hangs, or a path that is cut, shows within 15 s even where nothing else is sent.
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 5_000,
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_concurrent_streams": MAX_CALLS_OF_A_CONNECTION,
   });
   // What the library would print comes back as an error, which says it better.
   setLogVerbosity(logVerbosity.NONE);

@@ -13,11 +13,17 @@ const PLACED_NAME = /^[0-9a-f-]{36}\.placed$/;
 export interface UploadLimits {
   /** Largest artifact that a worker may send, in bytes: the gradients of all weights of a large model. */
   readonly maxUploadBytes: number;
+  /** Of all that no result was used of yet, in bytes. */
+  readonly maxUploadsBytes: number;
   /** An upload that no result named for so long is one of a worker that is gone. */
   readonly keepUploadsMs: number;
 }
 
-const DEFAULT_LIMITS: UploadLimits = { maxUploadBytes: 8 * 1024 ** 3, keepUploadsMs: 30 * 60_000 };
+const DEFAULT_LIMITS: UploadLimits = {
+  maxUploadBytes: 8 * 1024 ** 3,
+  maxUploadsBytes: 64 * 1024 ** 3,
+  keepUploadsMs: 30 * 60_000,
+};
 
 /** What workers sent or placed as results, or parts of them: files named by their digest, from their arrival until every result that names them was used. */
 export class ResultUploads {
@@ -37,14 +43,17 @@ export class ResultUploads {
    */
   async receive(digest: Digest, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     if (!isDigest(digest)) throw new ArtifactError(`'${digest.slice(0, 80)}' is no sha256 digest`);
-    const { maxUploadBytes } = this.#limits;
+    const { maxUploadBytes, maxUploadsBytes } = this.#limits;
     const aside = this.aside();
     const hash = createHash("sha256");
+    let room = await this.#room();
     const checked = async function* (source: AsyncIterable<Uint8Array>) {
       let total = 0;
       for await (const chunk of source) {
         total += chunk.length;
         if (total > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
+        room -= chunk.length;
+        if (room < 0) throw noRoom(maxUploadsBytes);
         hash.update(chunk);
         yield chunk;
       }
@@ -72,6 +81,8 @@ export class ResultUploads {
       if (!placed.isFile()) throw new ArtifactError(`'${name}' is no file`);
       const { maxUploadBytes } = this.#limits;
       if (placed.size > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
+      // Its bytes are in the folder, and counted, already.
+      if ((await this.#room()) < 0) throw noRoom(this.#limits.maxUploadsBytes);
       await this.#take(digest, aside, await digestOfFile(aside));
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
@@ -79,6 +90,14 @@ export class ResultUploads {
     } finally {
       await rm(aside, { force: true });
     }
+  }
+
+  /** Bytes that may still come; below 0 where there are too many. */
+  async #room(): Promise<number> {
+    let left = this.#limits.maxUploadsBytes;
+    for (const name of await readdir(this.folder))
+      left -= (await stat(join(this.folder, name)).catch(() => undefined))?.size ?? 0;
+    return left;
   }
 
   async #take(digest: Digest, path: string, actual: Digest): Promise<void> {
@@ -136,6 +155,11 @@ export class ResultUploads {
     return join(this.folder, `${randomUUID()}.tmp`);
   }
 }
+
+const noRoom = (bytes: number): ArtifactError =>
+  new ArtifactError(
+    `results of workers take the ${bytes} bytes that they may take; what no result names goes after a while`,
+  );
 
 export async function digestOfFile(path: string): Promise<Digest> {
   const hash = createHash("sha256");

@@ -23,7 +23,11 @@ export async function serveSubmit(
   const cancelling = new AbortController();
   call.on("cancelled", () => cancelling.abort());
   try {
-    await handler(call.request, (event) => void call.write(event), cancelling.signal);
+    const emit = (event: CommandEvent) => {
+      // A client that does not take what it is told misses some of the progress, and nothing else.
+      if (event.event !== "progressJson" || !call.writableNeedDrain) call.write(event);
+    };
+    await handler(call.request, emit, cancelling.signal);
     call.end();
   } catch (error) {
     call.emit("error", { code: status.INTERNAL, details: (error as Error).message });

@@ -1,5 +1,6 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { MAX_LEASES_OF_A_WORKER, shortReason } from "../../proto/message-bounds.ts";
 import type { CoordinatorMessage, Hello, Welcome, WorkerMessage } from "../../proto/messages.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Session } from "./state.ts";
@@ -15,6 +16,9 @@ export interface WorkSessionParts {
   readonly logger: Logger;
 }
 
+/** A stream whose worker says nothing for so long after it opened it is ended. */
+const HELLO_MS = 30_000;
+
 /** Serves one `Work` stream: messages become events, decisions become messages. */
 export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
   const { dispatcher, logger } = parts;
@@ -23,35 +27,47 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
   });
   let session: Session | undefined;
   let workerId = "";
+  let isOver = false;
+
+  const silence = setTimeout(() => refuse("no Hello came"), HELLO_MS).unref();
 
   const leave = (reason: string, isOrderly = false) => {
+    clearTimeout(silence);
     if (session !== undefined) dispatcher.leave(session, reason, isOrderly);
   };
   const end = (reason: string, isOrderly = false) => {
+    isOver = true;
     leave(reason, isOrderly);
     port.end();
   };
+  const refuse = (reason: string) => {
+    isOver = true;
+    clearTimeout(silence);
+    port.send({ message: "refused", refused: { reason } });
+    port.end();
+  };
   const greet = (hello: Hello) => {
+    clearTimeout(silence);
     if (dispatcher.isClosing) {
+      isOver = true;
       port.send({ message: "notLeader", notLeader: { address: "" } });
       return port.end();
     }
     const reason = dispatcher.refusal(hello);
     if (reason !== undefined) {
       logger.warn({ worker: hello.workerId.slice(0, 80), reason }, "worker refused");
-      port.send({ message: "refused", refused: { reason } });
-      port.end();
-      return;
+      return refuse(reason);
     }
     workerId = hello.workerId;
     port.send({ message: "welcome", welcome: parts.welcome(hello) });
     session = dispatcher.join(hello, port);
   };
   const take = (message: WorkerMessage) => {
+    // What was on its way, or is sent in spite of it.
+    if (isOver) return;
     if (session === undefined) {
       if (message.message === "hello") return greet(message.hello);
-      port.send({ message: "refused", refused: { reason: "the first message must be a Hello" } });
-      return port.end();
+      return refuse("the first message must be a Hello");
     }
     switch (message.message) {
       case "credit":
@@ -60,15 +76,19 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
         for (const envelope of message.resultEnvelopes.envelopes) parts.receive(envelope, workerId);
         return;
       case "heartbeat":
+        if (message.heartbeat.leaseIds.length > MAX_LEASES_OF_A_WORKER)
+          return end(`a heartbeat of ${message.heartbeat.leaseIds.length} leases`);
         return dispatcher.handle({ kind: "heartbeat", session, ...message.heartbeat });
       case "draining":
+        if (message.draining.returnedLeaseIds.length > MAX_LEASES_OF_A_WORKER)
+          return end(`gives back ${message.draining.returnedLeaseIds.length} leases`);
         return dispatcher.handle({ kind: "draining", session, ...message.draining });
       case "childDied": {
         const { leaseId, reason } = message.childDied;
-        return dispatcher.handle({ kind: "child-died", session, leaseId, reason });
+        return dispatcher.handle({ kind: "child-died", session, leaseId, reason: shortReason(reason) });
       }
       case "goodbye":
-        return end(`goodbye: ${message.goodbye.reason}`, true);
+        return end(`goodbye: ${shortReason(message.goodbye.reason)}`, true);
       case "hello":
         return end("a second Hello");
     }

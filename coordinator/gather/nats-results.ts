@@ -19,6 +19,7 @@ import {
   RESULT_STREAM,
   RESULT_STREAM_CONFIG,
   resultSubjectsOf,
+  SUBJECT_TOKEN,
 } from "../../proto/subjects.ts";
 
 export interface NatsResultsOptions {
@@ -124,6 +125,12 @@ export class NatsResults {
   #take(message: JsMsg): void {
     this.#options.onLag(Math.max(0, Date.now() - message.info.timestampNanos / 1e6) / 1_000);
     const workerId = message.subject.split(".").at(-1)!;
+    // NATS takes other characters in a subject, and no worker has them in its id.
+    if (!SUBJECT_TOKEN.test(workerId)) {
+      this.#options.logger.warn({ subject: message.subject.slice(0, 200) }, "a result of no worker");
+      message.ack();
+      return;
+    }
     const reading = (async () => this.#options.receive(message.data, workerId))()
       .catch((error: unknown) => this.#options.logger.error({ err: error }, "a result could not be read"))
       .finally(() => {

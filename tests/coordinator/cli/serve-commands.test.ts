@@ -45,3 +45,27 @@ test("commands beyond the bound wait in their order, and one that is cancelled g
   third.cancel();
   await third.ended;
 });
+
+test.each([
+  ["null", "options_json: must be a JSON object"],
+  ["[]", "options_json: must be a JSON object"],
+  ['{"model": "a", "model": "b"}', 'options_json: names the key "model" twice'],
+  [`${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`, "options_json: 600001 characters, at most 262144"],
+])(
+  "options that are none end the command with what is wrong, as in case %#",
+  async (optionsJson, problem) => {
+    const commands = serveCommands({ info: () => undefined, warn: () => undefined }, 1);
+    const coordinator = await startCoordinator({ artifactFolder: tempFolder(), drainMs: 10 });
+    onTestFinished(() => coordinator.close());
+    commands.useCoordinator(coordinator);
+    const events: CommandEvent[] = [];
+    await commands.submit(
+      { command: "predict", optionsJson },
+      (event) => void events.push(event),
+      new AbortController().signal,
+    );
+    expect(events).toEqual([
+      { event: "failed", failed: { exitCode: 2, message: expect.stringContaining(problem) } },
+    ]);
+  },
+);
