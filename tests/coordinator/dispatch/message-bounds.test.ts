@@ -26,6 +26,7 @@ import { tempFolder } from "../../support/temp-folder.ts";
 
 const hello: Hello = {
   workerId: "w1",
+  incarnation: "i-1",
   programVersion: "program-1",
   deviceClass: TEST_CLASS,
   memoryBytes: 8e9,
@@ -39,6 +40,7 @@ const classWith = (part: Partial<Hello["deviceClass"]>) => ({ deviceClass: { ...
 
 test.each<[string, Partial<Hello>, RegExp]>([
   ["an id that is no token", { workerId: "w 1" }, /^worker_id 'w 1'/],
+  ["an incarnation without end", { incarnation: "i".repeat(1e6) }, /^incarnation: it has more than/],
   ["an id of 65 letters", { workerId: "w".repeat(65) }, /^worker_id/],
   [
     "hardware of 201 letters",
