@@ -54,6 +54,12 @@ async function runTests(args, env) {
   } catch (error) {
     console.log(`elibad: ${error.message}; tests of buckets are skipped`);
   }
+  const { ensurePromtool } = await import("../../tests/support/promtool-install.mjs");
+  try {
+    ensurePromtool();
+  } catch (error) {
+    console.log(`elibad: ${error.message}; tests of Prometheus rules are skipped`);
+  }
   run(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), "run", ...args], env);
 }
 

@@ -174,13 +174,12 @@ export class CoordinatorMetrics implements DispatchObserver {
     });
     new Gauge({
       name: "elibad_coordinator_worker_slowness",
-      help: "What a connected worker takes for its operations, divided by what the workers take in the middle.",
+      help: "What a connected worker takes for its operations, divided by what the workers take in the middle; 1 where nobody can compare.",
       labelNames: ["worker"],
       registers,
       collect() {
         this.reset();
-        for (const { workerId, slowness } of readings.speeds())
-          if (slowness !== undefined) this.set({ worker: workerId }, slowness);
+        for (const { workerId, slowness } of readings.speeds()) this.set({ worker: workerId }, slowness ?? 1);
       },
     });
     new Gauge({
