@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { ChildOptions, FromChild, ToChild } from "../child/messages.ts";
+import { childLimits } from "./child-limits.ts";
 
 export interface ChildEvents {
   message(message: FromChild): void;
@@ -18,9 +19,11 @@ export class InferenceChild {
   #asked = false;
 
   constructor(entry: string, options: ChildOptions, events: ChildEvents) {
+    const [program, ...words] = [...childLimits(options.device).command, process.execPath];
     this.#process = fork(entry, [JSON.stringify(options)], {
       serialization: "advanced",
-      execArgv: [],
+      execPath: program!,
+      execArgv: words,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {

@@ -16,6 +16,7 @@ import { makeResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { CoordinatorArtifacts } from "./artifact-transfer.ts";
 import type { StartChild } from "./child-keeper.ts";
+import { childLimits } from "./child-limits.ts";
 import { type CoordinatorStream, NotLeaderError, RefusedError } from "./coordinator-stream.ts";
 import { Delivery } from "./delivery.ts";
 import { dialForever } from "./dial-forever.ts";
@@ -105,6 +106,7 @@ export class Supervisor {
     });
     const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);
     const removeResults = () => removeResult(resultFolder);
+    log.info(childLimits(options.device).said);
     return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine: system });
   }
 
