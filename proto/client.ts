@@ -30,10 +30,12 @@ import type {
   JobNameMessage,
   JobResultsMessage,
   JobsMovedMessage,
+  RemoveRequest,
   RetryRequest,
   SweepChangeMessage,
   SweepFileMessage,
   SweepNameMessage,
+  SweepRemovedMessage,
   SweepRowsMessage,
   SweepSubmittedMessage,
   WatchRequest,
@@ -62,6 +64,7 @@ export interface CoordinatorClient {
   watchSweep(request: WatchRequest): ClientReadableStream<SweepChangeMessage>;
   readonly cancelJobs: Unary<CancelRequest, JobsMovedMessage>;
   readonly retryJobs: Unary<RetryRequest, JobsMovedMessage>;
+  readonly removeSweep: Unary<RemoveRequest, SweepRemovedMessage>;
   sweepResults(request: SweepNameMessage): ClientReadableStream<JobResultsMessage>;
   readonly explainJob: Unary<JobNameMessage, ExplanationMessage>;
   backup(request: object): ClientReadableStream<BackupChunkMessage>;

@@ -28,10 +28,12 @@ import type {
   JobNameMessage,
   JobResultsMessage,
   JobsMovedMessage,
+  RemoveRequest,
   RetryRequest,
   SweepChangeMessage,
   SweepFileMessage,
   SweepNameMessage,
+  SweepRemovedMessage,
   SweepRowsMessage,
   SweepSubmittedMessage,
   WatchRequest,
@@ -68,6 +70,7 @@ export interface CoordinatorService extends ServiceDefinition {
   readonly WatchSweep: MethodDefinition<WatchRequest, SweepChangeMessage>;
   readonly CancelJobs: MethodDefinition<CancelRequest, JobsMovedMessage>;
   readonly RetryJobs: MethodDefinition<RetryRequest, JobsMovedMessage>;
+  readonly RemoveSweep: MethodDefinition<RemoveRequest, SweepRemovedMessage>;
   readonly SweepResults: MethodDefinition<SweepNameMessage, JobResultsMessage>;
   readonly ExplainJob: MethodDefinition<JobNameMessage, ExplanationMessage>;
   readonly Backup: MethodDefinition<object, BackupChunkMessage>;

@@ -86,6 +86,17 @@ export interface JobsMovedMessage {
   readonly jobs: number;
 }
 
+export interface RemoveRequest {
+  readonly sweep: string;
+  readonly keepResults: boolean;
+}
+
+export interface SweepRemovedMessage {
+  readonly jobs: number;
+  /** Where results are that were kept; empty where they are gone. */
+  readonly results: string;
+}
+
 export interface JobResultsMessage {
   readonly results: readonly JobResultMessage[];
 }

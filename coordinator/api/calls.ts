@@ -29,6 +29,7 @@ export class CallError extends Error {
 const CODES: Readonly<Record<string, status>> = {
   InputError: status.INVALID_ARGUMENT,
   SweepExistsError: status.ALREADY_EXISTS,
+  SweepNotOverError: status.FAILED_PRECONDITION,
   UnknownNameError: status.NOT_FOUND,
   LogLostError: status.UNAVAILABLE,
   SourceError: status.INVALID_ARGUMENT,

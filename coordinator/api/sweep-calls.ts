@@ -5,6 +5,7 @@ import type {
   CancelRequest,
   ExplanationMessage,
   JobNameMessage,
+  RemoveRequest,
   RetryRequest,
   SweepFileMessage,
   SweepNameMessage,
@@ -24,6 +25,16 @@ export interface SweepHost {
   readonly book: SweepBook;
   /** @throws InputError naming file, line and key; SourceError naming an upload that is not whole */
   readFile(file: SweepFileMessage): Promise<SweepSpec>;
+  readonly removal: {
+    /**
+     * Removes a sweep that is over, with its results unless they are to be kept; answers the folder in which they stay then.
+     *
+     * @throws UnknownNameError; SweepNotOverError
+     */
+    remove(sweep: string, keeping: { readonly keepResults: boolean }): Promise<string>;
+    /** @throws CallError where a sweep of this name is being removed */
+    requireStays(sweep: string): void;
+  };
   /** @throws UnknownNameError */
   explain(id: JobId): ExplanationMessage;
   /** What clients send before they submit a sweep. */
@@ -41,6 +52,7 @@ export function sweepCalls(host: SweepHost, logger: Pick<Logger, "info" | "error
     ...uploadCalls(host.uploads, logger),
     SubmitSweep: unary(async (file: SweepFileMessage) => {
       const spec = await host.readFile(file);
+      host.removal.requireStays(spec.name);
       const isNew = await book.submit(spec);
       if (isNew) logger.info({ sweep: spec.name, jobs: spec.jobs.length }, "a sweep was submitted");
       return { sweep: sweepRow(requireSweep(book.state, spec.name)), isNew };
@@ -58,9 +70,16 @@ export function sweepCalls(host: SweepHost, logger: Pick<Logger, "info" | "error
       return { jobs: moved };
     }, logger),
     RetryJobs: unary(async ({ sweep, jobs, fresh }: RetryRequest) => {
+      host.removal.requireStays(sweep);
       const moved = await book.retry(sweep, { ...some(jobs), fresh });
       logger.info({ sweep, jobs: moved, fresh }, "jobs are retried");
       return { jobs: moved };
+    }, logger),
+    RemoveSweep: unary(async ({ sweep, keepResults }: RemoveRequest) => {
+      const { length } = requireSweep(book.state, sweep).jobs;
+      const results = await host.removal.remove(sweep, { keepResults });
+      logger.info({ sweep, jobs: length, keepResults }, "a sweep was removed");
+      return { jobs: length, results };
     }, logger),
     SweepResults: streaming(async function* ({ sweep }: SweepNameMessage) {
       const results = jobResults(requireSweep(book.state, sweep));
@@ -85,6 +104,7 @@ export const noSweepCalls = (reason: string): UntypedServiceImplementation =>
       "WatchSweep",
       "CancelJobs",
       "RetryJobs",
+      "RemoveSweep",
       "SweepResults",
       "ExplainJob",
       "Backup",

@@ -13,6 +13,8 @@ const SWEEP_MS = 3_600_000;
 export interface OpenedSources extends SourceStores {
   /** What they take of what they may take. */
   room(): Promise<Record<"uploads" | "buckets", Room>>;
+  /** Uploads that no sweep names any more go now, rather than within the hour. */
+  removeUnneeded(): void;
   close(): void;
 }
 
@@ -55,6 +57,7 @@ export async function openSources({
       uploads: { bytes: await uploads.bytes(), limit: uploadBytes },
       buckets: { bytes: await buckets.bytes(), limit: bucketCacheBytes },
     }),
+    removeUnneeded: sweep,
     close: () => clearInterval(timer),
   };
 }

@@ -13,7 +13,7 @@ import type { RestorableLog } from "../store/log.ts";
 import { SweepBook } from "../sweep/book.ts";
 import { JobHistory } from "../sweep/history.ts";
 import { isActive } from "../sweep/job-state.ts";
-import type { SweepRecord } from "../sweep/records.ts";
+import { isOfJob, type SweepRecord } from "../sweep/records.ts";
 import { SweepRunner } from "../sweep/runner.ts";
 import { findJob, type JobId, jobIdText, requireSweep, type SweepsState } from "../sweep/sweep.ts";
 import type { LogLostError } from "../sweep/sweep-log.ts";
@@ -27,6 +27,7 @@ import { serveCommands } from "./serve-commands.ts";
 import { startCommandsCoordinator } from "./start-coordinator.ts";
 import { parseSweep } from "./sweep-file.ts";
 import { requirePaths } from "./sweep-paths.ts";
+import { SweepRemoval } from "./sweep-removal.ts";
 import { uploadsOf } from "./sweep-sources.ts";
 import { openCleanJob } from "./sweep-work.ts";
 import { parseYaml } from "./yaml-file.ts";
@@ -86,6 +87,12 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
     room: () => sources.room(),
     folder: options.folder,
   });
+  const removal = await SweepRemoval.open({
+    book,
+    results: join(options.folder, "results"),
+    letGoOf: (sweep) => runner?.letGoOf(sweep) ?? Promise.resolve(),
+    onRemoved: () => sources.removeUnneeded(),
+  });
   let runner: SweepRunner | undefined;
   let coordinator: Coordinator | undefined;
   try {
@@ -100,6 +107,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
         for (const manifest of uploadsOf(spec)) await sources.uploads.folderOf(manifest);
         return spec;
       },
+      removal,
       explain: (id) => explainJob(id, { book, history, limit: jobsInFlight, viewOf, now: Date.now }),
       backup: () => backupChunks(log, options.folder),
     } satisfies Parameters<typeof sweepCalls>[0];
@@ -201,7 +209,7 @@ const WARNED: ReadonlySet<string> = new Set(["failed", "taken-back", "doubted"])
 
 function sayWhatHappened(records: readonly SweepRecord[], logger: Logger): void {
   for (const record of records) {
-    if (record.kind === "sweep-submitted" || record.kind === "worker-expelled") continue;
+    if (!isOfJob(record)) continue;
     const { sweep, job } = record;
     switch (record.kind) {
       case "job-moved": {

@@ -4,7 +4,7 @@ import { type AnySearchState, committedStep } from "./committed-step.ts";
 import { withoutResultsOf } from "./distrust.ts";
 import { fold } from "./fold.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { type JobEvent, takes } from "./job-state.ts";
+import { isLive, type JobEvent, takes } from "./job-state.ts";
 import { type Computed, type RecordOf, SweepRecord } from "./records.ts";
 import {
   type FoundResult,
@@ -22,6 +22,11 @@ import type { LogLostError, SweepLog } from "./sweep-log.ts";
 /** A sweep of this name is there, and it is another one. */
 export class SweepExistsError extends Error {
   override readonly name = "SweepExistsError";
+}
+
+/** Jobs of the sweep are queued or worked on. */
+export class SweepNotOverError extends Error {
+  override readonly name = "SweepNotOverError";
 }
 
 export interface BookOptions {
@@ -130,6 +135,21 @@ export class SweepBook {
   /** Queues those of a sweep's jobs that failed or were cancelled, together; answers how many. `fresh` forgets what they committed. @throws UnknownNameError */
   async retry(sweep: string, { fresh, ...some }: SomeJobs & { readonly fresh: boolean }): Promise<number> {
     return this.#moveAll(sweep, some, { kind: "retried", fresh });
+  }
+
+  /** @throws UnknownNameError; SweepNotOverError */
+  requireOver(name: string): void {
+    const { jobs } = requireSweep(this.#ahead, name);
+    const live = jobs.filter(({ state }) => isLive(state)).length;
+    if (live === 0) return;
+    const those = `${live} of its ${jobs.length} jobs ${live === 1 ? "is" : "are"} queued or worked on`;
+    throw new SweepNotOverError(`sweep '${name}' is not over, ${those}: cancel it first`);
+  }
+
+  /** Takes out a sweep that is over, with all that is known of its jobs, and makes the log that much shorter. @throws UnknownNameError; SweepNotOverError */
+  remove(name: string): Promise<void> {
+    this.requireOver(name);
+    return this.#change([{ kind: "sweep-removed", at: this.#now(), sweep: name }]);
   }
 
   /** Resolves when the step is durable: the next one may start. */

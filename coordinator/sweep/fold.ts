@@ -30,6 +30,8 @@ export function fold(state: SweepsState, record: SweepRecord): SweepsState {
   switch (record.kind) {
     case "sweep-submitted":
       return submitted(state, record);
+    case "sweep-removed":
+      return removed(state, record);
     case "job-moved":
       return jobMoved(state, record);
     case "step-committed":
@@ -80,6 +82,12 @@ function submitted(state: SweepsState, { spec, at }: RecordOf<"sweep-submitted">
     served: leastServed(state) ?? 0,
   };
   return { ...state, sweeps: [...state.sweeps, sweep] };
+}
+
+function removed(state: SweepsState, { sweep }: RecordOf<"sweep-removed">): SweepsState {
+  const own = findOrThrow(state, sweep);
+  if (hasLive(own)) throw new IllegalRecordError(`sweep ${sweep} is not over: it cannot be removed`);
+  return { ...state, sweeps: state.sweeps.filter((each) => each !== own) };
 }
 
 function jobMoved(state: SweepsState, record: RecordOf<"job-moved">): SweepsState {

@@ -27,7 +27,7 @@ export interface GroupCommitOptions {
 }
 
 /**
- * Writes changes to the log, those that come while it writes together in its next write, and a snapshot now and then. A change is durable
+ * Writes changes to the log, those that come while it writes together in its next write, and a snapshot now and then, and when a sweep was removed. A change is durable
  * before its promise resolves. Where the log fails, what waits and all that comes later is refused: nobody knows what was written. Only a full
  * disk is waited for, and whoever asks waits with it.
  */
@@ -92,7 +92,8 @@ export class GroupCommit {
     if (records.length > 0) this.#options.onDurable(records, state);
     for (const { resolve } of group) resolve();
     this.#sinceSnapshot += records.length;
-    if (this.#sinceSnapshot < (this.#options.snapshotEvery ?? SNAPSHOT_EVERY)) return;
+    const isShorter = records.some(({ kind }) => kind === "sweep-removed");
+    if (!isShorter && this.#sinceSnapshot < (this.#options.snapshotEvery ?? SNAPSHOT_EVERY)) return;
     this.#sinceSnapshot = 0;
     try {
       await this.#log.snapshot(state);

@@ -1,5 +1,5 @@
 import type { SweepBook } from "./book.ts";
-import type { RecordOf, SweepRecord } from "./records.ts";
+import { isOfJob, type JobRecord, type SweepRecord } from "./records.ts";
 import { type JobId, jobIdText } from "./sweep.ts";
 
 /** Something that happened to a job. */
@@ -30,7 +30,10 @@ export class JobHistory {
   }
 
   #note(record: SweepRecord): void {
-    if (record.kind === "sweep-submitted" || record.kind === "worker-expelled") return;
+    if (record.kind === "sweep-removed")
+      for (const job of [...this.#lines.keys()])
+        if (job.startsWith(`${record.sweep}/`)) this.#lines.delete(job);
+    if (!isOfJob(record)) return;
     const job = jobIdText(record);
     const lines = this.#lines.get(job) ?? new Map<string, HistoryLine>();
     this.#lines.set(job, lines);
@@ -43,7 +46,7 @@ export class JobHistory {
   }
 }
 
-function textOf(record: Exclude<SweepRecord, RecordOf<"sweep-submitted" | "worker-expelled">>): string {
+function textOf(record: JobRecord): string {
   switch (record.kind) {
     case "job-moved":
       return "reason" in record.event ? `${record.event.kind}: ${record.event.reason}` : record.event.kind;

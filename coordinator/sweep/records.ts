@@ -18,6 +18,8 @@ export type Computed = z.infer<typeof Computed>;
 
 export const SweepRecord = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("sweep-submitted"), at, spec: SweepSpec }),
+  /** All of its jobs were over. */
+  z.strictObject({ kind: z.literal("sweep-removed"), at, sweep: Name }),
   z.strictObject({ kind: z.literal("job-moved"), at, ...ofJob, event: JobEvent }),
   z.strictObject({
     kind: z.literal("step-committed"),
@@ -47,4 +49,10 @@ export const SweepRecord = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("worker-expelled"), at, workerId: z.string(), reason: z.string() }),
 ]);
 export type SweepRecord = z.infer<typeof SweepRecord>;
+/** A record of one job. */
+export type JobRecord = Exclude<
+  SweepRecord,
+  { kind: "sweep-submitted" | "sweep-removed" | "worker-expelled" }
+>;
+export const isOfJob = (record: SweepRecord): record is JobRecord => "job" in record;
 export type RecordOf<K extends SweepRecord["kind"]> = Extract<SweepRecord, { readonly kind: K }>;

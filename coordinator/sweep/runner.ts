@@ -86,6 +86,12 @@ export class SweepRunner {
     }
   }
 
+  /** Resolves when nobody works on jobs of a sweep any more that are over. */
+  async letGoOf(sweep: string): Promise<void> {
+    const own = [...this.#running.values()].filter(({ id }) => id.sweep === sweep);
+    await Promise.all(own.map(({ ended }) => ended));
+  }
+
   /** Stops working. Jobs stay where their last commit is, and another runner goes on with them. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -251,7 +257,10 @@ export class SweepRunner {
     if (since === undefined || since.workers.length === 0 || running === undefined) return;
     const clearing = since.cleared().then(async (workers) => {
       if (workers.length === 0 || this.#isClosed || this.#lost.signal.aborted) return;
-      await this.#options.book.commitChecked(id, of, workers).catch((error: unknown) => this.#stopAll(error));
+      await this.#options.book.commitChecked(id, of, workers).catch((error: unknown) => {
+        // Its sweep may be gone by then.
+        if (!(error instanceof IllegalRecordError)) this.#stopAll(error);
+      });
     });
     running.clearing.add(clearing);
     void clearing.finally(() => running.clearing.delete(clearing));

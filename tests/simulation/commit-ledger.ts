@@ -43,6 +43,10 @@ export class CommitLedger {
       return;
     }
     const sweep = this.sweeps.get(record.sweep)!;
+    if (record.kind === "sweep-removed") {
+      this.sweeps.delete(record.sweep);
+      return;
+    }
     const id = `${record.sweep}/${record.job}`;
     const job = sweep.jobs.get(record.job)!;
     switch (record.kind) {

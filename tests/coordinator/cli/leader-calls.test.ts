@@ -31,7 +31,8 @@ async function startLeader(name: string, server?: CoordinatorServer): Promise<Co
   const unused = () => {
     throw new Error("this test does not ask for it");
   };
-  const host = { book, over: new AbortController().signal, explain: unused, backup: unused };
+  const removal = { remove: unused, requireStays: () => undefined };
+  const host = { book, over: new AbortController().signal, removal, explain: unused, backup: unused };
   const coordinator = await startCoordinator({
     artifactFolder: tempFolder(),
     drainMs: 10,

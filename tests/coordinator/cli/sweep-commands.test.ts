@@ -61,6 +61,14 @@ test("a sweep is submitted once however often, its broken jobs fail alone with t
     ["sweep", "job", "model", "state"],
     ...["m0", "m1"].map((job) => ["friday", job, expect.stringMatching(/model$/), "failed"]),
   ]);
+
+  expect(await sweep("remove", "friday")).toMatchObject({ code: 0, stdout: "Removed, with 2 jobs.\n" });
+  expect((await sweep("list")).stdout).toContain("There is no sweep");
+  expect(await sweep("remove", "friday")).toMatchObject({
+    code: EXIT.wrongInput,
+    stderr: expect.stringContaining("there is no sweep 'friday'"),
+  });
+  expect((await sweep("submit", file)).stdout).toBe("sweep 'friday' is submitted: 2 jobs\n");
 });
 
 test("what is wrong ends with 2, and one line says what: the file's line and key, the name, the option that a coordinator lacks", async () => {

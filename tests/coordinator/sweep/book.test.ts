@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { SweepBook, SweepExistsError } from "../../../coordinator/sweep/book.ts";
+import { SweepBook, SweepExistsError, SweepNotOverError } from "../../../coordinator/sweep/book.ts";
 import { searchStateAfter } from "../../../coordinator/sweep/committed-step.ts";
 import { IllegalRecordError } from "../../../coordinator/sweep/fold.ts";
 import type { SweepRecord } from "../../../coordinator/sweep/records.ts";
@@ -45,6 +45,27 @@ test("a change is seen when it is durable, not before", async () => {
   await Promise.all([submitted, started]);
   expect(findJob(book.state, id())!.state.phase).toBe("scanning");
   expect(seen).toEqual(["sweep-submitted", "job-moved"]);
+});
+
+test("a sweep that is over is removed, and the log is that much shorter at once; one that is not is refused", async () => {
+  const log = new MemoryLog();
+  const book = await open(log);
+  await book.submit(sweepOf("friday", 2));
+  await book.submit(sweepOf("monday", 1));
+  await book.move(id(), events.failed);
+  expect(() => book.remove("friday")).toThrow(
+    new SweepNotOverError(
+      "sweep 'friday' is not over, 1 of its 2 jobs is queued or worked on: cancel it first",
+    ),
+  );
+  expect(() => book.remove("tuesday")).toThrow("there is no sweep 'tuesday'");
+  await book.cancel("friday");
+  await book.remove("friday");
+  await expect.poll(() => log.snapshots.at(-1)?.upTo).toBe(log.records.length);
+  expect(log.snapshots.at(-1)!.text).not.toContain("friday");
+  const again = await open(log);
+  expect(again.state.sweeps.map(({ spec }) => spec.name)).toEqual(["monday"]);
+  expect(await again.submit(sweepOf("friday", 1))).toBe(true);
 });
 
 test("changes that come at a time are one append, and those that come while it is written are the next one", async () => {

@@ -2,6 +2,7 @@ import type { CommandGroup, CommandSpec } from "../../command.ts";
 import { cancel } from "./cancel.ts";
 import { explain } from "./explain.ts";
 import { list } from "./list.ts";
+import { remove } from "./remove.ts";
 import { results } from "./results.ts";
 import { retry } from "./retry.ts";
 import { submit } from "./submit.ts";
@@ -18,5 +19,14 @@ left; it may be watched, and its results read, whenever one likes.
   elibad worker --coordinator 127.0.0.1:7070 &
   elibad sweep submit friday.yaml --watch
   elibad sweep results friday`,
-  subcommands: [submit, list, watch, cancel, retry, results, explain] as unknown as readonly CommandSpec[],
+  subcommands: [
+    submit,
+    list,
+    watch,
+    cancel,
+    retry,
+    results,
+    explain,
+    remove,
+  ] as unknown as readonly CommandSpec[],
 };
