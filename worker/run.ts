@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import { type FinalState, isFinal, type WorkerState } from "./life.ts";
 import { createLogger } from "./logging.ts";
 import { type HealthServer, startHealthServer } from "./metrics/http.ts";
@@ -33,7 +34,7 @@ export async function startWorker(given: WorkerOptions): Promise<RunningWorker> 
   const supervisor = await Supervisor.start(options, log);
   let health: HealthServer | undefined;
   try {
-    health = await startHealth(supervisor, options);
+    health = await startHealth(supervisor, log, options);
   } catch (error) {
     supervisor.drain("the metrics address cannot be had");
     await supervisor.done;
@@ -77,6 +78,7 @@ export const exitCodeOfWorker = (end: FinalState): 0 | 1 => (end.kind === "stopp
 
 async function startHealth(
   supervisor: Supervisor,
+  log: Pick<Logger, "error">,
   { metricsHost, metricsPort }: CompiledWorkerOptions,
 ): Promise<HealthServer | undefined> {
   if (metricsPort === undefined) return undefined;
@@ -85,6 +87,7 @@ async function startHealth(
     host: metricsHost,
     port: metricsPort,
     registry: supervisor.metrics.registry,
+    onError: (error) => log.error({ err: error }, "a probe could not be answered"),
     notReady: () => {
       const { state } = supervisor;
       if (state.kind === "serving") return undefined;

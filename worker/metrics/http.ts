@@ -11,6 +11,8 @@ export interface HealthServerOptions {
   readonly role?: () => string;
   /** Why this process cannot take work now, or undefined: answered by `/readyz`. */
   readonly notReady?: () => string | undefined;
+  /** Hears of what a request failed of; its answer does not say it. */
+  readonly onError?: (error: unknown) => void;
 }
 
 export interface HealthServer {
@@ -18,6 +20,15 @@ export interface HealthServer {
   readonly address: string;
   close(): Promise<void>;
 }
+
+/** Probes and Prometheus send a line and a few headers, at once. */
+const LIMITS = {
+  maxHeaderSize: 8 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5_000,
+};
 
 /**
  * `/metrics` for Prometheus, `/healthz` (this process answers) and `/readyz` (it can take work, else 503 and the reason),
@@ -30,13 +41,19 @@ export async function startHealthServer({
   registry,
   role,
   notReady = () => undefined,
+  onError = () => undefined,
 }: HealthServerOptions): Promise<HealthServer> {
-  const server = createServer((request, response) => {
-    const at = typeof registry === "function" ? registry() : registry;
-    answer(request, response, { registry: at, role: role?.(), notReady }).catch((error: unknown) => {
-      text(response, 500, `${error instanceof Error ? error.message : String(error)}\n`);
+  const registryNow = typeof registry === "function" ? registry : () => registry;
+  const server = createServer(LIMITS, (request, response) => {
+    answer(request, response, { registryNow, role, notReady }).catch((error: unknown) => {
+      onError(error);
+      // Whoever asks need not be known, and is told nothing of the inside.
+      text(response, 500, "it cannot be had now; the log says why\n");
     });
   });
+  server.maxConnections = 64;
+  server.maxHeadersCount = 64;
+  server.timeout = 30_000;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
@@ -56,25 +73,32 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   {
-    registry,
+    registryNow,
     role,
     notReady,
   }: {
-    readonly registry: Registry;
-    readonly role: string | undefined;
+    readonly registryNow: () => Registry;
+    readonly role: (() => string) | undefined;
     readonly notReady: () => string | undefined;
   },
 ): Promise<void> {
-  if (request.method !== "GET" && request.method !== "HEAD") return text(response, 405, "only GET\n");
-  switch (new URL(request.url ?? "/", "http://localhost").pathname) {
-    case "/metrics":
+  const { method, url = "/", headers } = request;
+  if (method !== "GET" && method !== "HEAD") return text(response, 405, "only GET\n");
+  if (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0) {
+    response.setHeader("connection", "close");
+    return text(response, 413, "a request has no body\n");
+  }
+  switch (url.split("?")[0]) {
+    case "/metrics": {
+      const registry = registryNow();
       return text(response, 200, await registry.metrics(), registry.contentType);
+    }
     case "/healthz":
       return text(response, 200, "ok\n");
     case "/readyz": {
       const reason = notReady();
       return reason === undefined
-        ? text(response, 200, role === undefined ? "ready\n" : `ready: ${role}\n`)
+        ? text(response, 200, role === undefined ? "ready\n" : `ready: ${role()}\n`)
         : text(response, 503, `${reason}\n`);
     }
     default:
@@ -88,5 +112,5 @@ function text(
   body: string,
   type = "text/plain; charset=utf-8",
 ): void {
-  response.writeHead(status, { "content-type": type }).end(body);
+  response.writeHead(status, { "content-type": type, "x-content-type-options": "nosniff" }).end(body);
 }

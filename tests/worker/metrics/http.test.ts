@@ -28,6 +28,29 @@ test("/readyz says why the process is not ready, and when it is", async () => {
   expect(await get("/readyz")).toEqual({ status: 200, body: "ready\n" });
 });
 
+test("probes have no body, small headers and one method, and what fails inside is told to the log alone", async () => {
+  const failures: unknown[] = [];
+  const server = await startHealthServer({
+    port: 0,
+    registry: () => {
+      throw new Error("the inside of the program");
+    },
+    onError: (error) => void failures.push(error),
+  });
+  onTestFinished(() => server.close());
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const response = await fetch(`http://${server.address}${path}`, init);
+    return { status: response.status, body: await response.text() };
+  };
+  const failed = await ask("/metrics");
+  expect(failed).toEqual({ status: 500, body: "it cannot be had now; the log says why\n" });
+  expect(failures).toEqual([new Error("the inside of the program")]);
+  expect((await ask("/healthz", { method: "POST", body: "{}" })).status).toBe(405);
+  expect((await ask("/healthz", { headers: { "x-more": "y".repeat(10_000) } })).status).toBe(431);
+  expect((await ask("/healthz/more")).status).toBe(404);
+  expect((await ask("/healthz?probe=1")).status).toBe(200);
+});
+
 test("a port in use is an error", async () => {
   const registry = new Registry();
   const first = await startHealthServer({ port: 0, registry });
