@@ -16,11 +16,11 @@ import { InputError } from "./errors.ts";
 import { fileProblem } from "./input-file.ts";
 
 /** Writes a whole file or nothing: into a neighbour first, then renamed into place. */
-export function writeFileWhole(path: string, content: string | Uint8Array): void {
+export function writeFileWhole(path: string, content: string | Uint8Array, mode = 0o666): void {
   mkdirSync(dirname(path), { recursive: true });
   const aside = `${path}.${randomUUID()}.tmp`;
   try {
-    writeFileSync(aside, content);
+    writeFileSync(aside, content, { mode });
     renameSync(aside, path);
   } catch (error) {
     rmSync(aside, { force: true });

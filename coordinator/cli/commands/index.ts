@@ -1,4 +1,5 @@
 import type { CommandGroup, CommandSpec } from "../command.ts";
+import { certs } from "./certs.ts";
 import { clusterCommands } from "./cluster-commands.ts";
 import { coordinator } from "./coordinator.ts";
 import { demo } from "./demo.ts";
@@ -17,6 +18,7 @@ export const commands = [
   ...clusterCommands,
   coordinator,
   worker,
+  certs,
 ] as unknown as readonly CommandSpec[];
 
 /** Commands of several words. */

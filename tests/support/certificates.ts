@@ -1,0 +1,53 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type CertificateName, makeCertificates } from "../../coordinator/certs/certificate-folder.ts";
+import { issue, type Purpose, type Validity, validFor } from "../../coordinator/certs/issue.ts";
+import type { CertificatePaths } from "../../proto/tls/certificates.ts";
+import { tempFolder } from "./temp-folder.ts";
+
+/** A CA of its own, with certificates for everybody, in a folder that goes with the test. */
+export interface TestAuthority {
+  readonly folder: string;
+  /** The files of one of its certificates. */
+  paths(name: CertificateName): CertificatePaths;
+  /** The same as words of a command line. */
+  words(name: CertificateName): string[];
+  /** Makes one more certificate, under a name of its own. */
+  issued(name: string, purpose: Partial<Purpose>, validity?: Validity): Promise<CertificatePaths>;
+}
+
+const write = (file: string, content: string, mode: number) => writeFileSync(file, content, { mode });
+
+export async function testAuthority(folder = tempFolder()): Promise<TestAuthority> {
+  const options = { days: 2, nowMs: Date.now(), write };
+  await makeCertificates(folder, { ...options, hosts: ["localhost", "127.0.0.1"], force: false });
+  const pathsOf = (name: string): CertificatePaths => ({
+    cert: join(folder, `${name}.crt`),
+    key: join(folder, `${name}.key`),
+    ca: join(folder, "ca.crt"),
+  });
+  return {
+    folder,
+    paths: pathsOf,
+    words(name) {
+      const { cert, key, ca } = pathsOf(name);
+      return ["--tls-cert", cert, "--tls-key", key, "--tls-ca", ca];
+    },
+    async issued(name, purpose, validity = validFor(1, Date.now())) {
+      const read = (file: string) => readFileSync(join(folder, file), "utf8");
+      const authority = { certificate: read("ca.crt"), key: read("ca.key") };
+      const { certificate, key } = await issue(
+        authority,
+        { commonName: name, hosts: [], usages: ["client"], ...purpose },
+        validity,
+      );
+      const paths = pathsOf(name);
+      write(paths.cert, certificate, 0o644);
+      write(paths.key, key, 0o600);
+      return paths;
+    },
+  };
+}
+
+/** A certificate that was good until a minute ago. */
+export const expired = (): Validity => ({ fromMs: Date.now() - 3_600_000, untilMs: Date.now() - 60_000 });
