@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import {
   type ChannelCredentials,
   type ChannelInterface,
@@ -40,6 +42,9 @@ import type {
   SweepSubmittedMessage,
   WatchRequest,
 } from "./sweep-messages.ts";
+import type { Certificates } from "./tls/certificates.ts";
+import { identityOf } from "./tls/identity.ts";
+import { hostOf, isLocal } from "./tls/loopback.ts";
 import type {
   UploadHoldingMessage,
   UploadHoldingsMessage,
@@ -81,22 +86,58 @@ export const KEEPALIVE_OPTIONS: ClientOptions = {
   "grpc.keepalive_permit_without_calls": 1,
 };
 
+/** How connections are protected: by certificates of both sides, or not at all, which is for addresses of this machine alone. */
+export type Protection = Certificates | "plain";
+
+/** Somebody was to be dialled in plain text on another machine. */
+export class PlainTextError extends Error {
+  override readonly name = "PlainTextError";
+  constructor(address: string) {
+    super(`${address} is not an address of this machine: it is dialled with certificates only`);
+  }
+}
+
 /**
  * A client of the coordinator at `address` (`host:port` or `unix:path`). It dials on the first call, and again by itself
- * after a loss; a stream that broke stays broken.
+ * after a loss; a stream that broke stays broken. With certificates it takes nobody for a coordinator whose certificate is not from the CA, for this host and a coordinator's.
+ *
+ * @throws PlainTextError
  */
 export function connectToCoordinator(
   address: string,
-  {
-    channelCredentials = credentials.createInsecure(),
-    options = {},
-  }: { readonly channelCredentials?: ChannelCredentials; readonly options?: ClientOptions } = {},
+  protection: Protection,
+  options: ClientOptions = {},
 ): CoordinatorClient {
-  const client = new CoordinatorClientConstructor(address, channelCredentials, {
+  const client = new CoordinatorClientConstructor(address, channelCredentials(address, protection), {
     ...KEEPALIVE_OPTIONS,
     "grpc.initial_reconnect_backoff_ms": 200,
     "grpc.max_reconnect_backoff_ms": 5_000,
+    // Only names may be sent as a server's name. Who answers is checked against the host itself, below.
+    ...(isIP(dialledHost(address)) === 0 ? {} : { "grpc.ssl_target_name_override": "coordinator" }),
     ...options,
   });
   return client as unknown as CoordinatorClient;
+}
+
+function channelCredentials(address: string, protection: Protection): ChannelCredentials {
+  if (protection === "plain") {
+    if (!isLocal(address)) throw new PlainTextError(address);
+    return credentials.createInsecure();
+  }
+  return credentials.createFromSecureContext(protection.current.context, {
+    checkServerIdentity: (_, certificate) => coordinatorProblem(dialledHost(address), certificate),
+  });
+}
+
+const dialledHost = (address: string): string => hostOf(address) ?? "localhost";
+
+/** Why a certificate is not that of the coordinator at `host`. */
+function coordinatorProblem(host: string, certificate: PeerCertificate): Error | undefined {
+  const wrongHost = checkServerIdentity(host, certificate);
+  if (wrongHost) return wrongHost;
+  const identity = identityOf(certificate.subjectaltname);
+  if ("problem" in identity) return new Error(`it is no coordinator's certificate: ${identity.problem}`);
+  if (identity.role !== "coordinator")
+    return new Error(`it is a ${identity.role}'s certificate, not a coordinator's`);
+  return undefined;
 }

@@ -8,10 +8,15 @@ import { DEVICES } from "./device-names.ts";
 import { FORMS } from "./form-names.ts";
 import { LOG_LEVELS } from "./logging.ts";
 
-/** What a worker is told. Everything but the coordinators has a default. */
+/** What a worker is told. Everything but the coordinators, and how they are connected to, has a default. */
 export const WorkerOptionsSchema = z.strictObject({
   /** Addresses (`host:port`) that are tried in turn. */
   coordinators: z.array(z.string().regex(/^\S+:\S+$/, "host:port")).min(1),
+  /** PEM files that it connects with; or plain text, to coordinators of this machine only. */
+  protection: z.union([
+    z.literal("plain"),
+    z.strictObject({ cert: z.string().min(1), key: z.string().min(1), ca: z.string().min(1) }),
+  ]),
   /** Unique among the workers that live; a token of a NATS subject. */
   id: z.string().regex(SUBJECT_TOKEN, "1 to 64 letters, digits, _ and -").default(newWorkerId),
   device: z.enum(DEVICES).default("cpu"),

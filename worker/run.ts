@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { Certificates } from "../proto/tls/certificates.ts";
 import { type FinalState, isFinal, type WorkerState } from "./life.ts";
 import { createLogger } from "./logging.ts";
 import { type HealthServer, startHealthServer } from "./metrics/http.ts";
@@ -22,7 +23,7 @@ export interface RunningWorker {
 /**
  * Starts a worker: an inference child, and a stream to the first coordinator that answers, dialled for ever.
  *
- * @throws WorkerOptionsError for an option that cannot be used, or the system's error for a port in use.
+ * @throws WorkerOptionsError for an option that cannot be used, CertificateError for files that cannot be, or the system's error for a port in use.
  */
 export async function startWorker(given: WorkerOptions): Promise<RunningWorker> {
   const options = compileWorkerOptions(given);
@@ -31,7 +32,13 @@ export async function startWorker(given: WorkerOptions): Promise<RunningWorker> 
     format: options.logFormat,
     name: `worker ${options.id}`,
   });
-  const supervisor = await Supervisor.start(options, log);
+  const protection =
+    options.protection === "plain"
+      ? "plain"
+      : new Certificates(options.protection, {
+          log: (message, isProblem) => log[isProblem ? "warn" : "info"](message),
+        });
+  const supervisor = await Supervisor.start(options, log, protection);
   let health: HealthServer | undefined;
   try {
     health = await startHealth(supervisor, log, options);
@@ -42,6 +49,7 @@ export async function startWorker(given: WorkerOptions): Promise<RunningWorker> 
   }
   const done = supervisor.done.then(async (end) => {
     await health?.close();
+    if (protection !== "plain") protection.close();
     if (end.kind === "stopped") log.info(`stopped: ${end.reason}`);
     else log.error(end.reason);
     return end;

@@ -1,15 +1,20 @@
-import type { Server, UntypedServiceImplementation } from "@grpc/grpc-js";
-import type { Registry } from "prom-client";
+import type { UntypedServiceImplementation } from "@grpc/grpc-js";
+import { type Logger, pino } from "pino";
+import { Registry } from "prom-client";
+import type { Protection } from "../../proto/client.ts";
 import { coordinatorService } from "../../proto/definition.ts";
 import { type HealthServer, startHealthServer } from "../../worker/metrics/http.ts";
-import { listen, listening } from "../dispatch/listen.ts";
+import { type Listening, listen, listening } from "../dispatch/listen.ts";
+import { guard } from "./guard.ts";
+import { Refusals } from "./refusals.ts";
 
 export interface ServerOptions {
   /** `host:port` (port 0 takes a free one) or `unix:path`. */
   readonly listen?: string | undefined;
-  /** Lets it listen on other addresses than this machine's own, without encryption and without knowing who dials. */
-  readonly insecure?: boolean | undefined;
+  /** With certificates every caller needs one, and does what its role may do; in plain text it listens on this machine's own addresses alone, and takes all calls. */
+  readonly protection: Protection;
   readonly metrics?: { readonly host?: string; readonly port: number } | undefined;
+  readonly logger?: Logger;
 }
 
 /** What a coordinator is at the moment, and how it answers then. */
@@ -27,15 +32,16 @@ export interface Role {
 export class CoordinatorServer {
   /** What workers and clients dial. */
   readonly address: string;
-  readonly #server: Server;
+  readonly #server: Listening;
   readonly #health: HealthServer | undefined;
   readonly #role: { current: Role };
 
-  private constructor(
-    address: string,
-    parts: { readonly server: Server; readonly health: HealthServer | undefined; role: { current: Role } },
-  ) {
-    this.address = address;
+  private constructor(parts: {
+    readonly server: Listening;
+    readonly health: HealthServer | undefined;
+    role: { current: Role };
+  }) {
+    this.address = parts.server.address;
     this.#server = parts.server;
     this.#health = parts.health;
     this.#role = parts.role;
@@ -48,26 +54,30 @@ export class CoordinatorServer {
     const methods = Object.fromEntries(
       names.map((name) => [name, (...call: unknown[]) => (role.current.calls[name] as Handler)(...call)]),
     ) as UntypedServiceImplementation;
-    const { address, server } = await listen(options.listen ?? "127.0.0.1:0", {
-      insecure: options.insecure ?? false,
+    const { protection, metrics } = options;
+    const registry = new Registry();
+    const refusals = new Refusals(registry, options.logger ?? pino({ level: "silent" }));
+    const server = await listen(options.listen ?? "127.0.0.1:0", {
+      protection,
       service: coordinatorService,
       methods,
+      interceptors: protection === "plain" ? [] : [guard((refusal) => refusals.refused(refusal))],
+      onRefused: (refused) => refusals.refused(refused),
     });
-    const { metrics } = options;
     try {
       const health =
         metrics &&
         (await listening(`${metrics.host ?? "127.0.0.1"}:${metrics.port}`, () =>
           startHealthServer({
             ...metrics,
-            registry: () => role.current.registry,
+            registry: () => Registry.merge([registry, role.current.registry]),
             role: () => role.current.name,
             notReady: () => role.current.notReady(),
           }),
         ));
-      return new CoordinatorServer(address, { server, health, role });
+      return new CoordinatorServer({ server, health, role });
     } catch (error) {
-      server.forceShutdown();
+      server.close();
       throw error;
     }
   }
@@ -85,7 +95,7 @@ export class CoordinatorServer {
   /** Breaks off what still runs. */
   async close(): Promise<void> {
     await this.#health?.close();
-    this.#server.forceShutdown();
+    this.#server.close();
   }
 }
 

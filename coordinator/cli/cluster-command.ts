@@ -5,6 +5,7 @@ import type { ClusterContext, CommandSpec } from "./command.ts";
 import { clusterOptions } from "./common-options.ts";
 import { withLocalCluster } from "./local-cluster.ts";
 import type { OptionSpecs, Parsed } from "./options.ts";
+import { requirePlainHere } from "./protection.ts";
 import { optionsToSend, submitCommand } from "./submit.ts";
 
 type WithCluster<S extends OptionSpecs> = S & typeof clusterOptions;
@@ -36,8 +37,10 @@ export function defineClusterCommand<S extends OptionSpecs>(
     async run(given, context) {
       const cluster = given as Parsed<typeof clusterOptions> & { readonly programForm?: ProgramForm };
       if (cluster.coordinator !== undefined) {
-        return submitCommand(cluster.coordinator, spec.name, optionsToSend(options, given), context);
+        const there = { ...cluster, coordinator: cluster.coordinator };
+        return submitCommand(there, spec.name, optionsToSend(options, given), context);
       }
+      requirePlainHere(cluster);
       await spec.check?.(given);
       return withLocalCluster(cluster, context, ({ executor, metrics }) =>
         spec.compute(given, { ...context, executor, meter: metrics, answers: new VectorCache(ANSWER_BYTES) }),

@@ -13,6 +13,7 @@ import {
   text,
   wholeNumber,
 } from "./options.ts";
+import { protectionOptions } from "./protection.ts";
 
 /** Tasks whose models answer with a label. */
 export const classifiers = [
@@ -86,10 +87,9 @@ export const clusterOptions = grouped("Where it runs", {
   device: deviceOption,
   listen: option(
     "--listen <host:port>",
-    "address for workers; port 0 takes a free one",
+    "address of this machine for workers that dial it with --insecure; port 0 takes a free one",
     hostPort.default("127.0.0.1:0"),
   ),
-  insecure: option("--insecure", "allow --listen on an address that other machines reach, without TLS", flag),
   nats: option(
     "--nats <url>",
     "gather results through this NATS JetStream server",
@@ -106,6 +106,7 @@ export const clusterOptions = grouped("Where it runs", {
     "let a running `elibad coordinator` do it, with its workers; paths are then those of its machine; of several, the one that leads",
     hostPorts.optional(),
   ),
+  ...protectionOptions,
 });
 
 /** A trigger put into code as text, for ASR and poisoning. */

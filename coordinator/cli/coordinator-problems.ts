@@ -2,13 +2,13 @@ import { requireListenable } from "../dispatch/listen.ts";
 import { InputError } from "./errors.ts";
 import { problemsOf, requireReadableFolder, requireWritableFolder } from "./named-paths.ts";
 import type { Parsed } from "./options.ts";
+import { type ProtectionOptions, requireProtection } from "./protection.ts";
 import { refuseToStart } from "./start-coordinator.ts";
 import { requireNatsUrl, type stateOptions, statePlace } from "./state-options.ts";
 
 /** Options of `elibad coordinator` that may not go together, or name what is not there. */
-interface CoordinatorChoices extends Parsed<typeof stateOptions> {
+interface CoordinatorChoices extends Parsed<typeof stateOptions>, ProtectionOptions {
   readonly listen: string;
-  readonly insecure: boolean;
   readonly advertise: string | undefined;
   readonly artifacts: string | undefined;
   readonly models: string | undefined;
@@ -16,9 +16,10 @@ interface CoordinatorChoices extends Parsed<typeof stateOptions> {
 
 /** What keeps a coordinator from starting with these options, as far as it shows without starting it. */
 export function coordinatorProblems(options: CoordinatorChoices): readonly string[] {
-  const { listen, insecure, state, artifacts, models, nats } = options;
+  const { listen, state, artifacts, models, nats } = options;
   return problemsOf([
-    () => requireAddress(listen, insecure),
+    () => requireAddress(listen),
+    () => requireProtection(options, { option: "--listen", addresses: [listen], role: "coordinator" }),
     () => nats !== undefined && requireNatsUrl(nats),
     () => requireAdvertise(options),
     () => state !== undefined && requireWritableFolder("--state", state),
@@ -27,9 +28,9 @@ export function coordinatorProblems(options: CoordinatorChoices): readonly strin
   ]);
 }
 
-function requireAddress(listen: string, insecure: boolean): void {
+function requireAddress(listen: string): void {
   try {
-    requireListenable(listen, { insecure });
+    requireListenable(listen);
   } catch (error) {
     throw refuseToStart(error, listen);
   }

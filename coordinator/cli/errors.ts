@@ -23,6 +23,8 @@ const INPUT_ERRORS: ReadonlySet<string> = new Set([
   "TokenizerError",
   "PoisonError",
   "SearchInputError",
+  "CertificateError",
+  "CertificateFolderError",
 ]);
 
 export const EXIT = { done: 0, failed: 1, wrongInput: 2, interrupted: 130 } as const;

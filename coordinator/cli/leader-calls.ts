@@ -1,8 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectivityState, type ServiceError, status } from "@grpc/grpc-js";
-import { type CoordinatorClient, connectToCoordinator } from "../../proto/client.ts";
+import {
+  type CoordinatorClient,
+  connectToCoordinator,
+  PlainTextError,
+  type Protection,
+} from "../../proto/client.ts";
 import { isDialable, LEADER_KEY } from "../../proto/leader.ts";
 import { EXIT, InputError } from "./errors.ts";
+import { addressesIn, openProtection, type ProtectionOptions } from "./protection.ts";
 
 /** What a coordinator refused, or could not do; carries the exit code that this means. */
 export class RemoteFailure extends Error {
@@ -32,20 +38,23 @@ const WRONG_INPUT: ReadonlySet<status> = new Set([
   status.NOT_FOUND,
   status.ALREADY_EXISTS,
   status.FAILED_PRECONDITION,
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
 ]);
 
 /** Calls to whichever of some coordinators leads. */
 export class LeaderCalls {
   readonly #addresses: readonly string[];
+  readonly #protection: Protection;
   readonly #signal: AbortSignal;
   /** Told why a call waits, when it begins to. */
   onWaiting = (line: string): void => void process.stderr.write(`${line}\n`);
   /** Who answered last. */
   #known: { readonly address: string; readonly client: CoordinatorClient } | undefined;
 
-  /** @param addresses as `--coordinator` names them, with commas */
-  constructor(addresses: string, signal: AbortSignal) {
-    this.#addresses = addresses.split(",").map((address) => address.trim());
+  constructor(addresses: readonly string[], protection: Protection, signal: AbortSignal) {
+    this.#addresses = addresses;
+    this.#protection = protection;
     this.#signal = signal;
   }
 
@@ -120,7 +129,7 @@ export class LeaderCalls {
     signal.throwIfAborted();
     if (this.#known?.address === address) return this.#known.client;
     this.#forget();
-    const client = connectToCoordinator(address);
+    const client = this.#dial(address);
     let onAbort = () => {};
     try {
       await new Promise<void>((resolve, reject) => {
@@ -155,23 +164,35 @@ export class LeaderCalls {
     return client;
   }
 
+  #dial(address: string): CoordinatorClient {
+    try {
+      return connectToCoordinator(address, this.#protection);
+    } catch (error) {
+      if (error instanceof PlainTextError) throw new NotHereError(error.message, { isAnswer: true });
+      throw error;
+    }
+  }
+
   #forget(): void {
     this.#known?.client.close();
     this.#known = undefined;
   }
 }
 
-/** Does something with the coordinators that `--coordinator` names, and lets go of them. */
+/** Does something with the coordinators that `--coordinator` names, with commas, and lets go of them. @throws InputError */
 export async function callingLeader<T>(
-  addresses: string,
+  options: ProtectionOptions & { readonly coordinator: string },
   signal: AbortSignal,
   act: (calls: LeaderCalls) => Promise<T>,
 ): Promise<T> {
-  const calls = new LeaderCalls(addresses, signal);
+  const addresses = addressesIn(options.coordinator);
+  const protection = openProtection(options, { option: "--coordinator", addresses });
+  const calls = new LeaderCalls(addresses, protection, signal);
   try {
     return await act(calls);
   } finally {
     calls.close();
+    if (protection !== "plain") protection.close();
   }
 }
 

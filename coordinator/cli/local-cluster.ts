@@ -30,7 +30,7 @@ export async function withLocalCluster<T>(
   try {
     coordinator = await startCommandsCoordinator({
       listen: options.listen,
-      insecure: options.insecure,
+      protection: "plain",
       artifactFolder: join(folder, "artifacts"),
       programVersion: programVersion(),
       ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
@@ -43,6 +43,7 @@ export async function withLocalCluster<T>(
       options.workers,
       {
         coordinators: [coordinator.address],
+        protection: "plain",
         device: options.device,
         form: options.programForm ?? "primitive",
         threads: options.threads ?? threadsFor(Math.max(1, options.workers)),

@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { Protection } from "../../proto/client.ts";
 import type { ProgramForm } from "../../proto/operations.ts";
 import type { CoordinatorServer } from "../api/server.ts";
 import { sweepCalls } from "../api/sweep-calls.ts";
@@ -34,6 +35,7 @@ import { parseYaml } from "./yaml-file.ts";
 
 export interface ReignOptions {
   readonly server: CoordinatorServer;
+  readonly protection: Protection;
   /** Artifacts and results lie below it. */
   readonly folder: string;
   readonly artifactFolder: string;
@@ -111,9 +113,10 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       explain: (id) => explainJob(id, { book, history, limit: jobsInFlight, viewOf, now: Date.now }),
       backup: () => backupChunks(log, options.folder),
     } satisfies Parameters<typeof sweepCalls>[0];
-    const { server, artifactFolder, coordinatorId, natsUrl, programVersion } = options;
+    const { server, protection, artifactFolder, coordinatorId, natsUrl, programVersion } = options;
     coordinator = await startCommandsCoordinator({
       server,
+      protection,
       artifactFolder: await ownArtifacts(artifactFolder, log.term),
       models: options.models,
       coordinatorId,

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { Protection } from "../../proto/client.ts";
 import { programVersion } from "../../worker/program-version.ts";
 import { CoordinatorServer } from "../api/server.ts";
 import { standbyRole } from "../api/standby.ts";
@@ -14,7 +15,7 @@ import { coordinatorIdOf, openLog, type StatePlace } from "./state-options.ts";
 
 export interface RunOptions {
   readonly listen: string;
-  readonly insecure: boolean;
+  readonly protection: Protection;
   /** Where workers and users dial this coordinator; absent: where it listens. */
   readonly advertise: string | undefined;
   readonly artifacts: string | undefined;
@@ -45,7 +46,7 @@ export async function runCoordinator(
   const standby = standbyRole(() => leader);
   let server: CoordinatorServer | undefined;
   try {
-    server = await openServer(options, standby);
+    server = await openServer(options, standby, logger);
     const address = options.advertise ?? server.address;
     const stopped = new Promise<"stopped">((resolve) => onAbort(signal, () => resolve("stopped")));
     while (!signal.aborted) {
@@ -89,6 +90,7 @@ async function reign(
   new TermFile(place).begin(log.term);
   const running = await beginReign(log, {
     server,
+    protection: options.protection,
     folder: place.folder,
     artifactFolder: options.artifacts ?? join(place.folder, "artifacts"),
     coordinatorId: coordinatorIdOf(place),
@@ -122,12 +124,14 @@ async function reign(
 async function openServer(
   options: RunOptions,
   role: ReturnType<typeof standbyRole>,
+  logger: Logger,
 ): Promise<CoordinatorServer> {
   const { metricsPort, metricsHost, ...listening } = options;
   try {
     return await CoordinatorServer.open(
       {
         ...listening,
+        logger,
         ...(metricsPort === undefined ? {} : { metrics: { host: metricsHost, port: metricsPort } }),
       },
       role,

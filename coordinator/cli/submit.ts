@@ -6,6 +6,9 @@ import { type CommandContext, onAbort } from "./command.ts";
 import { callingLeader, RemoteFailure } from "./leader-calls.ts";
 import type { OptionSpecs } from "./options.ts";
 import type { ProgressEvent } from "./progress.ts";
+import { protectionOptions } from "./protection.ts";
+
+const REFUSALS: ReadonlySet<status> = new Set([status.UNAUTHENTICATED, status.PERMISSION_DENIED]);
 
 /** Options as they are sent: paths absolute, since the coordinator runs in another folder. */
 export function optionsToSend(
@@ -15,20 +18,23 @@ export function optionsToSend(
   const sent: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {
     const spec = specs[name];
-    if (value === undefined || spec === undefined || name === "coordinator" || name === "config") continue;
+    if (value === undefined || spec === undefined || isOfThisSide(name)) continue;
     sent[name] = spec.isPath && typeof value === "string" ? resolve(value) : value;
   }
   return sent;
 }
 
+const isOfThisSide = (name: string): boolean =>
+  name === "coordinator" || name === "config" || Object.hasOwn(protectionOptions, name);
+
 /** Has a running coordinator do a command and shows its progress here. Aborting the signal cancels it there. */
 export async function submitCommand(
-  addresses: string,
+  coordinators: Parameters<typeof callingLeader>[0],
   command: string,
   options: Readonly<Record<string, unknown>>,
   { display, signal }: CommandContext,
 ): Promise<unknown> {
-  return callingLeader(addresses, signal, (calls) =>
+  return callingLeader(coordinators, signal, (calls) =>
     calls.with((client, address) => {
       let hasBegun = false;
       return new Promise((done, failed) => {
@@ -48,8 +54,9 @@ export async function submitCommand(
           }
         });
         call.on("error", (error: ServiceError) => {
-          // A standby refuses at once. What had begun is not begun again elsewhere.
-          if (!hasBegun && error.metadata.get(LEADER_KEY).length > 0) return failed(error);
+          // A standby refuses at once, as does who may not be asked. What had begun is not begun again elsewhere.
+          if (!hasBegun && (error.metadata.get(LEADER_KEY).length > 0 || REFUSALS.has(error.code)))
+            return failed(error);
           failed(
             error.code === status.CANCELLED
               ? new DOMException("cancelled", "AbortError")

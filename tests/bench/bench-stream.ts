@@ -25,7 +25,7 @@ export interface BenchStream {
 /** Says hello, gives credit for a window, and beats once a second until it leaves. */
 export function openBenchStream(options: BenchStreamOptions): BenchStream {
   const { address, workerId, programForm, window, leaseIds, receive } = options;
-  const client = connectToCoordinator(address);
+  const client = connectToCoordinator(address, "plain");
   const stream = client.work();
   const deviceClass = { provider: "cpu", runtimeVersion: "0", hardware: "none", programForm };
   stream.on("error", () => {});

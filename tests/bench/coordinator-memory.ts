@@ -31,7 +31,14 @@ async function scanOptions(folder: string): Promise<Readonly<Record<string, unkn
 
 /** `elibad coordinator` as users start it. */
 async function startCoordinatorProcess({ folder }: Bench) {
-  const words = ["coordinator", "--listen", "127.0.0.1:0", "--artifacts", join(folder, "artifacts")];
+  const words = [
+    "coordinator",
+    "--listen",
+    "127.0.0.1:0",
+    "--insecure",
+    "--artifacts",
+    join(folder, "artifacts"),
+  ];
   const child = spawn(process.execPath, [join(packageRoot, "coordinator/cli/elibad.mjs"), ...words], {
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -79,7 +86,7 @@ export const coordinatorMemory: Scenario = {
       return { measurements: [], notes: ["not measured: it is read from Linux's process table"] };
     const options = await scanOptions(bench.folder);
     const coordinator = await startCoordinatorProcess(bench);
-    const client = connectToCoordinator(coordinator.address);
+    const client = connectToCoordinator(coordinator.address, "plain");
     try {
       const before = coordinator.residentMiB();
       let gone: string | undefined;

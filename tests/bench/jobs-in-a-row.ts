@@ -34,6 +34,7 @@ export async function runJobsInARow(
   const cacheFolder = await mkdtemp(join(folder, "cache-"));
   const commands = serveCommands({ info: () => {}, warn: () => {} }, 4);
   const coordinator = await startCoordinator({
+    protection: "plain",
     artifactFolder: join(folder, "artifacts"),
     programVersion: programVersion(),
     submit: commands.submit,
@@ -41,7 +42,7 @@ export async function runJobsInARow(
   commands.useCoordinator(coordinator);
   const workers = startLocalWorkers(
     1,
-    { coordinators: [coordinator.address], cacheFolder, threads: 1, logLevel: "error" },
+    { protection: "plain", coordinators: [coordinator.address], cacheFolder, threads: 1, logLevel: "error" },
     say,
   );
   const failing = new AbortController();

@@ -13,7 +13,7 @@ export async function withTimedWorkers<T>(
   work: (coordinator: Coordinator) => Promise<T>,
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "elibad-bench-"));
-  const coordinator = await startCoordinator({ artifactFolder: folder, drainMs: 100 });
+  const coordinator = await startCoordinator({ protection: "plain", artifactFolder: folder, drainMs: 100 });
   const told: TimedWorkers = { address: coordinator.address, ...shape };
   const child = fork(join(packageRoot, "dist", "tests", "bench", "timed-workers.js"), [JSON.stringify(told)]);
   const ended = once(child, "exit");

@@ -83,6 +83,7 @@ async function movedBytes({ metrics }: Coordinator): Promise<number> {
 /** A coordinator and workers that share no folder, as on machines of their own. */
 async function withWorkersApart<T>(bench: Bench, work: (coordinator: Coordinator) => Promise<T>): Promise<T> {
   const coordinator = await startCoordinator({
+    protection: "plain",
     artifactFolder: bench.models.artifactFolder,
     programVersion: programVersion(),
   });
@@ -92,7 +93,11 @@ async function withWorkersApart<T>(bench: Bench, work: (coordinator: Coordinator
     Array.from({ length: WORKERS }, async () => {
       const cacheFolder = await mkdtemp(join(bench.folder, "cache-"));
       const coordinators = [coordinator.address];
-      return startLocalWorkers(1, { coordinators, cacheFolder, threads, logLevel: "error" }, bench.say);
+      return startLocalWorkers(
+        1,
+        { protection: "plain", coordinators, cacheFolder, threads, logLevel: "error" },
+        bench.say,
+      );
     }),
   );
   try {

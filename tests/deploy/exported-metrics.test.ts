@@ -19,11 +19,20 @@ async function scrapes(): Promise<string[]> {
   ]);
   await coordinator.said(/leading \(/);
   startElibad([
-    ...["worker", "--coordinator", address, "--threads", "1", "--metrics-port", String(workerPort)],
+    ...[
+      "worker",
+      "--coordinator",
+      address,
+      "--insecure",
+      "--threads",
+      "1",
+      "--metrics-port",
+      String(workerPort),
+    ],
     ...["--cache", join(tempFolder(), "cache")],
   ]);
   const file = await writeSmallSweep({ models: ["first"], epochs: 1 });
-  await startElibad(["sweep", "submit", file, "--coordinator", address]).ended();
+  await startElibad(["sweep", "submit", file, "--coordinator", address, "--insecure"]).ended();
   await coordinator.said(/the job was (evaluated|failed)/);
   const metrics = async (port: number) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   return Promise.all([coordinatorPort, workerPort].map(metrics));

@@ -70,6 +70,7 @@ test("coordinator and worker run from their images' files alone, as process 1: t
       "worker",
       "--coordinator",
       address,
+      "--insecure",
       "--cache",
       openFolder(),
       "--threads",
@@ -92,6 +93,7 @@ test("coordinator and worker run from their images' files alone, as process 1: t
     rows,
     "--coordinator",
     address,
+    "--insecure",
     "--code-max-len",
     "64",
   );
@@ -116,7 +118,8 @@ test("coordinator and worker run from their images' files alone, as process 1: t
 test("the CUDA worker's files are whole but for onnxruntime's CUDA libraries, which it names where they are missing", async () => {
   const cuda = await tree("worker-cuda");
   const [port] = (await freePorts(1)) as [number];
-  const args = ["worker", "--coordinator", `127.0.0.1:${port}`, "--device", "cuda", "--cache", openFolder()];
+  const at = ["--coordinator", `127.0.0.1:${port}`, "--insecure"];
+  const args = ["worker", ...at, "--device", "cuda", "--cache", openFolder()];
   const worker = startImage(cuda, args, { enter: [], tmp: openFolder() });
   expect(await worker.exit()).toBe(1);
   expect(worker.log()).toContain("it needs onnxruntime's CUDA libraries");

@@ -32,6 +32,7 @@ test("16: a result that was not accepted is sent again in time, although the wor
   const clock = testClock();
   startWorkerProcess(
     {
+      protection: "plain",
       coordinators: [coordinator.address],
       id: "w1",
       threads: 1,

@@ -50,7 +50,7 @@ test("18: a thousand queued jobs are submitted, listed and held in little time a
   const scene = await SweepScene.start({ store: "sqlite", jobs: 1, workers: 0 });
   const timed = async (...words: string[]) => {
     const begun = performance.now();
-    const run = await elibadHere("sweep", ...words, "--coordinator", scene.addresses);
+    const run = await elibadHere("sweep", ...words, "--coordinator", scene.addresses, "--insecure");
     expect([run.stderr, run.code]).toEqual(["", 0]);
     return { seconds: (performance.now() - begun) / 1_000, stdout: run.stdout };
   };
@@ -113,7 +113,14 @@ test("23: a store in which a bit flipped goes on with the same results, or ends 
     const bytes = readFileSync(file);
     bytes[Math.floor(random() * bytes.length)]! ^= 1 << Math.floor(random() * 8);
     writeFileSync(file, bytes);
-    const run = startElibad(["coordinator", "--listen", "127.0.0.1:0", "--state", join(folder, "state")]);
+    const run = startElibad([
+      "coordinator",
+      "--listen",
+      "127.0.0.1:0",
+      "--insecure",
+      "--state",
+      join(folder, "state"),
+    ]);
     const leads = () => run.stderr().includes("leading");
     await eventually(() => leads() || run.process.exitCode !== null, "a coordinator or its end", 60_000);
     if (leads()) {

@@ -134,6 +134,7 @@ export class ScanScene {
     place: Pick<NonNullable<Parameters<typeof startWorkerProcess>[1]>, "env" | "disk"> = {},
   ): WorkerProcess {
     const options: WorkerOptions = {
+      protection: "plain",
       coordinators: [this.coordinator.address],
       id,
       threads: 1,
@@ -255,6 +256,7 @@ export class ScanScene {
       natsUrl = `nats://127.0.0.1:${this.natsProxy.port}`;
     }
     this.coordinator = await startCoordinator({
+      protection: "plain",
       artifactFolder: join(tempFolder(this.#onEnd), "artifacts"),
       coordinatorId: COORDINATOR,
       programVersion: programVersion(),

@@ -138,7 +138,7 @@ export class SweepScene {
     const { address, metricsAddress } = this.seats[k]!;
     const { jobsInFlight = 4, coordinatorWords = [] } = this.#options;
     return [
-      ...["coordinator", "--listen", address, "--state", join(this.folder, "state")],
+      ...["coordinator", "--listen", address, "--insecure", "--state", join(this.folder, "state")],
       ...["--metrics-port", metricsAddress.split(":")[1]!, "--jobs-in-flight", String(jobsInFlight)],
       ...(this.#nats === undefined ? [] : ["--nats", this.#nats.url]),
       ...["--log-level", "debug", ...coordinatorWords],
@@ -176,6 +176,7 @@ export class SweepScene {
 
   startWorker(id: string, more: Partial<WorkerOptions> = {}): WorkerProcess {
     const worker = startWorkerProcess({
+      protection: "plain",
       coordinators: this.seats.map(({ address }) => address),
       id,
       threads: 1,
@@ -189,7 +190,14 @@ export class SweepScene {
   }
 
   async submit(): Promise<void> {
-    const run = await elibadHere("sweep", "submit", this.sweep.file, "--coordinator", this.addresses);
+    const run = await elibadHere(
+      "sweep",
+      "submit",
+      this.sweep.file,
+      "--coordinator",
+      this.addresses,
+      "--insecure",
+    );
     expect([run.stderr, run.code]).toEqual(["", 0]);
   }
 
@@ -197,7 +205,7 @@ export class SweepScene {
   async jobs(): Promise<
     readonly { readonly name: string; readonly phase: string; readonly reason: string }[]
   > {
-    const words = ["sweep", "list", this.sweep.name, "--json", "--coordinator", this.addresses];
+    const words = ["sweep", "list", this.sweep.name, "--json", "--coordinator", this.addresses, "--insecure"];
     const { code, stdout, stderr } = await elibadHere(...words);
     if (code !== 0) throw new Error(stderr);
     return JSON.parse(stdout);

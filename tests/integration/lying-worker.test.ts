@@ -100,6 +100,7 @@ async function sweepOn(liar?: { readonly firstLie: number }) {
   let runner: SweepRunner | undefined;
   const expelled: string[] = [];
   const coordinator = await startCoordinator({
+    protection: "plain",
     artifactFolder: tempFolder(),
     drainMs: 100,
     dispatch: { recheckRate: 1, recheckAfterMs: 50 },

@@ -49,7 +49,7 @@ test("a coordinator that is killed in a step goes on with the sweep at the commi
   const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
   const coordinator = startCoordinatorProcess(address, ["--state", state]);
   await coordinator.said(/leading/);
-  const at = ["--coordinator", address];
+  const at = ["--coordinator", address, "--insecure"];
   expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: true, sweep: { jobs: 2 } });
   expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: false });
 
@@ -59,7 +59,12 @@ test("a coordinator that is killed in a step goes on with the sweep at the commi
     new RegExp(`^elibad coordinator: \\S+state.db: process ${coordinator.process.pid} on `, "m"),
   );
 
-  startWorkerProcesses(2, { coordinators: [address], threads: 1, cacheFolder: tempFolder() });
+  startWorkerProcesses(2, {
+    protection: "plain",
+    coordinators: [address],
+    threads: 1,
+    cacheFolder: tempFolder(),
+  });
   await killInTheMiddle(coordinator);
   const again = startCoordinatorProcess(address, ["--state", state]);
   const [, step] = await again.said(/search 0 goes on after committed step (\d+) \(sweep=friday, job=first/);
@@ -83,7 +88,7 @@ test("a coordinator that is killed in a step goes on with the sweep at the commi
 
 /** Asks a standby again and again, until it answers as a leader; gives the leaders that it named before. */
 async function firstAnswerAsLeader(address: string, withinMs: number): Promise<ReadonlySet<string>> {
-  const client = connectToCoordinator(address);
+  const client = connectToCoordinator(address, "plain");
   onTestFinished(() => client.close());
   const named = new Set<string>();
   const deadline = performance.now() + withinMs;
@@ -114,15 +119,23 @@ test("a standby names the leader, takes over within ten seconds of its kill, and
   await standby.said(new RegExp(`another coordinator leads \\(leader=${addresses[0]}\\)`));
   // Both the worker and the user are told by the standby who leads.
   startWorkerProcesses(1, {
+    protection: "plain",
     coordinators: [addresses[1]!, addresses[0]!],
     threads: 1,
     cacheFolder: tempFolder(),
   });
-  const at = ["--coordinator", addresses[1]!];
+  const at = ["--coordinator", addresses[1]!, "--insecure"];
   const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
   expect(await json("sweep", "submit", file, ...at)).toMatchObject({ isNew: true });
 
-  const watcher = startElibad(["sweep", "watch", "friday", "--coordinator", addresses.join(",")]);
+  const watcher = startElibad([
+    "sweep",
+    "watch",
+    "friday",
+    "--coordinator",
+    addresses.join(","),
+    "--insecure",
+  ]);
   await eventually(() => watcher.stderr().includes("friday/first scanning"), "a watch", 60_000);
   await killInTheMiddle(leader);
   const killedMs = performance.now();
@@ -153,9 +166,14 @@ test("a leader that is paused past its lease finds another one leading, stops at
   await paused.said(/leading/);
   const next = startCoordinatorProcess(addresses[1], words);
   await next.said(/another coordinator leads/);
-  startWorkerProcesses(1, { coordinators: [...addresses], threads: 1, cacheFolder: tempFolder() });
+  startWorkerProcesses(1, {
+    protection: "plain",
+    coordinators: [...addresses],
+    threads: 1,
+    cacheFolder: tempFolder(),
+  });
   const file = await writeSmallSweep({ models: ["first", "second"], epochs: EPOCHS });
-  await json("sweep", "submit", file, "--coordinator", addresses[0]);
+  await json("sweep", "submit", file, "--coordinator", addresses[0], "--insecure");
   await paused.said(/a step was committed \(.*job=first.*step=3,/);
   paused.process.kill("SIGSTOP");
   onTestFinished(() => void paused.process.kill("SIGCONT"));
@@ -165,7 +183,7 @@ test("a leader that is paused past its lease finds another one leading, stops at
   paused.process.kill("SIGCONT");
   await paused.said(/another coordinator took the lead \(term=1\)[\s\S]*standing by/);
   // It tells users who leads, and is ready to take over itself.
-  const at = ["--coordinator", addresses[0]];
+  const at = ["--coordinator", addresses[0], "--insecure"];
   expect((await elibadHere("sweep", "watch", "friday", ...at)).code).toBe(EXIT.done);
   expectSameTraces(state);
   expect(readdirSync(join(state, "results", "friday")).sort()).toEqual(["first", "second"]);

@@ -23,7 +23,12 @@ const weightsOf = (folder: string): string =>
   join(folder, readdirSync(folder).find((name) => /\.(bin|safetensors)$/.test(name))!);
 
 const startWorker = (address: string) =>
-  startWorkerProcesses(1, { coordinators: [address], threads: 1, cacheFolder: tempFolder() });
+  startWorkerProcesses(1, {
+    protection: "plain",
+    coordinators: [address],
+    threads: 1,
+    cacheFolder: tempFolder(),
+  });
 
 const renamed = (file: string, name: string): void =>
   writeFileSync(file, readFileSync(file, "utf8").replace(/^name: .*$/m, `name: ${name}`));
@@ -33,7 +38,7 @@ test("an upload that breaks goes on where it was, is not sent twice, and its job
   const place = embeddedPlace();
   const host = await startSweepHost(place);
   const proxy = await startTcpProxy({ host: "127.0.0.1", port: Number(host.address.split(":")[1]) });
-  const at = ["--coordinator", `127.0.0.1:${proxy.port}`];
+  const at = ["--coordinator", `127.0.0.1:${proxy.port}`, "--insecure"];
   const weights = readdirSync(join(dirname(file), "model")).find((name) =>
     /\.(bin|safetensors)$/.test(name),
   )!;
@@ -54,7 +59,7 @@ test("an upload that breaks goes on where it was, is not sent twice, and its job
 
   startWorker(host.address);
   for (const sweep of ["uploaded", "other"]) {
-    const watched = await elibadHere("sweep", "watch", sweep, "--coordinator", host.address);
+    const watched = await elibadHere("sweep", "watch", sweep, "--coordinator", host.address, "--insecure");
     expect(watched.stderr).toContain(`${sweep}: 1 of 1 done`);
   }
   expect(traceOf(place.folder, "uploaded", "model")).toBe(traceOf(place.folder, "other", "model"));
@@ -88,7 +93,7 @@ test("a client that is killed while it sends goes on, when it is run again, wher
 test("a sweep that names an upload which is not whole is refused, and a folder without a checkpoint is not sent", async () => {
   const host = await startSweepHost();
   const file = await writeSmallSweep({ models: ["model"], epochs: EPOCHS });
-  const at = ["--coordinator", host.address];
+  const at = ["--coordinator", host.address, "--insecure"];
   const text = readFileSync(file, "utf8");
   writeFileSync(file, text.replace(/^models: .*$/m, `models: [{ mine: "upload:${"a".repeat(64)}" }]`));
   const unknown = await elibadHere("sweep", "submit", file, ...at);
@@ -120,12 +125,13 @@ test("models on a volume that coordinator and worker mount at different paths ar
   const host = await startSweepHost(place, { models: volume });
   const cacheFolder = tempFolder();
   const [worker] = startWorkerProcesses(1, {
+    protection: "plain",
     coordinators: [host.address],
     threads: 1,
     cacheFolder,
     models: mounted,
   });
-  const at = ["--coordinator", host.address];
+  const at = ["--coordinator", host.address, "--insecure"];
   await elibadHere("sweep", "submit", file, ...at);
   await elibadHere("sweep", "watch", "volume", ...at);
   const weights = weightsOf(join(volume, "model"));
@@ -141,8 +147,8 @@ test("models on a volume that coordinator and worker mount at different paths ar
   renamed(file, "sent");
   const plain = await startSweepHost();
   startWorker(plain.address);
-  await elibadHere("sweep", "submit", file, "--coordinator", plain.address);
-  await elibadHere("sweep", "watch", "sent", "--coordinator", plain.address);
+  await elibadHere("sweep", "submit", file, "--coordinator", plain.address, "--insecure");
+  await elibadHere("sweep", "watch", "sent", "--coordinator", plain.address, "--insecure");
   expect(traceOf(place.folder, "volume", "model")).toBe(traceOf(plain.place.folder, "sent", "model"));
 }, 300_000);
 
@@ -175,7 +181,7 @@ describe.skipIf(missing !== undefined)("sweeps of models in buckets", () => {
     const place = embeddedPlace();
     const host = await startSweepHost(place);
     startWorker(host.address);
-    const at = ["--coordinator", host.address];
+    const at = ["--coordinator", host.address, "--insecure"];
     expect((await elibadHere("sweep", "submit", file, ...at)).stdout).toContain("3 jobs");
     await elibadHere("sweep", "watch", "buckets", ...at);
     const { stdout } = await elibadHere("sweep", "list", "buckets", "--json", ...at);

@@ -31,7 +31,7 @@ test.skipIf(process.platform !== "linux")(
     const coordinator = startCoordinatorProcess(await freeAddress(), ["--state", join(folder, "state")]);
     await coordinator.said(/leading/);
     const { signal } = new AbortController();
-    const calls = new LeaderCalls(coordinator.address, signal);
+    const calls = new LeaderCalls([coordinator.address], "plain", signal);
     onTestFinished(() => calls.close());
     const pid = coordinator.process.pid!;
     /** The coordinator's own time: other processes hardly change it. */

@@ -51,7 +51,12 @@ export class VirtualWorker {
     this.#lie = random.int(1_000, 2 ** 30);
     this.process = new Process(id, world.calendar, random.branch("pauses"));
     const { settings, coordinators } = world;
-    template ??= compileWorkerOptions({ coordinators: ["c0:1"], cacheFolder: "simulated", threads: 1 });
+    template ??= compileWorkerOptions({
+      protection: "plain",
+      coordinators: ["c0:1"],
+      cacheFolder: "simulated",
+      threads: 1,
+    });
     this.supervisor = new Supervisor({
       options: {
         ...template,

@@ -19,6 +19,7 @@ export async function startCluster(
   { apart = false, form }: { readonly apart?: boolean; readonly form?: ProgramForm } = {},
 ): Promise<{ coordinator: Coordinator; processes: WorkerProcess[] }> {
   const coordinator = await startCoordinator({
+    protection: "plain",
     artifactFolder: join(tempFolder(), "artifacts"),
     programVersion: programVersion(),
     ...(natsUrl === undefined ? {} : { natsUrl }),
@@ -28,7 +29,8 @@ export async function startCluster(
   onTestFinished(() => coordinator.close());
   const { folder, nonce } = coordinator.artifacts;
   if (apart) rmSync(noncePath(folder, nonce));
-  const options = { coordinators: [coordinator.address], threads: 1, ...(form && { form }) };
+  const protection = "plain" as const;
+  const options = { protection, coordinators: [coordinator.address], threads: 1, ...(form && { form }) };
   const processes = apart
     ? Array.from({ length: workers }, (_, k) =>
         startWorkerProcess({ ...options, id: `w${k + 1}`, cacheFolder: tempFolder() }),

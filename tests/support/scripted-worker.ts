@@ -77,7 +77,7 @@ export class ScriptedWorker {
     this.#publish = options.publish;
     this.#beats = options.beats ?? true;
     this.answer = options.answer;
-    this.client = connectToCoordinator(address);
+    this.client = connectToCoordinator(address, "plain");
     this.stream = this.client.work();
     this.stream.on("data", (message: CoordinatorMessage) => this.#take(message));
     for (const event of ["error", "end"]) {

@@ -41,7 +41,7 @@ export async function startSweepHost(
     place,
     {
       listen: address,
-      insecure: false,
+      protection: "plain",
       advertise: undefined,
       artifacts: undefined,
       models: undefined,

@@ -18,7 +18,15 @@ export interface CoordinatorProcess extends ElibadProcess {
 
 /** Starts it on an address that stays the same when it is started again. */
 export function startCoordinatorProcess(address: string, words: readonly string[]): CoordinatorProcess {
-  const running = startElibad(["coordinator", "--listen", address, "--log-level", "debug", ...words]);
+  const running = startElibad([
+    "coordinator",
+    "--listen",
+    address,
+    "--insecure",
+    "--log-level",
+    "debug",
+    ...words,
+  ]);
   const gone = once(running.process, "exit");
   return {
     ...running,

@@ -25,6 +25,7 @@ export async function startTestWorker(
   options: Partial<WorkerOptions> = {},
 ): Promise<RunningWorker> {
   const worker = await startWorker({
+    protection: "plain",
     coordinators: [typeof coordinator === "string" ? coordinator : coordinator.address],
     id: "w1",
     childEntry: zeroComputeChild,

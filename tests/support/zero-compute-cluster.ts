@@ -24,6 +24,7 @@ export interface ZeroComputeCluster {
 /** A real coordinator for worker processes that compute nothing, all ended with the test. Each operation has one lease at a time. */
 export async function zeroComputeCluster(natsUrl?: string): Promise<ZeroComputeCluster> {
   const coordinator = await startCoordinator({
+    protection: "plain",
     artifactFolder: join(tempFolder(), "artifacts"),
     programVersion: programVersion(),
     ...(natsUrl === undefined ? {} : { natsUrl }),
@@ -44,6 +45,7 @@ export async function zeroComputeCluster(natsUrl?: string): Promise<ZeroComputeC
     async start(id, { delayMs = 0, ...options } = {}) {
       const worker = startWorkerProcess({
         ...{
+          protection: "plain",
           coordinators: [coordinator.address],
           id,
           cacheFolder: tempFolder(),

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { type CoordinatorClient, connectToCoordinator } from "../../proto/client.ts";
+import { type CoordinatorClient, connectToCoordinator, type Protection } from "../../proto/client.ts";
 import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
@@ -38,12 +38,12 @@ export interface Machine {
   readonly openPublisher: (options: PublisherOptions) => Publisher;
 }
 
-const system: Machine = {
+const system = (protection: Protection): Machine => ({
   clock: systemClock,
   startChild: (entry, options, events) => new InferenceChild(entry, options, events),
-  connect: connectToCoordinator,
+  connect: (address) => connectToCoordinator(address, protection),
   openPublisher: (options) => new NatsPublisher(options),
-};
+});
 
 export interface SupervisorParts {
   readonly options: CompiledWorkerOptions;
@@ -93,7 +93,11 @@ export class Supervisor {
   /** Who leads, by the word of a coordinator that does so no more. */
   #leader: string | undefined;
 
-  static async start(options: CompiledWorkerOptions, log: Logger): Promise<Supervisor> {
+  static async start(
+    options: CompiledWorkerOptions,
+    log: Logger,
+    protection: Protection,
+  ): Promise<Supervisor> {
     const artifacts = new CoordinatorArtifacts();
     const cache = await ArtifactCache.open({
       folder: options.cacheFolder,
@@ -107,7 +111,8 @@ export class Supervisor {
     const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);
     const removeResults = () => removeResult(resultFolder);
     log.info(childLimits(options.device).said);
-    return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine: system });
+    const machine = system(protection);
+    return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine });
   }
 
   constructor(parts: SupervisorParts) {

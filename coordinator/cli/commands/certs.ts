@@ -36,7 +36,7 @@ export const certs = defineCommand({
   summary: "make a CA and certificates, so that coordinator, workers and users know each other",
   help: `
 Everybody in a cluster shows a certificate, and believes those that come from its CA. What a certificate may do stands in it, as a URI: spiffe://elibad/coordinator answers, spiffe://elibad/worker
-computes, spiffe://elibad/submitter sends commands and sweeps and reads results, spiffe://elibad/admin may make backups, too. The coordinator's also has the names under which it is dialled (--host).
+computes, spiffe://elibad/submitter sends commands and sweeps and reads results, spiffe://elibad/admin may remove sweeps and make backups, too. The coordinator's also has the names under which it is dialled (--host).
 
 This command makes a CA of its own in DIR: ca.crt, ca.key, and NAME.crt with NAME.key for coordinator, worker, submitter, admin and nats-server. Give each program its own pair and ca.crt, and nobody ca.key:
 who has that can be anybody. It is enough for a lab; a cluster with cert-manager or a CA of its own needs none of it, only certificates with the same URIs.

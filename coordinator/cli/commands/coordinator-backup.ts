@@ -12,6 +12,7 @@ import { TermFile } from "../known-term.ts";
 import { callingLeader } from "../leader-calls.ts";
 import { argument, grouped, hostPorts, option, text } from "../options.ts";
 import { requireFreshFile } from "../output.ts";
+import { protectionOptions } from "../protection.ts";
 import { openLog, type StatePlace, stateOptions, statePlace } from "../state-options.ts";
 
 /** What a backup holds, for people. */
@@ -42,16 +43,17 @@ meanwhile. Of one that does not run name its store.
       coordinator: option("--coordinator <host:port,…>", "a coordinator that runs", hostPorts.optional()),
       ...stateOptions,
     }),
+    ...protectionOptions,
   },
-  async run({ file, coordinator, ...state }, { signal }) {
+  async run({ file, coordinator, ...options }, { signal }) {
     requireFreshFile(file);
-    const place = statePlace(state);
+    const place = statePlace(options);
     if (coordinator === undefined && place === undefined)
       throw new InputError(
         "name a coordinator that runs (--coordinator) or the store of one that does not (--state)",
       );
     if (coordinator === undefined) await backUpStore(place!, file, signal);
-    else await fetchBackup(coordinator, file, signal);
+    else await fetchBackup({ ...options, coordinator }, file, signal);
     return summaryOf(file);
   },
   show: ({ file, term, last }: BackupSummary) => `${file}: ${last} records, of term ${term}`,
@@ -110,10 +112,14 @@ async function withLog(
   }
 }
 
-async function fetchBackup(addresses: string, file: string, signal: AbortSignal): Promise<void> {
+async function fetchBackup(
+  coordinators: Parameters<typeof callingLeader>[0],
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
   const aside = `${file}.${randomUUID()}.new`;
   try {
-    await callingLeader(addresses, signal, (calls) =>
+    await callingLeader(coordinators, signal, (calls) =>
       calls.with((client) => {
         const chunks = client.backup({});
         return pipeline(Readable.from(dataOf(chunks)), createWriteStream(aside), { signal });

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { createLogger } from "../../../worker/logging.ts";
 import { programVersion } from "../../../worker/program-version.ts";
 import { type CommandSpec, defineCommand, onAbort } from "../command.ts";
-import { clusterOptions, serviceOptions } from "../common-options.ts";
+import { serviceOptions } from "../common-options.ts";
 import { coordinatorProblems } from "../coordinator-problems.ts";
 import { grouped, hostPort, option, optionalPath, realNumber, wholeNumber } from "../options.ts";
+import { openProtection, protectionOptions } from "../protection.ts";
 import { runCoordinator } from "../run-coordinator.ts";
 import { serveCommands } from "../serve-commands.ts";
 import { startCommandsCoordinator } from "../start-coordinator.ts";
@@ -27,10 +28,14 @@ With --state DIR it keeps sweeps (elibad sweep submit), and goes on with them wh
 can use it. With --nats URL, too, the log of the sweeps is in JetStream, and several coordinators of one --log-name stand by for each other: the first one leads, the others answer with its address, and
 one of them takes over within ten seconds after its end. DIR is then a folder that all of them see, at one path.
 
-  elibad coordinator --listen 127.0.0.1:7070 --state elibad-state --metrics-port 9464
-  elibad coordinator --listen 10.0.0.5:7070 --insecure --state /shared/elibad --nats nats://a:4222,nats://b:4222,nats://c:4222 --log-replicas 3
-  elibad worker --coordinator 10.0.0.5:7070,10.0.0.6:7070
-  elibad scan … --coordinator 127.0.0.1:7070`,
+Workers and users show a certificate, and may do what its role may: a worker computes, a submitter sends commands and sweeps, an admin may remove sweeps and make backups, too. elibad certs makes certificates.
+On this machine's own addresses --insecure does without.
+
+  elibad coordinator --listen 127.0.0.1:7070 --insecure --state elibad-state --metrics-port 9464
+  elibad coordinator --listen 10.0.0.5:7070 --tls-cert certs/coordinator.crt --tls-key certs/coordinator.key --tls-ca certs/ca.crt \\
+    --state /shared/elibad --nats nats://a:4222,nats://b:4222,nats://c:4222 --log-replicas 3
+  elibad worker --coordinator 127.0.0.1:7070 --insecure
+  elibad scan … --coordinator 127.0.0.1:7070 --insecure`,
   options: {
     ...grouped("Coordinator", {
       listen: option(
@@ -38,7 +43,6 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         "address for workers and commands",
         hostPort.default("127.0.0.1:7070"),
       ),
-      insecure: clusterOptions.insecure,
       advertise: option(
         "--advertise <host:port>",
         "where workers and users dial this coordinator, for a standby that names it to them",
@@ -61,6 +65,7 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
         wholeNumber(1, 10_000).default(16),
       ),
     }),
+    ...protectionOptions,
     ...grouped("Trust", {
       recheckRate: option(
         "--recheck-rate <rate>",
@@ -92,9 +97,14 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
   async run(options, { signal }) {
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
     const place = statePlace(options);
+    const protection = openProtection(
+      options,
+      { option: "--listen", addresses: [options.listen] },
+      (message, isProblem) => logger[isProblem ? "warn" : "info"](message),
+    );
     if (place !== undefined) {
       const dispatch = recheckSettings(options.recheckRate);
-      return runCoordinator(place, { ...options, dispatch }, { logger, signal });
+      return runCoordinator(place, { ...options, protection, dispatch }, { logger, signal });
     }
     const own =
       options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
@@ -102,7 +112,7 @@ one of them takes over within ten seconds after its end. DIR is then a folder th
     try {
       const running = await startCommandsCoordinator({
         listen: options.listen,
-        insecure: options.insecure,
+        protection,
         artifactFolder: options.artifacts ?? own!,
         models: options.models,
         programVersion: programVersion(),

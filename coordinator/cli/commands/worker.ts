@@ -6,6 +6,7 @@ import { deviceOption, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
 import { problemsOf, requireReadableFolder, requireWritableFolder } from "../named-paths.ts";
 import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
+import { addressesIn, protectionOf, protectionOptions, requireProtection } from "../protection.ts";
 
 export const worker = defineCommand({
   name: "worker",
@@ -15,9 +16,9 @@ export const worker = defineCommand({
 A worker dials its coordinator and needs no open port. It may come and go: what it had begun goes to others. SIGTERM (or Ctrl-C) lets it finish
 or give back what it holds, within ten seconds. On a GPU it first compares its results with the CPU's, and ends where they are off (docs/devices.md).
 
-  elibad worker --coordinator 10.0.0.5:7070
-  elibad worker --coordinator a:7070,b:7070 --threads 8 --metrics-port 9465
-  CUDA_VISIBLE_DEVICES=1 elibad worker --coordinator 10.0.0.5:7070 --device cuda`,
+  elibad worker --coordinator 127.0.0.1:7070 --insecure
+  elibad worker --coordinator a:7070,b:7070 --tls-cert certs/worker.crt --tls-key certs/worker.key --tls-ca certs/ca.crt
+  CUDA_VISIBLE_DEVICES=1 elibad worker --config worker.yaml --device cuda`,
   options: {
     ...grouped("Worker", {
       coordinator: option(
@@ -44,16 +45,22 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
         "models come from the coordinator",
       ),
     }),
+    ...protectionOptions,
     ...serviceOptions,
   },
-  problems: ({ cache, models }) =>
+  problems: ({ coordinator, cache, models, ...options }) =>
     problemsOf([
+      () =>
+        coordinator !== undefined &&
+        requireProtection(options, { option: "--coordinator", addresses: addressesIn(coordinator) }),
       () => cache !== undefined && requireWritableFolder("--cache", cache),
       () => models !== undefined && requireReadableFolder("--models", models),
     ]),
   async run(options, { signal }) {
+    const coordinators = addressesIn(options.coordinator);
     const running = await start({
-      coordinators: options.coordinator.split(",").map((address) => address.trim()),
+      coordinators,
+      protection: protectionOf(options, { option: "--coordinator", addresses: coordinators }),
       device: options.device,
       form: options.form,
       ...(options.threads === undefined ? {} : { threads: options.threads }),
@@ -70,7 +77,9 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
   },
 });
 
-async function start(options: Partial<CompiledWorkerOptions> & { readonly coordinators: string[] }) {
+async function start(
+  options: Partial<CompiledWorkerOptions> & Pick<CompiledWorkerOptions, "coordinators" | "protection">,
+) {
   try {
     return await startWorker(options);
   } catch (error) {

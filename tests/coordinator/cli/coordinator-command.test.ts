@@ -10,7 +10,7 @@ import { eventually } from "../../support/worker-scenes.ts";
 
 /** `elibad coordinator` on a free port, and the address that it says. */
 async function startCoordinatorCommand(): Promise<{ coordinator: ElibadProcess; address: string }> {
-  const coordinator = startElibad(["coordinator", "--listen", "127.0.0.1:0"]);
+  const coordinator = startElibad(["coordinator", "--listen", "127.0.0.1:0", "--insecure"]);
   const said = () => /address=(127\.0\.0\.1:\d+)/.exec(coordinator.stderr())?.[1];
   await eventually(() => said() !== undefined, "the coordinator's address");
   return { coordinator, address: said()! };
@@ -18,17 +18,30 @@ async function startCoordinatorCommand(): Promise<{ coordinator: ElibadProcess; 
 
 test("a command that is sent to a coordinator gives what it gives here, and its errors come back as one line", async () => {
   const { coordinator, address } = await startCoordinatorCommand();
-  const worker = startElibad(["worker", "--coordinator", address, "--threads", "1", "--cache", tempFolder()]);
+  const worker = startElibad([
+    "worker",
+    "--coordinator",
+    address,
+    "--insecure",
+    "--threads",
+    "1",
+    "--cache",
+    tempFolder(),
+  ]);
   const ids = join(tempFolder(), "ids.jsonl");
   writeFileSync(ids, '{"input_ids": [0, 5, 6, 7, 2], "label": 1}\n{"input_ids": [0, 9, 2]}\n');
   const words = ["predict", "--model", await randomModel(), "--ids", ids, "--code-max-len", "64", "--json"];
 
-  const [here, there] = [await elibadHere(...words), await elibadHere(...words, "--coordinator", address)];
+  const [here, there] = [
+    await elibadHere(...words),
+    await elibadHere(...words, "--coordinator", address, "--insecure"),
+  ];
   expect(there).toEqual(here);
   expect(JSON.parse(there.stdout)).toHaveLength(2);
 
   const refused = await elibadHere(
     ...["evaluate", "--model", join(demoData, "nowhere"), "--samples", ids, "--coordinator", address],
+    "--insecure",
   );
   expect(refused.code).toBe(EXIT.wrongInput);
   expect(refused.stderr).toMatch(/^elibad evaluate: --model \S+nowhere: no such folder\n$/);

@@ -19,7 +19,7 @@ async function startStandby(leader: () => string) {
     asked++;
     return leader();
   });
-  const server = await CoordinatorServer.open({ metrics: { port: 0 } }, role);
+  const server = await CoordinatorServer.open({ protection: "plain", metrics: { port: 0 } }, role);
   onTestFinished(() => server.close());
   return { server, asked: () => asked };
 }
@@ -34,6 +34,7 @@ async function startLeader(name: string, server?: CoordinatorServer): Promise<Co
   const removal = { remove: unused, requireStays: () => undefined };
   const host = { book, over: new AbortController().signal, removal, explain: unused, backup: unused };
   const coordinator = await startCoordinator({
+    protection: "plain",
     artifactFolder: tempFolder(),
     drainMs: 10,
     ...(server && { server }),
@@ -47,7 +48,7 @@ async function startLeader(name: string, server?: CoordinatorServer): Promise<Co
 }
 
 function callsTo(...addresses: string[]): LeaderCalls {
-  const calls = new LeaderCalls(addresses.join(","), new AbortController().signal);
+  const calls = new LeaderCalls(addresses, "plain", new AbortController().signal);
   onTestFinished(() => calls.close());
   return calls;
 }
@@ -108,7 +109,7 @@ test("two standbys that name each other do not send a call round for ever", asyn
   const second = await startStandby(() => first.server.address);
   other.address = second.server.address;
   const stop = new AbortController();
-  const calls = new LeaderCalls(first.server.address, stop.signal);
+  const calls = new LeaderCalls([first.server.address], "plain", stop.signal);
   const ended = sweepsSeen(calls).catch((error: unknown) => error);
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   expect(first.asked() + second.asked()).toBeLessThan(60);

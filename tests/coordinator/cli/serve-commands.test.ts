@@ -12,7 +12,11 @@ test("commands beyond the bound wait in their order, and one that is cancelled g
   const said: string[] = [];
   const note = (text: unknown) => void said.push(String(text));
   const commands = serveCommands({ info: note, warn: note }, 1);
-  const coordinator = await startCoordinator({ artifactFolder: tempFolder(), drainMs: 10 });
+  const coordinator = await startCoordinator({
+    protection: "plain",
+    artifactFolder: tempFolder(),
+    drainMs: 10,
+  });
   onTestFinished(() => coordinator.close());
   onTestFinished(() => commands.close());
   commands.useCoordinator(coordinator);
@@ -55,7 +59,11 @@ test.each([
   "options that are none end the command with what is wrong, as in case %#",
   async (optionsJson, problem) => {
     const commands = serveCommands({ info: () => undefined, warn: () => undefined }, 1);
-    const coordinator = await startCoordinator({ artifactFolder: tempFolder(), drainMs: 10 });
+    const coordinator = await startCoordinator({
+      protection: "plain",
+      artifactFolder: tempFolder(),
+      drainMs: 10,
+    });
     onTestFinished(() => coordinator.close());
     commands.useCoordinator(coordinator);
     const events: CommandEvent[] = [];

@@ -26,7 +26,7 @@ async function sweepFile(models: number, more = ""): Promise<string> {
 
 test("a sweep is submitted once however often, its broken jobs fail alone with the reason, and are retried and cancelled", async () => {
   const { address } = await startSweepHost();
-  const sweep = (...words: string[]) => elibadHere("sweep", ...words, "--coordinator", address);
+  const sweep = (...words: string[]) => elibadHere("sweep", ...words, "--coordinator", address, "--insecure");
   const file = await sweepFile(2);
   expect(await sweep("list")).toMatchObject({
     code: 0,
@@ -74,7 +74,7 @@ test("a sweep is submitted once however often, its broken jobs fail alone with t
 test("what is wrong ends with 2, and one line says what: the file's line and key, the name, the option that a coordinator lacks", async () => {
   const { address } = await startSweepHost();
   const sweep = async (...words: string[]) => {
-    const { code, stderr } = await elibadHere("sweep", ...words, "--coordinator", address);
+    const { code, stderr } = await elibadHere("sweep", ...words, "--coordinator", address, "--insecure");
     expect(code, stderr).toBe(EXIT.wrongInput);
     return stderr;
   };
@@ -85,7 +85,7 @@ test("what is wrong ends with 2, and one line says what: the file's line and key
   expect(await sweep("submit", await sweepFile(1, `# ${"x".repeat(4e6)}\n`))).toMatch(
     /sweep.yaml: has 4.0 MB, and a sweep at most 3.7 MB: split it$/m,
   );
-  await elibadHere("sweep", "submit", await sweepFile(1), "--coordinator", address);
+  await elibadHere("sweep", "submit", await sweepFile(1), "--coordinator", address, "--insecure");
   expect(await sweep("submit", await sweepFile(2))).toContain("there is another sweep 'friday'");
   expect(await sweep("watch", "monday")).toBe("elibad sweep watch: there is no sweep 'monday'\n");
   expect(await sweep("cancel", "friday", "m7")).toBe("elibad sweep cancel: sweep 'friday' has no job 'm7'\n");
@@ -93,18 +93,18 @@ test("what is wrong ends with 2, and one line says what: the file's line and key
   expect(await sweep("explain", "friday")).toContain("must be a sweep and one of its jobs");
   expect(await sweep("watch")).toContain("missing required argument 'name'");
   const nobody = await freeAddress();
-  expect((await elibadHere("sweep", "list", "--coordinator", nobody)).stderr).toBe(
+  expect((await elibadHere("sweep", "list", "--coordinator", nobody, "--insecure")).stderr).toBe(
     `elibad sweep list: --coordinator ${nobody}: no coordinator answers there\n`,
   );
 });
 
 test("a backup of a coordinator that runs, restored elsewhere, has its sweeps, and jobs go on from their committed state", async () => {
   const host = await startSweepHost();
-  await elibadHere("sweep", "submit", await sweepFile(3), "--coordinator", host.address);
-  await elibadHere("sweep", "watch", "friday", "--coordinator", host.address);
+  await elibadHere("sweep", "submit", await sweepFile(3), "--coordinator", host.address, "--insecure");
+  await elibadHere("sweep", "watch", "friday", "--coordinator", host.address, "--insecure");
   const file = join(tempFolder(), "sweeps.backup");
   const words = (name: string) => ["coordinator", name, file];
-  expect(await elibadHere(...words("backup"), "--coordinator", host.address)).toMatchObject({
+  expect(await elibadHere(...words("backup"), "--coordinator", host.address, "--insecure")).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/sweeps.backup: \d+ records, of term 1\n/),
   });
@@ -114,7 +114,15 @@ test("a backup of a coordinator that runs, restored elsewhere, has its sweeps, a
     `process ${process.pid} on`,
   );
   expect(existsSync(file)).toBe(false);
-  const before = await elibadHere("sweep", "list", "friday", "--json", "--coordinator", host.address);
+  const before = await elibadHere(
+    "sweep",
+    "list",
+    "friday",
+    "--json",
+    "--coordinator",
+    host.address,
+    "--insecure",
+  );
   await host.stop();
   expect((await elibadHere(...words("backup"), "--state", host.place.folder)).code).toBe(EXIT.done);
 
@@ -124,7 +132,15 @@ test("a backup of a coordinator that runs, restored elsewhere, has its sweeps, a
   );
   expect((await elibadHere(...words("restore"), "--state", folder)).stderr).toContain("can adopt none");
   const again = await startSweepHost(embeddedPlace(folder));
-  const after = await elibadHere("sweep", "list", "friday", "--json", "--coordinator", again.address);
+  const after = await elibadHere(
+    "sweep",
+    "list",
+    "friday",
+    "--json",
+    "--coordinator",
+    again.address,
+    "--insecure",
+  );
   expect(JSON.parse(after.stdout)).toEqual(JSON.parse(before.stdout));
 });
 
@@ -132,9 +148,9 @@ test("a store that was lost is not begun anew behind its results: the coordinato
   const place = embeddedPlace();
   await (await startSweepHost(place)).stop();
   const known = await startSweepHost(place);
-  await elibadHere("sweep", "submit", await sweepFile(1), "--coordinator", known.address);
+  await elibadHere("sweep", "submit", await sweepFile(1), "--coordinator", known.address, "--insecure");
   const file = join(tempFolder(), "sweeps.backup");
-  await elibadHere("coordinator", "backup", file, "--coordinator", known.address);
+  await elibadHere("coordinator", "backup", file, "--coordinator", known.address, "--insecure");
   await known.stop();
   for (const end of ["", "-wal", "-shm"]) rmSync(`${place.folder}/state.db${end}`, { force: true });
 
@@ -144,7 +160,9 @@ test("a store that was lost is not begun anew behind its results: the coordinato
   rmSync(`${place.folder}/state.db`);
   expect((await elibadHere("coordinator", "restore", file, "--state", place.folder)).code).toBe(EXIT.done);
   const again = await startSweepHost(place);
-  expect((await elibadHere("sweep", "list", "--coordinator", again.address)).stdout).toContain("friday");
+  expect((await elibadHere("sweep", "list", "--coordinator", again.address, "--insecure")).stdout).toContain(
+    "friday",
+  );
 });
 
 test("jobs that an earlier coordinator began are gone on with, and its log says from where", async () => {
@@ -159,15 +177,25 @@ test("jobs that an earlier coordinator began are gone on with, and its log says 
   expect(host.log()).toMatch(
     /the job goes on before its first committed step \(sweep=friday, job=m0, attempt=1\)/,
   );
-  await elibadHere("sweep", "watch", "friday", "--coordinator", host.address);
+  await elibadHere("sweep", "watch", "friday", "--coordinator", host.address, "--insecure");
   expect(readFileSync(join(place.folder, "term.json"), "utf8")).toContain('"term":2');
 });
 
 test("a coordinator without a store says which option it lacks", async () => {
   const { startCoordinator } = await import("../../../coordinator/coordinator.ts");
-  const coordinator = await startCoordinator({ artifactFolder: tempFolder(), drainMs: 10 });
+  const coordinator = await startCoordinator({
+    protection: "plain",
+    artifactFolder: tempFolder(),
+    drainMs: 10,
+  });
   try {
-    const { code, stderr } = await elibadHere("sweep", "list", "--coordinator", coordinator.address);
+    const { code, stderr } = await elibadHere(
+      "sweep",
+      "list",
+      "--coordinator",
+      coordinator.address,
+      "--insecure",
+    );
     expect([code, stderr]).toEqual([
       EXIT.wrongInput,
       "elibad sweep list: this coordinator keeps no sweeps: start it with --state DIR\n",
@@ -181,9 +209,9 @@ test("a job that waits is explained: by its place in the queue and the bounds, o
   const { address } = await startSweepHost();
   const file = await sweepFile(4, "max_parallel: 1\n");
   copyFileSync(join(demoData, "clean_samples.jsonl"), join(dirname(file), "samples.jsonl"));
-  await elibadHere("sweep", "submit", file, "--coordinator", address);
+  await elibadHere("sweep", "submit", file, "--coordinator", address, "--insecure");
   const explain = async (job: string) =>
-    (await elibadHere("sweep", "explain", `friday/${job}`, "--coordinator", address)).stdout;
+    (await elibadHere("sweep", "explain", `friday/${job}`, "--coordinator", address, "--insecure")).stdout;
   for (let text = ""; !text.includes("no worker is connected"); ) {
     text = await explain("m0");
     expect(text).toMatch(/^m0: (queued|scanning)$/m);
@@ -192,6 +220,6 @@ test("a job that waits is explained: by its place in the queue and the bounds, o
   expect(await explain("m3")).toMatch(
     /^m3: queued\n +2 jobs start before it\n +its sweep has 1 of at most 1 jobs at work \(max_parallel\)$/m,
   );
-  await elibadHere("sweep", "cancel", "friday", "--coordinator", address);
+  await elibadHere("sweep", "cancel", "friday", "--coordinator", address, "--insecure");
   expect(await explain("m0")).toMatch(/^m0: cancelled$/m);
 });

@@ -32,9 +32,9 @@ function bytesOf(length: number): Buffer {
 
 async function serve() {
   const folder = tempFolder();
-  const coordinator = await startCoordinator({ artifactFolder: folder });
+  const coordinator = await startCoordinator({ protection: "plain", artifactFolder: folder });
   onTestFinished(() => coordinator.close());
-  const client = connectToCoordinator(coordinator.address);
+  const client = connectToCoordinator(coordinator.address, "plain");
   onTestFinished(() => client.close());
   const fetchRange = async (digest: string, offset: number, length: number) => {
     const chunks: Uint8Array[] = [];
@@ -264,9 +264,9 @@ test("an artifact that is put while it is being released is there afterwards", a
 
 test("a file of the volume of models becomes a link to where it lies, and workers are told where that is; another file does not", async () => {
   const [folder, models, other] = [tempFolder(), tempFolder(), tempFolder()];
-  const coordinator = await startCoordinator({ artifactFolder: folder, models });
+  const coordinator = await startCoordinator({ protection: "plain", artifactFolder: folder, models });
   onTestFinished(() => coordinator.close());
-  const client = connectToCoordinator(coordinator.address);
+  const client = connectToCoordinator(coordinator.address, "plain");
   onTestFinished(() => client.close());
   const placeOf = (digest: string): Promise<string> =>
     new Promise((resolve, reject) => {

@@ -15,7 +15,12 @@ import {
 import { tempFolder } from "../../support/temp-folder.ts";
 
 async function start(options: Partial<CoordinatorOptions> = {}) {
-  const coordinator = await startCoordinator({ artifactFolder: tempFolder(), drainMs: 200, ...options });
+  const coordinator = await startCoordinator({
+    protection: "plain",
+    artifactFolder: tempFolder(),
+    drainMs: 200,
+    ...options,
+  });
   onTestFinished(() => coordinator.close());
   return coordinator;
 }
@@ -188,7 +193,7 @@ describe("who may work", () => {
     expect(await eventually(() => bad.refusal)).toContain("worker_id 'w 1*'");
     const classless = scriptedWorker(coordinator.address, { id: "w1", hello: { deviceClass: null } });
     expect(await eventually(() => classless.refusal)).toBe("device_class: it is missing");
-    const client = connectToCoordinator(coordinator.address);
+    const client = connectToCoordinator(coordinator.address, "plain");
     onTestFinished(() => client.close());
     const stream = client.work();
     stream.write({ message: "credit", credit: { leases: 1 } });
@@ -274,10 +279,11 @@ describe("addresses", () => {
     await expect(start({ metrics: { port: Number(address.split(":")[1]) } })).rejects.toThrow("in use");
   });
 
-  test("without encryption only this machine's own addresses are used", async () => {
-    await expect(start({ listen: "0.0.0.0:0" })).rejects.toThrow("cannot listen on 0.0.0.0:0: anyone");
+  test("in plain text only this machine's own addresses are used", async () => {
+    await expect(start({ listen: "0.0.0.0:0" })).rejects.toThrow(
+      "cannot listen on 0.0.0.0:0: other machines reach",
+    );
     await expect(start({ listen: "example" })).rejects.toThrow("it is not host:port");
-    expect((await start({ listen: "0.0.0.0:0", insecure: true })).address).toMatch(/^0\.0\.0\.0:\d+$/);
   });
 
   test("metrics, health and readiness are served", async () => {
@@ -313,7 +319,7 @@ test("a coordinator that closes asks its workers to leave and waits for their go
 
 test("a coordinator without commands refuses Submit", async () => {
   const { address } = await start();
-  const client = connectToCoordinator(address);
+  const client = connectToCoordinator(address, "plain");
   onTestFinished(() => client.close());
   const error = await new Promise<Error>((resolve) =>
     client.submit({ command: "scan", optionsJson: "{}" }).on("error", resolve).resume(),
@@ -331,7 +337,7 @@ test("a submitted command streams its events, and its client's leaving cancels i
       cancelled = true;
     },
   });
-  const client = connectToCoordinator(coordinator.address);
+  const client = connectToCoordinator(coordinator.address, "plain");
   onTestFinished(() => client.close());
   const events: unknown[] = [];
   for await (const event of client.submit({ command: "predict", optionsJson: "{}" })) events.push(event);

@@ -101,11 +101,13 @@ test("what a worker says of an error goes on no longer than a reason is", () => 
 });
 
 async function cluster() {
-  const coordinator = await startCoordinator({ artifactFolder: tempFolder(), drainMs: 100 });
-  onTestFinished(() => coordinator.close());
-  const client = connectToCoordinator(coordinator.address, {
-    options: { "grpc.max_send_message_length": -1 },
+  const coordinator = await startCoordinator({
+    protection: "plain",
+    artifactFolder: tempFolder(),
+    drainMs: 100,
   });
+  onTestFinished(() => coordinator.close());
+  const client = connectToCoordinator(coordinator.address, "plain", { "grpc.max_send_message_length": -1 });
   onTestFinished(() => client.close());
   return { coordinator, client };
 }

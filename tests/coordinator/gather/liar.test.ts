@@ -37,6 +37,7 @@ const lying = (lease: LeaseMessage, worker: ScriptedWorker): void => {
 async function cluster(recheckRate: number) {
   const expelled: string[] = [];
   const coordinator = await startCoordinator({
+    protection: "plain",
     artifactFolder: tempFolder(),
     drainMs: 100,
     dispatch: { recheckRate },

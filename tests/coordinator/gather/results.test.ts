@@ -73,6 +73,7 @@ const logits = (...values: number[]): TensorMap => ({
 describe.each(paths)("results over the $name path", (path) => {
   async function cluster(...workers: (ConstructorParameters<typeof ScriptedWorker>[1] & { id: string })[]) {
     const coordinator = await startCoordinator({
+      protection: "plain",
       artifactFolder: tempFolder(),
       drainMs: 100,
       ...path.coordinatorOptions(),
@@ -271,6 +272,7 @@ describe("NATS", () => {
     const connection = await connect(natsConnectionOptions(own.url, "test-workers-2"));
     onTestFinished(() => connection.close());
     const coordinator = await startCoordinator({
+      protection: "plain",
       artifactFolder: tempFolder(),
       drainMs: 100,
       natsUrl: own.url,
@@ -341,7 +343,12 @@ describe("NATS", () => {
 
   test("a coordinator that is started twice under one id finds stream and consumer as they are", async () => {
     const start = () =>
-      startCoordinator({ artifactFolder: tempFolder(), coordinatorId: "again", natsUrl: server.url });
+      startCoordinator({
+        protection: "plain",
+        artifactFolder: tempFolder(),
+        coordinatorId: "again",
+        natsUrl: server.url,
+      });
     await (await start()).close();
     const coordinator = await start();
     onTestFinished(() => coordinator.close());
@@ -356,7 +363,7 @@ describe("NATS", () => {
 
   test("a server that cannot be reached is an error that names it", async () => {
     await expect(
-      startCoordinator({ artifactFolder: tempFolder(), natsUrl: "nats://127.0.0.1:1" }),
+      startCoordinator({ protection: "plain", artifactFolder: tempFolder(), natsUrl: "nats://127.0.0.1:1" }),
     ).rejects.toThrow("results through NATS at nats://127.0.0.1:1: CONNECTION_REFUSED");
   });
 });

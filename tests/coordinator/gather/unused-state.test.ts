@@ -67,7 +67,7 @@ const stepFrom = (weights: string): TrainRunOperation => ({
 
 test("the state of a result that nobody could use is not kept; that of the one that was used is", async () => {
   const artifactFolder = tempFolder();
-  const coordinator = await startCoordinator({ artifactFolder, drainMs: 100 });
+  const coordinator = await startCoordinator({ protection: "plain", artifactFolder, drainMs: 100 });
   onTestFinished(() => coordinator.close());
   const { executor } = coordinator;
   const weights = await executor.putArtifact(stateOf(0));
@@ -89,7 +89,7 @@ test("the state of a result that nobody could use is not kept; that of the one t
 
 test("a state that answers two commands goes with the last of them, whether it lets go of it or ends", async () => {
   const artifactFolder = tempFolder();
-  const coordinator = await startCoordinator({ artifactFolder, drainMs: 100 });
+  const coordinator = await startCoordinator({ protection: "plain", artifactFolder, drainMs: 100 });
   onTestFinished(() => coordinator.close());
   const executors = [coordinator.newExecutor(), coordinator.newExecutor(), coordinator.newExecutor()];
   const [first, second, third] = executors;

@@ -9,6 +9,7 @@ import { zeroComputeChild } from "../../support/worker-scenes.ts";
 test("the inference process runs under limits where the system has them, and the log says which, or why not", async () => {
   const coordinator = await ScriptedCoordinator.start();
   const worker = startWorkerProcess({
+    protection: "plain",
     coordinators: [coordinator.address],
     cacheFolder: tempFolder(),
     childEntry: zeroComputeChild,

@@ -10,6 +10,7 @@ async function scene() {
   const coordinator = await ScriptedCoordinator.start();
   const cacheFolder = tempFolder();
   const worker = startWorkerProcess({
+    protection: "plain",
     coordinators: [coordinator.address],
     id: "w1",
     cacheFolder,
@@ -58,11 +59,16 @@ test("a worker process that is refused exits with 1 and says why; wrong options 
   const coordinator = await ScriptedCoordinator.start();
   coordinator.refuses = "another program version";
   const refused = startWorkerProcess({
+    protection: "plain",
     coordinators: [coordinator.address],
     cacheFolder: tempFolder(),
     childEntry: zeroComputeChild,
   });
-  const wrong = startWorkerProcess({ coordinators: ["nowhere"], cacheFolder: tempFolder() });
+  const wrong = startWorkerProcess({
+    protection: "plain",
+    coordinators: ["nowhere"],
+    cacheFolder: tempFolder(),
+  });
   expect(await wrong.exit()).toBe(2);
   expect(wrong.log()).toBe('elibad worker: worker option coordinators.0: host:port (given: "nowhere")\n');
   expect(await refused.exit()).toBe(1);

@@ -14,8 +14,8 @@ Cancels jobs that are not over: what is committed of them stays, and elibad swee
   elibad sweep cancel friday
   elibad sweep cancel friday codebert-a codebert-b`,
   options: { name: sweepName, jobs: someJobs, ...sweepOptions },
-  run: ({ name, jobs = [], coordinator }, { signal }) =>
-    callingLeader(coordinator, signal, (calls) =>
+  run: ({ name, jobs = [], ...place }, { signal }) =>
+    callingLeader(place, signal, (calls) =>
       calls.with((client) =>
         answerOf<JobsMovedMessage>((done) => client.cancelJobs({ sweep: name, jobs }, done), signal),
       ),

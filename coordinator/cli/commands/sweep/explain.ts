@@ -22,9 +22,9 @@ taken from one worker and given to another and why, and which workers are slow.
     ),
     ...sweepOptions,
   },
-  run({ job: id, coordinator }, { signal }) {
+  run({ job: id, ...place }, { signal }) {
     const [sweep, job] = id.split("/") as [string, string];
-    return callingLeader(coordinator, signal, (calls) =>
+    return callingLeader(place, signal, (calls) =>
       calls.with((client) =>
         answerOf<ExplanationMessage>((done) => client.explainJob({ sweep, job }, done), signal),
       ),

@@ -17,8 +17,8 @@ export const list = defineCommand({
     name: argument("[name]", "a sweep: its jobs are listed", Name.optional()),
     ...sweepOptions,
   },
-  run: ({ name, coordinator }, { signal }) =>
-    callingLeader(coordinator, signal, (calls) =>
+  run: ({ name, ...place }, { signal }) =>
+    callingLeader(place, signal, (calls) =>
       calls.with(async (client): Promise<SweepRowMessage[] | JobRowMessage[]> => {
         if (name === undefined) {
           const sweeps: SweepRowMessage[] = [];

@@ -1,6 +1,7 @@
 import { Name } from "../../../sweep/sweep.ts";
 import { generalOptions } from "../../common-options.ts";
 import { argument, grouped, hostPorts, option } from "../../options.ts";
+import { protectionOptions } from "../../protection.ts";
 
 /** What every command about sweeps has. */
 export const sweepOptions = {
@@ -11,6 +12,8 @@ export const sweepOptions = {
       hostPorts.default("127.0.0.1:7070"),
     ),
   }),
+  ...protectionOptions,
+  config: generalOptions.config,
   json: generalOptions.json,
 };
 

@@ -11,7 +11,7 @@ export const remove = defineCommand({
   summary: "remove a sweep that is over, and its results",
   help: `
 The coordinator forgets the sweep and its jobs, and removes their folders below --state and what was uploaded for them alone. --keep-results leaves the folders: another sweep of the same
-name then needs them out of its way. One that is not over is refused: cancel it first.
+name then needs them out of its way. One that is not over is refused: cancel it first. Sweeps have no owners, so a coordinator with certificates takes this from an admin's alone.
 
   elibad sweep remove friday
   elibad sweep remove friday --keep-results`,
@@ -20,8 +20,8 @@ name then needs them out of its way. One that is not over is refused: cancel it 
     keepResults: option("--keep-results", "leave the jobs' folders where they are", flag),
     ...sweepOptions,
   },
-  run: ({ name, keepResults, coordinator }, { signal }) =>
-    callingLeader(coordinator, signal, (calls) =>
+  run: ({ name, keepResults, ...place }, { signal }) =>
+    callingLeader(place, signal, (calls) =>
       calls.with((client) =>
         answerOf<SweepRemovedMessage>(
           (done) => client.removeSweep({ sweep: name, keepResults }, done),

@@ -25,8 +25,8 @@ Found triggers are reported, not judged: clean models have invertible triggers t
     ),
     ...sweepOptions,
   },
-  async run({ name, format, coordinator, json }, { signal }) {
-    const found = await callingLeader(coordinator, signal, (calls) =>
+  async run({ name, format, json, ...place }, { signal }) {
+    const found = await callingLeader(place, signal, (calls) =>
       calls.with(async (client) => {
         const all: JobResultMessage[] = [];
         await eachOf(client.sweepResults({ sweep: name }), signal, (some) => void all.push(...some.results));

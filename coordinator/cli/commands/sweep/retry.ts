@@ -21,8 +21,8 @@ is gone.
     fresh: option("--fresh", "forget what earlier attempts committed", flag),
     ...sweepOptions,
   },
-  run: ({ name, jobs = [], fresh, coordinator }, { signal }) =>
-    callingLeader(coordinator, signal, (calls) =>
+  run: ({ name, jobs = [], fresh, ...place }, { signal }) =>
+    callingLeader(place, signal, (calls) =>
       calls.with((client) =>
         answerOf<JobsMovedMessage>((done) => client.retryJobs({ sweep: name, jobs, fresh }, done), signal),
       ),

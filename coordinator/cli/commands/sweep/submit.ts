@@ -31,9 +31,9 @@ volume then: what it has already is not sent, and an upload that broke off goes 
     watch: option("--watch", "follow it until it is over, as elibad sweep watch does", flag),
     ...sweepOptions,
   },
-  async run({ file, watch, upload, coordinator, json }, context) {
+  async run({ file, watch, upload, json, ...place }, context) {
     const local = { name: basename(file), text: readInputFile("", file), folder: resolve() };
-    return callingLeader(coordinator, context.signal, async (calls) => {
+    return callingLeader(place, context.signal, async (calls) => {
       const request = upload ? { ...local, ...(await uploadedText(local, calls, context)) } : local;
       requireOneMessage(file, request.text);
       const submitted = await calls.with((client) =>

@@ -13,6 +13,6 @@ and goes on by itself when another coordinator takes over. It ends with 0 where 
   elibad sweep watch friday
   elibad sweep watch friday && elibad sweep results friday --format csv > friday.csv`,
   options: { name: sweepName, ...sweepOptions },
-  run: ({ name, coordinator, json }, context) =>
-    callingLeader(coordinator, context.signal, (calls) => watchUntilOver(calls, name, { json, context })),
+  run: ({ name, json, ...place }, context) =>
+    callingLeader(place, context.signal, (calls) => watchUntilOver(calls, name, { json, context })),
 });

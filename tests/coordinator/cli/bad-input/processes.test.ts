@@ -139,9 +139,52 @@ describe("a cluster that cannot start", () => {
       says: ["--listen", "nowhere", "host:port"],
     },
     {
-      name: "an address that other machines reach, without --insecure",
+      name: "an address that other machines reach, of a command's own coordinator",
       words: (scene) => scanWords(scene, "--listen", "0.0.0.0:0"),
-      says: ["0.0.0.0:0", "--insecure"],
+      says: ["--listen", "0.0.0.0:0", "elibad coordinator", "--coordinator"],
+    },
+    {
+      name: "a certificate for a command's own coordinator",
+      words: (scene) => scanWords(scene, "--tls-cert", "a.crt"),
+      says: ["--tls-cert", "--coordinator"],
+    },
+    {
+      name: "a coordinator that is told nothing of certificates",
+      words: () => ["coordinator", "--listen", "127.0.0.1:0"],
+      says: ["--listen", "127.0.0.1:0", "certificates", "elibad certs", "--insecure"],
+    },
+    {
+      name: "a coordinator that others would reach in plain text",
+      words: () => ["coordinator", "--listen", "0.0.0.0:0", "--insecure"],
+      says: ["--listen", "0.0.0.0:0", "--insecure", "elibad certs"],
+    },
+    {
+      name: "a coordinator on another machine, in plain text",
+      words: () => ["sweep", "list", "--coordinator", "10.0.0.5:7070", "--insecure"],
+      says: ["--coordinator", "10.0.0.5:7070", "--insecure", "elibad certs"],
+    },
+    {
+      name: "a worker that is told nothing of certificates",
+      words: () => ["worker", "--coordinator", "127.0.0.1:1"],
+      says: ["--coordinator", "127.0.0.1:1", "--tls-cert", "elibad certs", "--insecure"],
+    },
+    {
+      name: "a certificate without its key",
+      words: () => ["sweep", "list", "--tls-cert", "a.crt", "--tls-ca", "ca.crt"],
+      says: ["--tls-key", "missing"],
+    },
+    {
+      name: "certificates, and plain text beside them",
+      words: () => ["sweep", "list", "--tls-ca", "ca.crt", "--insecure"],
+      says: ["--insecure", "--tls-ca"],
+    },
+    {
+      name: "a certificate that is not there",
+      words: ({ folder }) => [
+        ...["sweep", "list", "--tls-cert", join(folder, "nobody.crt")],
+        ...["--tls-key", join(folder, "nobody.key"), "--tls-ca", join(folder, "ca.crt")],
+      ],
+      says: ["--tls-cert", "nobody.crt", "no such file"],
     },
     {
       name: "a NATS server that does not answer",
@@ -151,7 +194,7 @@ describe("a cluster that cannot start", () => {
     },
     {
       name: "a coordinator that does not answer",
-      words: (scene) => scanWords(scene, "--coordinator", "127.0.0.1:1"),
+      words: (scene) => scanWords(scene, "--coordinator", "127.0.0.1:1", "--insecure"),
       says: ["--coordinator", "127.0.0.1:1", "no coordinator"],
     },
     {
@@ -160,6 +203,7 @@ describe("a cluster that cannot start", () => {
         "worker",
         "--coordinator",
         "127.0.0.1:1",
+        "--insecure",
         "--metrics-port",
         String(await takenPort()),
       ],
@@ -168,7 +212,7 @@ describe("a cluster that cannot start", () => {
     },
     {
       name: "a worker without an address to dial",
-      words: () => ["worker", "--coordinator", "nowhere"],
+      words: () => ["worker", "--coordinator", "nowhere", "--insecure"],
       says: ["--coordinator", "nowhere", "host:port"],
     },
   ]);
