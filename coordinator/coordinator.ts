@@ -41,6 +41,7 @@ import { serveWork } from "./dispatch/work-session.ts";
 import { ResultIntake } from "./gather/intake.ts";
 import { NatsResults } from "./gather/nats-results.ts";
 import { CoordinatorMetrics } from "./http/coordinator-metrics.ts";
+import type { UsersApi } from "./http/users-api.ts";
 
 export interface CoordinatorOptions extends ServerOptions {
   /** Answers for this coordinator from now on, and stays open when it closes; absent: one of its own. */
@@ -64,6 +65,8 @@ export interface CoordinatorOptions extends ServerOptions {
   readonly submit?: SubmitHandler;
   /** Answers the calls about sweeps; absent: they fail with FAILED_PRECONDITION. */
   readonly sweepCalls?: UntypedServiceImplementation;
+  /** Answers users over HTTP, where sweeps are kept. */
+  readonly users?: UsersApi;
   /** Served beside the coordinator's own metrics. */
   readonly sweepMetrics?: Registry;
   /** How long `close` waits for workers to say Goodbye. */
@@ -194,6 +197,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const role: Role = {
       name: "leader",
       calls,
+      users: options.users ?? { leader: "" },
       registry: options.sweepMetrics
         ? Registry.merge([metrics.registry, options.sweepMetrics])
         : metrics.registry,

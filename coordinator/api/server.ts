@@ -5,6 +5,10 @@ import type { Protection } from "../../proto/client.ts";
 import { coordinatorService } from "../../proto/definition.ts";
 import { type HealthServer, startHealthServer } from "../../worker/metrics/http.ts";
 import { type Listening, listen, listening } from "../dispatch/listen.ts";
+import { authenticator, roleOfClient } from "../http/authenticate.ts";
+import type { TokenFile } from "../http/tokens.ts";
+import type { UsersApi } from "../http/users-api.ts";
+import { startUsersServer, type UsersServer } from "../http/users-server.ts";
 import { guard } from "./guard.ts";
 import { Refusals } from "./refusals.ts";
 
@@ -14,7 +18,16 @@ export interface ServerOptions {
   /** With certificates every caller needs one, and does what its role may do; in plain text it listens on this machine's own addresses alone, and takes all calls. */
   readonly protection: Protection;
   readonly metrics?: { readonly host?: string; readonly port: number } | undefined;
+  /** Where users ask over HTTP, by a token or a certificate. */
+  readonly http?: HttpOptions | undefined;
   readonly logger?: Logger;
+}
+
+export interface HttpOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Absent: certificates alone count. */
+  readonly tokens?: TokenFile | undefined;
 }
 
 /** What a coordinator is at the moment, and how it answers then. */
@@ -24,26 +37,31 @@ export interface Role {
   /** Every call of the service. */
   readonly calls: UntypedServiceImplementation;
   readonly registry: Registry;
+  /** What users are answered from over HTTP; or the address of the coordinator that leads, empty where nobody knows it. */
+  readonly users: UsersApi | { readonly leader: string };
   /** Why it cannot take work now, or undefined. */
   notReady(): string | undefined;
 }
 
-/** What the outside dials, for as long as the process lives: gRPC, metrics and health, which answer as the role of the moment does. */
+/** What the outside dials, for as long as the process lives: gRPC, the users' HTTP, metrics and health, which answer as the role of the moment does. */
 export class CoordinatorServer {
   /** What workers and clients dial. */
   readonly address: string;
   readonly #server: Listening;
   readonly #health: HealthServer | undefined;
+  readonly #users: UsersServer | undefined;
   readonly #role: { current: Role };
 
   private constructor(parts: {
     readonly server: Listening;
     readonly health: HealthServer | undefined;
+    readonly users: UsersServer | undefined;
     role: { current: Role };
   }) {
     this.address = parts.server.address;
     this.#server = parts.server;
     this.#health = parts.health;
+    this.#users = parts.users;
     this.#role = parts.role;
   }
 
@@ -54,9 +72,9 @@ export class CoordinatorServer {
     const methods = Object.fromEntries(
       names.map((name) => [name, (...call: unknown[]) => (role.current.calls[name] as Handler)(...call)]),
     ) as UntypedServiceImplementation;
-    const { protection, metrics } = options;
+    const { protection, metrics, http, logger = pino({ level: "silent" }) } = options;
     const registry = new Registry();
-    const refusals = new Refusals(registry, options.logger ?? pino({ level: "silent" }));
+    const refusals = new Refusals(registry, logger);
     const server = await listen(options.listen ?? "127.0.0.1:0", {
       protection,
       service: coordinatorService,
@@ -64,7 +82,20 @@ export class CoordinatorServer {
       interceptors: protection === "plain" ? [] : [guard((refusal) => refusals.refused(refusal))],
       onRefused: (refused) => refusals.refused(refused),
     });
+    let users: UsersServer | undefined;
     try {
+      users =
+        http &&
+        (await listening(`${http.host}:${http.port}`, () =>
+          startUsersServer({
+            ...http,
+            certificates: protection === "plain" ? undefined : protection,
+            authenticate: authenticator({ tokens: http.tokens, roleOf: roleOfClient }),
+            answering: () => role.current.users,
+            registry,
+            logger,
+          }),
+        ));
       const health =
         metrics &&
         (await listening(`${metrics.host ?? "127.0.0.1"}:${metrics.port}`, () =>
@@ -73,10 +104,12 @@ export class CoordinatorServer {
             registry: () => Registry.merge([registry, role.current.registry]),
             role: () => role.current.name,
             notReady: () => role.current.notReady(),
+            onError: (error) => logger.error({ err: error }, "a probe could not be answered"),
           }),
         ));
-      return new CoordinatorServer({ server, health, role });
+      return new CoordinatorServer({ server, health, users, role });
     } catch (error) {
+      await users?.close();
       server.close();
       throw error;
     }
@@ -87,6 +120,11 @@ export class CoordinatorServer {
     return this.#health?.address;
   }
 
+  /** Where users ask over HTTP. */
+  get httpAddress(): string | undefined {
+    return this.#users?.address;
+  }
+
   /** Answers as this role from the next call on. */
   become(role: Role): void {
     this.#role.current = role;
@@ -94,6 +132,7 @@ export class CoordinatorServer {
 
   /** Breaks off what still runs. */
   async close(): Promise<void> {
+    await this.#users?.close();
     await this.#health?.close();
     this.#server.close();
   }

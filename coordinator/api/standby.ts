@@ -46,6 +46,9 @@ export function standbyRole(leader: () => string): Role {
       }),
     },
     registry,
+    get users() {
+      return { leader: known() };
+    },
     notReady: () => undefined,
   };
 }

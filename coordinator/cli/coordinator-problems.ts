@@ -1,5 +1,6 @@
 import { requireListenable } from "../dispatch/listen.ts";
 import { InputError } from "./errors.ts";
+import { type httpOptions, requireHttp } from "./http-options.ts";
 import { problemsOf, requireReadableFolder, requireWritableFolder } from "./named-paths.ts";
 import type { Parsed } from "./options.ts";
 import { type ProtectionOptions, requireProtection } from "./protection.ts";
@@ -7,7 +8,10 @@ import { refuseToStart } from "./start-coordinator.ts";
 import { requireNatsUrl, type stateOptions, statePlace } from "./state-options.ts";
 
 /** Options of `elibad coordinator` that may not go together, or name what is not there. */
-interface CoordinatorChoices extends Parsed<typeof stateOptions>, ProtectionOptions {
+interface CoordinatorChoices
+  extends Parsed<typeof stateOptions>,
+    Parsed<typeof httpOptions>,
+    ProtectionOptions {
   readonly listen: string;
   readonly advertise: string | undefined;
   readonly artifacts: string | undefined;
@@ -20,6 +24,7 @@ export function coordinatorProblems(options: CoordinatorChoices): readonly strin
   return problemsOf([
     () => requireAddress(listen),
     () => requireProtection(options, { option: "--listen", addresses: [listen], role: "coordinator" }),
+    () => requireHttp(options, { isPlain: options.insecure, hasSweeps: state !== undefined }),
     () => nats !== undefined && requireNatsUrl(nats),
     () => requireAdvertise(options),
     () => state !== undefined && requireWritableFolder("--state", state),
@@ -32,7 +37,7 @@ function requireAddress(listen: string): void {
   try {
     requireListenable(listen);
   } catch (error) {
-    throw refuseToStart(error, listen);
+    throw refuseToStart(error, { listen });
   }
 }
 

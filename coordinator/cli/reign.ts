@@ -31,6 +31,7 @@ import { requirePaths } from "./sweep-paths.ts";
 import { SweepRemoval } from "./sweep-removal.ts";
 import { uploadsOf } from "./sweep-sources.ts";
 import { openCleanJob } from "./sweep-work.ts";
+import { usersAnswers } from "./users-answers.ts";
 import { parseYaml } from "./yaml-file.ts";
 
 export interface ReignOptions {
@@ -133,6 +134,12 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       submit: commands.submit,
       sweepCalls: sweepCalls(host, logger),
       sweepMetrics: meter.registry,
+      users: usersAnswers({
+        book,
+        explain: host.explain,
+        workers: () => coordinator?.workers() ?? [],
+        resultsFolder: join(options.folder, "results"),
+      }),
       logger,
     });
     commands.useCoordinator(coordinator);

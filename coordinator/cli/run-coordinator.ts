@@ -8,6 +8,7 @@ import type { DispatchOptions } from "../dispatch/settings.ts";
 import { FencedError } from "../store/errors.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { onAbort } from "./command.ts";
+import { openHttp } from "./http-options.ts";
 import { TermFile } from "./known-term.ts";
 import { beginReign } from "./reign.ts";
 import { refuseToStart } from "./start-coordinator.ts";
@@ -23,6 +24,10 @@ export interface RunOptions {
   readonly nats: string | undefined;
   readonly metricsPort: number | undefined;
   readonly metricsHost: string;
+  /** `host:port` for users; absent: none. */
+  readonly http?: string | undefined;
+  /** Their tokens; absent: certificates alone. */
+  readonly httpTokens?: string | undefined;
   readonly jobsInFlight: number;
   readonly commandsInFlight: number;
   /** Of 10⁹ bytes. */
@@ -104,7 +109,8 @@ async function reign(
     dispatch: options.dispatch,
     logger,
   });
-  logger.info({ term: log.term, address: server.address }, "leading");
+  const { address, httpAddress: http } = server;
+  logger.info({ term: log.term, address, ...(http && { http }) }, "leading");
   const end = await Promise.race([
     stopped,
     log.lost.then(() => "deposed" as const),
@@ -126,17 +132,18 @@ async function openServer(
   role: ReturnType<typeof standbyRole>,
   logger: Logger,
 ): Promise<CoordinatorServer> {
-  const { metricsPort, metricsHost, ...listening } = options;
+  const { metricsPort, metricsHost, http, httpTokens, ...listening } = options;
   try {
     return await CoordinatorServer.open(
       {
         ...listening,
         logger,
+        ...(http === undefined ? {} : { http: openHttp(http, httpTokens, logger) }),
         ...(metricsPort === undefined ? {} : { metrics: { host: metricsHost, port: metricsPort } }),
       },
       role,
     );
   } catch (error) {
-    throw refuseToStart(error, options.listen);
+    throw refuseToStart(error, options);
   }
 }

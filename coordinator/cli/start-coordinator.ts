@@ -11,14 +11,21 @@ export async function startCommandsCoordinator(options: CoordinatorOptions): Pro
     if (error instanceof NatsResultsError) {
       throw new Error(`--nats ${options.natsUrl}: ${natsProblem(error.cause)}`);
     }
-    throw refuseToStart(error, options.listen);
+    throw refuseToStart(error, { listen: options.listen });
   }
 }
 
 /** An address that cannot be listened on, named by its option; other errors as they are. */
-export function refuseToStart(error: unknown, listen: string | undefined): unknown {
+export function refuseToStart(
+  error: unknown,
+  { listen, http }: { readonly listen?: string | undefined; readonly http?: string | undefined },
+): unknown {
   if (!(error instanceof ListenError)) return error;
-  const flag = error.address === listen ? "--listen" : "--metrics-port";
+  const flags = new Map([
+    [http, "--http"],
+    [listen, "--listen"],
+  ]);
+  const flag = flags.get(error.address) ?? "--metrics-port";
   const message = `${flag} ${error.address}: ${error.reason}`;
   // With a cause the address is right and the system refuses it: no wrong use.
   return error.cause === undefined ? new InputError(message) : new Error(message);

@@ -1,4 +1,6 @@
 import type { IncomingMessage } from "node:http";
+import { TLSSocket } from "node:tls";
+import { identityOf } from "../../proto/tls/identity.ts";
 import type { Outcome } from "./http-outcomes.ts";
 import { type Principal, type TokenFile, USER_ROLES } from "./tokens.ts";
 
@@ -29,7 +31,14 @@ export interface Credentials {
   /** Absent: only certificates count. */
   readonly tokens?: TokenFile | undefined;
   /** The role in the certificate that the connection showed and this coordinator's CA signed; undefined where it showed none. Absent: only tokens count. */
-  readonly roleOf?: (request: IncomingMessage) => string | undefined;
+  readonly roleOf?: ((request: IncomingMessage) => string | undefined) | undefined;
+}
+
+/** The role in a client's certificate, where its CA is one that this server believes. */
+export function roleOfClient({ socket }: IncomingMessage): string | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  const identity = identityOf(socket.getPeerCertificate().subjectaltname);
+  return "role" in identity ? identity.role : undefined;
 }
 
 /** Takes a bearer token where one is sent, else the client's certificate. */

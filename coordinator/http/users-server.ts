@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
@@ -5,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import type { SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
+import type { Certificates } from "../../proto/tls/certificates.ts";
 import { type Authenticator, HttpRefusal } from "./authenticate.ts";
 import { HttpOutcomes, type Outcome } from "./http-outcomes.ts";
 import { type Rate, RateLimit } from "./rate-limit.ts";
@@ -35,18 +37,12 @@ export const HTTP_LIMITS: HttpLimits = {
   idleMs: 30_000,
 };
 
-/** Certificates that may be exchanged while they are in use. */
-export interface ServerCertificates {
-  readonly current: { readonly options: SecureContextOptions };
-  subscribe(listener: (loaded: { readonly options: SecureContextOptions }) => void): () => void;
-}
-
 export interface UsersServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   /** Absent: plain text, for this machine's own addresses. */
-  readonly certificates?: ServerCertificates | undefined;
+  readonly certificates?: Certificates | undefined;
   readonly authenticate: Authenticator;
   /** Who answers at the moment; or, where this coordinator stands by, the address of the one that leads, empty where nobody knows it. */
   readonly answering: () => UsersApi | { readonly leader: string };
@@ -93,7 +89,7 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
     ? createTlsServer(
         {
           ...settings,
-          ...certificates.current.options,
+          ...secured(certificates.current.options),
           handshakeTimeout: limits.headersMs,
           // A client may show a certificate, or send a token.
           requestCert: true,
@@ -107,7 +103,9 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
   server.timeout = limits.idleMs;
   server.on("clientError", desk.refuseBroken);
   const forget = certificates?.subscribe(({ options: renewed }) =>
-    (server as Server & { setSecureContext(options: SecureContextOptions): void }).setSecureContext(renewed),
+    (server as Server & { setSecureContext(options: SecureContextOptions): void }).setSecureContext(
+      secured(renewed),
+    ),
   );
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -124,6 +122,12 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
       }),
   };
 }
+
+/** A connection that goes on where an earlier one was would show no certificate, and not be asked whether its CA is still believed. */
+const secured = (options: SecureContextOptions): SecureContextOptions => ({
+  ...options,
+  secureOptions: constants.SSL_OP_NO_TICKET,
+});
 
 /** Takes requests: who asks, how often, for what; and answers. */
 class Desk {

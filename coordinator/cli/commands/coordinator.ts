@@ -7,6 +7,7 @@ import { programVersion } from "../../../worker/program-version.ts";
 import { type CommandSpec, defineCommand, onAbort } from "../command.ts";
 import { serviceOptions } from "../common-options.ts";
 import { coordinatorProblems } from "../coordinator-problems.ts";
+import { httpOptions } from "../http-options.ts";
 import { grouped, hostPort, option, optionalPath, realNumber, wholeNumber } from "../options.ts";
 import { openProtection, protectionOptions } from "../protection.ts";
 import { runCoordinator } from "../run-coordinator.ts";
@@ -91,6 +92,7 @@ On this machine's own addresses --insecure does without.
         wholeNumber(1).default(100),
       ),
     }),
+    ...httpOptions,
     ...serviceOptions,
   },
   problems: coordinatorProblems,

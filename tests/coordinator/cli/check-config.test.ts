@@ -92,6 +92,43 @@ test("all that is wrong with a worker's configuration is said at once, a missing
   ]);
 });
 
+test("a port for users needs sweeps, somebody who may ask, and no listener in between", async () => {
+  const tokens = join(tempFolder(), "tokens");
+  writeFileSync(tokens, `alice submitter ${"a".repeat(64)}\n`);
+  const state = join(tempFolder(), "state");
+  const check = (...words: readonly string[]) =>
+    elibadHere("coordinator", "--insecure", ...words, "--check-config");
+  const http = ["--http", "127.0.0.1:8080"];
+  expect(await check("--state", state, ...http, "--http-tokens", tokens)).toMatchObject({ code: EXIT.done });
+  for (const [words, problem] of [
+    [
+      [...http, "--http-tokens", tokens],
+      "--http 127.0.0.1:8080: there are no sweeps to ask for: --state DIR",
+    ],
+    [
+      ["--state", state, ...http],
+      "--http 127.0.0.1:8080: nobody could ask there: --http-tokens FILE names who may",
+    ],
+    [
+      ["--state", state, "--http", "0.0.0.0:8080", "--http-tokens", tokens],
+      "--http 0.0.0.0:8080: other machines reach this address",
+    ],
+    [["--state", state, "--http-tokens", tokens], `--http-tokens ${tokens}: name the address for users, too`],
+    [
+      ["--state", state, ...http, "--http-tokens", `${tokens}.none`],
+      `--http-tokens ${tokens}.none: no such file`,
+    ],
+    [
+      ["--state", state, "--http", "unix:/socket", "--http-tokens", tokens],
+      '--http "unix:/socket": must be host:port',
+    ],
+  ] as const) {
+    const answer = await check(...words);
+    expect(answer.code, problem).toBe(EXIT.wrongInput);
+    expect(answer.stderr).toContain(`elibad coordinator: ${problem}`);
+  }
+});
+
 test("a program that is started with a wrong configuration says the first of it and starts nothing", async () => {
   const state = join(tempFolder(), "state");
   const answer = await elibadHere(

@@ -9,13 +9,14 @@ import { text } from "node:stream/consumers";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { expect, onTestFinished, test } from "vitest";
+import { explainJob } from "../../../coordinator/cli/explain.ts";
 import { usersAnswers } from "../../../coordinator/cli/users-answers.ts";
 import { authenticator } from "../../../coordinator/http/authenticate.ts";
 import { TokenFile } from "../../../coordinator/http/tokens.ts";
 import type { UsersApi } from "../../../coordinator/http/users-api.ts";
 import { type HttpLimits, startUsersServer } from "../../../coordinator/http/users-server.ts";
 import { SweepBook } from "../../../coordinator/sweep/book.ts";
-import { requireJob } from "../../../coordinator/sweep/sweep.ts";
+import { JobHistory } from "../../../coordinator/sweep/history.ts";
 import { MemoryLog } from "../../support/sweep-logs.ts";
 import { sweepOf } from "../../support/sweeps.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
@@ -32,6 +33,7 @@ async function scene(
   answering?: (api: UsersApi) => UsersApi | { readonly leader: string },
 ) {
   const book = await SweepBook.open(new MemoryLog(), { now: () => 7, snapshotEvery: 20 });
+  const history = new JobHistory(book, () => 7);
   await book.submit(sweepOf("friday", 2));
   const results = join(tempFolder(), "results");
   const job = join(results, "friday", "m0");
@@ -41,8 +43,7 @@ async function scene(
   writeFileSync(tokens, `alice submitter ${createHash("sha256").update("secret").digest("hex")}\n`);
   const api = usersAnswers({
     book,
-    explain: (id) =>
-      ({ job: requireJob(book.state, id) }) as unknown as ReturnType<UsersApi["explain"]> as never,
+    explain: (id) => explainJob(id, { book, history, limit: 1, viewOf: () => undefined, now: () => 7 }),
     workers: () => [{ workerId: "w1" }],
     resultsFolder: results,
   });
