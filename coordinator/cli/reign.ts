@@ -1,5 +1,5 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import type { Logger } from "pino";
 import type { Protection } from "../../proto/client.ts";
 import type { ProgramForm } from "../../proto/operations.ts";
@@ -19,7 +19,7 @@ import { SweepRunner } from "../sweep/runner.ts";
 import { findJob, type JobId, jobIdText, requireSweep, type SweepsState } from "../sweep/sweep.ts";
 import type { LogLostError } from "../sweep/sweep-log.ts";
 import { backupChunks } from "./backup-chunks.ts";
-import { messageOf } from "./errors.ts";
+import { InputError, messageOf } from "./errors.ts";
 import { explainJob } from "./explain.ts";
 import { localOptions, openWithSources } from "./local-sources.ts";
 import { logDisplay } from "./log-display.ts";
@@ -104,6 +104,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       over: over.signal,
       uploads: sources.uploads,
       async readFile({ name, text, folder }) {
+        requireNamedFile(name, folder);
         const yaml = parseYaml(name, text);
         const spec = parseSweep(yaml, folder);
         requirePaths(yaml, spec);
@@ -184,6 +185,14 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       await running.coordinator.close(successor);
     },
   };
+}
+
+/** @throws InputError where a sweep's file, which is elsewhere, has a name or a folder that no file has */
+function requireNamedFile(name: string, folder: string): void {
+  if (!isAbsolute(folder) || folder.length > 4_096)
+    throw new InputError(`folder ${JSON.stringify(folder.slice(0, 100))}: must be an absolute path`);
+  if (name.length > 1_024 || /\p{Cc}/u.test(name))
+    throw new InputError(`name ${JSON.stringify(name.slice(0, 100))}: is no file's name`);
 }
 
 /**

@@ -16,9 +16,6 @@ export interface WorkSessionParts {
   readonly logger: Logger;
 }
 
-/** A stream whose worker says nothing for so long after it opened it is ended. */
-const HELLO_MS = 30_000;
-
 /** Serves one `Work` stream: messages become events, decisions become messages. */
 export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
   const { dispatcher, logger } = parts;
@@ -29,7 +26,7 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
   let workerId = "";
   let isOver = false;
 
-  const silence = setTimeout(() => refuse("no Hello came"), HELLO_MS).unref();
+  const silence = setTimeout(() => refuse("no Hello came"), dispatcher.settings.helloMs).unref();
 
   const leave = (reason: string, isOrderly = false) => {
     clearTimeout(silence);

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { connect, type JetStreamClient } from "nats";
+import { connect, type JetStreamClient, headers as natsHeaders } from "nats";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
@@ -267,6 +267,38 @@ describe.each(paths)("results over the $name path", (path) => {
 });
 
 describe("NATS", () => {
+  test("a message on a subject that no worker has, without sense, or too large for the stream harms nobody", async () => {
+    const coordinator = await startCoordinator({
+      protection: "plain",
+      artifactFolder: tempFolder(),
+      drainMs: 100,
+      natsUrl: server.url,
+    });
+    onTestFinished(() => coordinator.close());
+    const worker = scriptedWorker(coordinator.address, {
+      id: "w1",
+      credit: 4,
+      answer: diligent,
+      publish: (subject, bytes) => void publish(subject, bytes),
+    });
+    await eventually(() => worker.welcome);
+    const own = worker.welcome!.resultSubject;
+    const of = (token: string) => own.replace(/[^.]+$/, token);
+    for (const token of ["w'1", "wörker", "w".repeat(500)]) await publish(of(token), Buffer.alloc(10));
+    // Of a worker that never said Hello.
+    await publish(
+      of("stranger"),
+      worker.envelope("a".repeat(64), { kind: "error", retryable: false, message: "x" }),
+    );
+    await publish(own, Buffer.alloc(100_000, 255));
+    const headers = natsHeaders();
+    for (let k = 0; k < 500; k++) headers.append(`key-${k}`, "v".repeat(100));
+    await jetstream.publish(own, Buffer.alloc(1), { headers });
+    await expect(jetstream.publish(own, Buffer.alloc(1024 ** 2 + 1))).rejects.toThrow();
+    const results = await coordinator.executor.execute([tile(1), tile(2)]);
+    expect(results).toHaveLength(2);
+  });
+
   test("a server that goes down and comes back, with its store or without, costs nothing", async () => {
     const own = await startNatsServer();
     const connection = await connect(natsConnectionOptions(own.url, "test-workers-2"));
