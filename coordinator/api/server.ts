@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { type Logger, pino } from "pino";
 import { Registry } from "prom-client";
@@ -86,7 +87,7 @@ export class CoordinatorServer {
     try {
       users =
         http &&
-        (await listening(`${http.host}:${http.port}`, () =>
+        (await listening(`${isIPv6(http.host) ? `[${http.host}]` : http.host}:${http.port}`, () =>
           startUsersServer({
             ...http,
             certificates: protection === "plain" ? undefined : protection,

@@ -12,6 +12,7 @@ export const OUTCOMES = [
   "unauthenticated",
   "wrong_role",
   "rate_limited",
+  "too_many",
   "wrong_method",
   "too_large",
   "malformed",

@@ -102,6 +102,7 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
   server.maxHeadersCount = 64;
   server.timeout = limits.idleMs;
   server.on("clientError", desk.refuseBroken);
+  server.on("drop", desk.refuseConnection);
   const forget = certificates?.subscribe(({ options: renewed }) =>
     (server as Server & { setSecureContext(options: SecureContextOptions): void }).setSecureContext(
       secured(renewed),
@@ -158,7 +159,7 @@ class Desk {
     });
   };
 
-  /** A request that is no HTTP, too large, or did not come in time: Node has not parsed it. */
+  /** A handshake that failed, or a request that is no HTTP, too large, or did not come in time: Node has not parsed it. */
   readonly refuseBroken = (error: NodeJS.ErrnoException, socket: Socket): void => {
     const [outcome, line] = BROKEN[error.code ?? ""] ?? (["malformed", "400 Bad Request"] as const);
     this.#outcomes.refused(outcome, peerOf(socket), error.code ?? error.message);
@@ -167,6 +168,9 @@ class Desk {
     const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}`);
     socket.end([`HTTP/1.1 ${line}`, ...lines, "", ""].join("\r\n"), () => socket.destroy());
   };
+
+  readonly refuseConnection = (dropped: { readonly remoteAddress?: string } | undefined): void =>
+    this.#outcomes.refused("too_many", dropped?.remoteAddress ?? "", "no more connections are held");
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method, url = "", headers, socket } = request;

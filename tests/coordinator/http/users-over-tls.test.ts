@@ -92,10 +92,11 @@ test("users are known by their role's certificate or by a token; other roles, ot
 });
 
 test("the port speaks no plain text, and shows a renewed certificate to whoever comes next", async () => {
-  const { ask, certificates, paths, host, port } = await serve();
+  const { ask, outcomes, certificates, paths, host, port } = await serve();
   const plain = plainRequest({ host, port, path: "/api/v1/sweeps", agent: false });
   plain.end();
   await expect(once(plain, "response")).rejects.toThrow(/hang up|ECONNRESET/);
+  expect(await outcomes()).toEqual({ malformed: 1 });
 
   const before = await ask(authority.paths("admin"));
   const renewed = await authority.issued("renewed", {

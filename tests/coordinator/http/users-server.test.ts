@@ -251,10 +251,11 @@ test("who asks too often is told when to come again: a name over several address
 });
 
 test("no more connections are held than the limit says", async () => {
-  const { port, ask } = await scene({ connections: 2 });
+  const { port, ask, counted } = await scene({ connections: 2 });
   const idle = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")];
   await Promise.all(idle.map((socket) => once(socket, "connect")));
   await expect(ask("/api/v1/sweeps")).rejects.toThrow(/hang up|ECONNRESET/);
+  expect(await counted("too_many")).toBe(1);
   for (const socket of idle) socket.destroy();
   await expect
     .poll(() =>
