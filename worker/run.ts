@@ -3,7 +3,7 @@ import { Certificates } from "../proto/tls/certificates.ts";
 import { type FinalState, isFinal, type WorkerState } from "./life.ts";
 import { createLogger } from "./logging.ts";
 import { type HealthServer, startHealthServer } from "./metrics/http.ts";
-import { collectProcessMetrics } from "./metrics/process-metrics.ts";
+import { collectProcessMetrics, watchCertificates } from "./metrics/process-metrics.ts";
 import { type CompiledWorkerOptions, compileWorkerOptions, type WorkerOptions } from "./options.ts";
 import { Supervisor } from "./supervisor/supervisor.ts";
 
@@ -41,6 +41,7 @@ export async function startWorker(given: WorkerOptions): Promise<RunningWorker> 
   const supervisor = await Supervisor.start(options, log, protection);
   let health: HealthServer | undefined;
   try {
+    if (protection !== "plain") watchCertificates(supervisor.metrics.registry, protection);
     health = await startHealth(supervisor, log, options);
   } catch (error) {
     supervisor.drain("the metrics address cannot be had");

@@ -5,6 +5,7 @@ import { Registry } from "prom-client";
 import type { Protection } from "../../proto/client.ts";
 import { coordinatorService } from "../../proto/definition.ts";
 import { type HealthServer, startHealthServer } from "../../worker/metrics/http.ts";
+import { watchCertificates } from "../../worker/metrics/process-metrics.ts";
 import { type Listening, listen, listening } from "../dispatch/listen.ts";
 import { authenticator, roleOfClient } from "../http/authenticate.ts";
 import type { TokenFile } from "../http/tokens.ts";
@@ -76,6 +77,7 @@ export class CoordinatorServer {
     const { protection, metrics, http, logger = pino({ level: "silent" }) } = options;
     const registry = new Registry();
     const refusals = new Refusals(registry, logger);
+    if (protection !== "plain") watchCertificates(registry, protection);
     const server = await listen(options.listen ?? "127.0.0.1:0", {
       protection,
       service: coordinatorService,

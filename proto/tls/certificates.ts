@@ -65,6 +65,11 @@ export class Certificates {
     return this.#loaded;
   }
 
+  /** Why the files hold what is not taken, so that older ones are in use; undefined where they hold what is. */
+  get problem(): string | undefined {
+    return this.#said;
+  }
+
   /** Calls `listener` with what takes the place of the current ones. Answers how to stop that. */
   subscribe(listener: (loaded: LoadedCertificates) => void): () => void {
     this.#listeners.add(listener);

@@ -292,4 +292,27 @@ export const ALERT_CASES: Readonly<Record<string, AlertCase>> = {
     labels: { ...SPACE, fate: "invalid" },
     description: "Results in elibad were invalid and not used. The coordinator's log names the worker.",
   },
+  ElibadCallsRefused: {
+    fires: { 'elibad_refused_calls_total{namespace="elibad",pod="c0",reason="unknown_ca"}': "0+2x30" },
+    quiet: { 'elibad_refused_calls_total{namespace="elibad",pod="c0",reason="unknown_ca"}': "0x20 2x10" },
+    after: 25,
+    labels: { ...SPACE, reason: "unknown_ca" },
+    description: "30 connections or calls in elibad were refused in a quarter of an hour, reason unknown_ca.",
+  },
+  ElibadCertificateExpires: {
+    // Of a clock that begins at 1970, where the first value is.
+    fires: onPod("elibad_certificate_expiry_timestamp_seconds", `${3 * 86_400}x30`, "w0"),
+    quiet: onPod("elibad_certificate_expiry_timestamp_seconds", `${30 * 86_400}x30`, "w0"),
+    after: 15,
+    labels: { ...SPACE, pod: "w0" },
+    description: "The certificate of w0 in elibad expires in 2d 23h 45m 0s.",
+  },
+  ElibadCertificatesNotTaken: {
+    fires: onPod("elibad_certificates_not_taken", "1x30", "w0"),
+    quiet: onPod("elibad_certificates_not_taken", "0x5 1x5 0x20", "w0"),
+    after: 12,
+    labels: { ...SPACE, pod: "w0" },
+    description:
+      "The files of certificates of w0 in elibad hold what cannot be used. Older ones stay in use until they expire.",
+  },
 };

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { testAuthority } from "../support/certificates.ts";
 import { startElibad } from "../support/command-line.ts";
 import { freePorts } from "../support/free-ports.ts";
 import { startNatsServer } from "../support/nats-server.ts";
@@ -8,31 +9,26 @@ import { tempFolder } from "../support/temp-folder.ts";
 import { exportedBy, unknownIn } from "./exported-metrics.ts";
 import { allQueries, dashboards, queriesOf, queriesOfDashboard, recordedNames } from "./monitoring-files.ts";
 
-/** What a coordinator and a worker export that did a small sweep, over NATS, as in a cluster. */
+/** What a coordinator and a worker export that did a small sweep, over NATS and with certificates, as in a cluster. */
 async function scrapes(): Promise<string[]> {
   const nats = await startNatsServer();
   const [coordinatorPort, workerPort] = (await freePorts(2)) as [number, number];
   const address = await freeAddress();
   const state = join(tempFolder(), "state");
-  const coordinator = startCoordinatorProcess(address, [
-    ...["--state", state, "--nats", nats.url, "--metrics-port", String(coordinatorPort)],
-  ]);
+  const authority = await testAuthority();
+  const coordinator = startCoordinatorProcess(
+    address,
+    ["--state", state, "--nats", nats.url, "--metrics-port", String(coordinatorPort)],
+    authority.words("coordinator"),
+  );
   await coordinator.said(/leading \(/);
   startElibad([
-    ...[
-      "worker",
-      "--coordinator",
-      address,
-      "--insecure",
-      "--threads",
-      "1",
-      "--metrics-port",
-      String(workerPort),
-    ],
-    ...["--cache", join(tempFolder(), "cache")],
+    ...["worker", "--coordinator", address, "--threads", "1", "--metrics-port", String(workerPort)],
+    ...["--cache", join(tempFolder(), "cache"), ...authority.words("worker")],
   ]);
   const file = await writeSmallSweep({ models: ["first"], epochs: 1 });
-  await startElibad(["sweep", "submit", file, "--coordinator", address, "--insecure"]).ended();
+  const submit = ["sweep", "submit", file, "--coordinator", address, ...authority.words("submitter")];
+  expect((await startElibad(submit).ended()).stderr).toBe("");
   await coordinator.said(/the job was (evaluated|failed)/);
   const metrics = async (port: number) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   return Promise.all([coordinatorPort, workerPort].map(metrics));

@@ -16,17 +16,14 @@ export interface CoordinatorProcess extends ElibadProcess {
   kill(): Promise<void>;
 }
 
-/** Starts it on an address that stays the same when it is started again. */
-export function startCoordinatorProcess(address: string, words: readonly string[]): CoordinatorProcess {
-  const running = startElibad([
-    "coordinator",
-    "--listen",
-    address,
-    "--insecure",
-    "--log-level",
-    "debug",
-    ...words,
-  ]);
+/** Starts it on an address that stays the same when it is started again. @param protection its options; absent: plain text */
+export function startCoordinatorProcess(
+  address: string,
+  words: readonly string[],
+  protection: readonly string[] = ["--insecure"],
+): CoordinatorProcess {
+  const common = ["--listen", address, "--log-level", "debug"];
+  const running = startElibad(["coordinator", ...common, ...protection, ...words]);
   const gone = once(running.process, "exit");
   return {
     ...running,

@@ -1,6 +1,7 @@
 import { totalmem } from "node:os";
 import { type Counter, collectDefaultMetrics, Gauge, type Registry } from "prom-client";
 import { packageVersion } from "../../proto/package-root.ts";
+import type { Certificates } from "../../proto/tls/certificates.ts";
 import { programVersion } from "../program-version.ts";
 
 /** What every elibad process says of itself: Node's own metrics, its version, and the memory that it may use. */
@@ -18,6 +19,27 @@ export function collectProcessMetrics(registry: Registry): void {
     help: "Memory that the process's container may use; the machine's where there is no limit.",
     registers,
   }).set(memoryLimit());
+}
+
+/** Until when the certificate is good, and whether newer files cannot be used. */
+export function watchCertificates(registry: Registry, certificates: Certificates): void {
+  const registers = [registry];
+  new Gauge({
+    name: "elibad_certificate_expiry_timestamp_seconds",
+    help: "When the certificate in use expires, in seconds since 1970.",
+    registers,
+    collect() {
+      this.set(certificates.current.expires.getTime() / 1_000);
+    },
+  });
+  new Gauge({
+    name: "elibad_certificates_not_taken",
+    help: "1 while the files of certificates hold what cannot be used, and older ones stay in use.",
+    registers,
+    collect() {
+      this.set(certificates.problem === undefined ? 0 : 1);
+    },
+  });
 }
 
 function memoryLimit(): number {
