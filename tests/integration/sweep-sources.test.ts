@@ -75,7 +75,7 @@ test("a client that is killed while it sends goes on, when it is run again, wher
   const partial = join(place.folder, "uploads", "partial");
   const sentMb = (): number =>
     readdirSync(partial).reduce((sum, name) => sum + statSync(join(partial, name)).size, 0) / 1e6;
-  const words = ["sweep", "submit", file, "--upload", "--coordinator"];
+  const words = ["sweep", "submit", file, "--upload", "--insecure", "--coordinator"];
   const proxy = await startTcpProxy({ host: "127.0.0.1", port: Number(host.address.split(":")[1]) });
   proxy.dropAfter({ requests: (fillerMb / 2) * 1e6 });
   const client = startElibad([...words, `127.0.0.1:${proxy.port}`]);

@@ -110,7 +110,6 @@ export class Supervisor {
     });
     const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);
     const removeResults = () => removeResult(resultFolder);
-    log.info(childLimits(options.device).said);
     const machine = system(protection);
     return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine });
   }
@@ -181,11 +180,12 @@ export class Supervisor {
     if (this.#device === undefined) {
       const { deviceClass, forms } = device;
       const { provider, runtimeVersion, hardware } = deviceClass;
-      const { threads, id } = this.#parts.options;
+      const { threads, id, device: asked } = this.#parts.options;
       this.#parts.log.info(
         { id, provider, onnxruntime: runtimeVersion, hardware, forms, threads },
         "the inference child is ready",
       );
+      this.#parts.log.info(childLimits(asked).said);
       if (device.elsewhere.length > 0)
         this.#parts.log.info(`${provider} leaves to another provider: ${device.elsewhere.join(", ")}`);
     }
