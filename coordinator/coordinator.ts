@@ -18,10 +18,10 @@ import type {
   CommandEvent,
   CommandRequest,
   CoordinatorMessage,
-  Hello,
   Welcome,
   WorkerMessage,
 } from "../proto/messages.ts";
+import type { NatsServers } from "../proto/nats-connection.ts";
 import type { Digest } from "../proto/operations.ts";
 import { resultSubject, SUBJECT_TOKEN } from "../proto/subjects.ts";
 import { readManifest } from "../worker/cache/manifest.ts";
@@ -38,10 +38,21 @@ import { type SubmitHandler, serveSubmit } from "./dispatch/submit-service.ts";
 import { readCluster, type ShareView, shareViews, type WorkerView, workerViews } from "./dispatch/views.ts";
 import { waitingReason } from "./dispatch/waiting-reason.ts";
 import { serveWork } from "./dispatch/work-session.ts";
+import { workerIdOf } from "./dispatch/worker-id.ts";
 import { ResultIntake } from "./gather/intake.ts";
 import { NatsResults } from "./gather/nats-results.ts";
 import { CoordinatorMetrics } from "./http/coordinator-metrics.ts";
 import type { UsersApi } from "./http/users-api.ts";
+import type { SigningKey } from "./nats/signing-key.ts";
+import { WorkerCredentials } from "./nats/worker-credentials.ts";
+
+/** NATS servers as a coordinator uses them. */
+export interface CoordinatorNats extends NatsServers {
+  /** Signs the credentials of workers; absent: the servers ask nobody who they are. */
+  readonly signingKey?: (() => SigningKey) | undefined;
+  /** For how long such a credential is good; an hour where absent. */
+  readonly credentialMs?: number;
+}
 
 export interface CoordinatorOptions extends ServerOptions {
   /** Answers for this coordinator from now on, and stays open when it closes; absent: one of its own. */
@@ -53,7 +64,7 @@ export interface CoordinatorOptions extends ServerOptions {
   /** Stays the same over restarts, so that results that wait in NATS are found again; absent: a new one each time. */
   readonly coordinatorId?: string;
   /** Results come through JetStream on these servers instead of the workers' streams. */
-  readonly natsUrl?: string;
+  readonly nats?: CoordinatorNats | undefined;
   /** Workers with another one are refused; absent: all workers must have the same. */
   readonly programVersion?: string;
   readonly dispatch?: DispatchOptions;
@@ -144,27 +155,33 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       ...(options.programVersion === undefined ? {} : { programVersion: options.programVersion }),
     });
     const intake: ResultIntake = new ResultIntake({ dispatcher, store, observer: metrics, logger });
-    const { natsUrl } = options;
+    const { nats: servers } = options;
     const nats =
-      natsUrl === undefined
+      servers === undefined
         ? undefined
         : await NatsResults.open({
-            url: natsUrl,
+            ...servers,
             coordinatorId,
             isDurable: options.coordinatorId !== undefined,
             receive: (bytes, workerId) => intake.receive(bytes, { workerId, path: "nats" }),
             onLag: (seconds) => metrics.resultLag(seconds),
             onReconnect: () => metrics.natsReconnected(),
+            onRefused: ({ reason }) => metrics.natsRefused(reason),
             logger,
           });
     if (nats) {
       metrics.watchNats(() => nats.isConnected);
       closers.push(() => nats.close());
     }
+    const { signingKey: key, credentialMs: lifetimeMs } = servers ?? {};
+    const credentials = key && new WorkerCredentials({ key, lifetimeMs, logger });
 
-    const welcome = ({ workerId }: Hello): Welcome => ({
-      natsUrl: natsUrl ?? "",
-      resultSubject: natsUrl === undefined ? "" : resultSubject(coordinatorId, workerId),
+    const areProven = options.protection !== "plain" || credentials !== undefined;
+    const welcome = (workerId: string): Welcome => ({
+      workerId,
+      natsUrl: servers?.url ?? "",
+      resultSubject: servers === undefined ? "" : resultSubject(coordinatorId, workerId),
+      natsCredentialFollows: credentials !== undefined,
       heartbeatMs: settings.heartbeatMs,
       artifactFolder: store.folder,
       artifactNonce: store.nonce,
@@ -173,7 +190,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       Work: (call: ServerDuplexStream<WorkerMessage, CoordinatorMessage>) =>
         serveWork(call, {
           dispatcher,
+          idOf: (hello) => workerIdOf(hello, areProven),
           welcome,
+          ...(credentials && { welcomed: (hello, send) => credentials.keep(hello, send) }),
           logger,
           receive: (bytes, workerId) => {
             const reading = intake.receive(bytes, { workerId, path: "stream" });
@@ -211,7 +230,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       dispatcher.close(successor);
       await untilTrue(() => dispatcher.state.workers.size === 0, options.drainMs ?? 2_000);
     });
-    logger.info({ address, natsUrl, artifactFolder: store.folder }, "coordinator listens");
+    logger.info({ address, natsUrl: servers?.url, artifactFolder: store.folder }, "coordinator listens");
 
     let executors = 0;
     const newExecutor = (terms: ScopeTerms = {}, name = "scope") =>

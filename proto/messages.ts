@@ -25,6 +25,8 @@ export interface Hello {
   readonly programForms: readonly string[];
   /** Of its process; empty where it does not say. */
   readonly incarnation: string;
+  /** Empty where the peer left it out. */
+  readonly natsUserKey: string;
 }
 
 export interface Heartbeat {
@@ -56,6 +58,8 @@ export interface Welcome {
   readonly heartbeatMs: number;
   readonly artifactFolder: string;
   readonly artifactNonce: string;
+  readonly workerId: string;
+  readonly natsCredentialFollows: boolean;
 }
 
 export interface LeaseMessage {
@@ -78,7 +82,8 @@ export type CoordinatorMessage =
   | { readonly message: "cancel"; readonly cancel: CancelMessage }
   | { readonly message: "drain"; readonly drain: { readonly reason: string } }
   | { readonly message: "refused"; readonly refused: { readonly reason: string } }
-  | { readonly message: "notLeader"; readonly notLeader: { readonly address: string } };
+  | { readonly message: "notLeader"; readonly notLeader: { readonly address: string } }
+  | { readonly message: "natsCredential"; readonly natsCredential: { readonly jwt: string } };
 
 export interface TriggersMessage {
   readonly count: number;

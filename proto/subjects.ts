@@ -1,18 +1,26 @@
 /** Names and settings that coordinator and workers share on NATS; the broker is never the authority (see `Accepted`). */
-import {
-  type ConnectionOptions,
-  DiscardPolicy,
-  nanos,
-  RetentionPolicy,
-  StorageType,
-  type StreamConfig,
-} from "nats";
+import { DiscardPolicy, nanos, RetentionPolicy, StorageType, type StreamConfig } from "nats";
 import type { Digest } from "./operations.ts";
 
 /** Ids that may stand in a subject: 1 to 64 letters, digits, `_` and `-`. */
 export const SUBJECT_TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
 
 export const RESULT_STREAM = "ELIBAD_RESULTS";
+
+/** The bucket in which each log has the lease of its leader. */
+export const LEADER_BUCKET = "ELIBAD_LEADERS";
+
+/** What answers to coordinators begin with. */
+export const COORDINATOR_INBOX = "_INBOX_coordinator";
+
+/** What answers to a worker begin with. */
+export const workerInbox = (workerId: string): string => `_INBOX_${workerId}`;
+
+/** Every result of every worker, for whichever coordinator. */
+export const ALL_RESULTS = "elibad.results.>";
+
+/** Results of one worker, for whichever coordinator. */
+export const resultSubjectsFrom = (workerId: string): string => `elibad.results.*.${workerId}`;
 
 /** Where a worker publishes its results for one coordinator. */
 export function resultSubject(coordinatorId: string, workerId: string): string {
@@ -42,7 +50,7 @@ const RESULT_AGE_MS = 3_600_000;
 
 export const RESULT_STREAM_CONFIG: Partial<StreamConfig> = {
   name: RESULT_STREAM,
-  subjects: ["elibad.results.>"],
+  subjects: [ALL_RESULTS],
   retention: RetentionPolicy.Workqueue,
   storage: StorageType.File,
   // A full stream takes no more, and says so: what it has acknowledged stays until somebody took it, or for its age. Workers then send over their own
@@ -54,19 +62,3 @@ export const RESULT_STREAM_CONFIG: Partial<StreamConfig> = {
   duplicate_window: nanos(120_000),
   num_replicas: 1,
 };
-
-/** Settings of every connection: it reconnects for ever and sees a silent partition within 2 × 5 s. */
-export function natsConnectionOptions(url: string, name: string): ConnectionOptions {
-  return {
-    servers: url.split(","),
-    name,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 500,
-    reconnectJitter: 500,
-    pingInterval: 5_000,
-    maxPingOut: 2,
-    timeout: 5_000,
-    // One inbox per connection, so that a server can permit each worker its own answers only.
-    inboxPrefix: `_INBOX_${name}`,
-  };
-}

@@ -17,7 +17,9 @@ export const WorkerOptionsSchema = z.strictObject({
     z.literal("plain"),
     z.strictObject({ cert: z.string().min(1), key: z.string().min(1), ca: z.string().min(1) }),
   ]),
-  /** Unique among the workers that live; a token of a NATS subject. */
+  /** File of the CAs that certificates of NATS servers come from. */
+  natsCa: z.string().min(1).optional(),
+  /** The name that it asks coordinators for, a token of a NATS subject; unique among the workers that live where ids are not proven. */
   id: z.string().regex(SUBJECT_TOKEN, "1 to 64 letters, digits, _ and -").default(newWorkerId),
   device: z.enum(DEVICES).default("cpu"),
   /** Form of programs that it offers beside the primitive one; see `FORMS`. */

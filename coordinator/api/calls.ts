@@ -11,7 +11,6 @@ import {
 } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { type CoordinatorService, coordinatorService } from "../../proto/definition.ts";
-import { shortReason } from "../../proto/message-bounds.ts";
 import { drained } from "../dispatch/drained.ts";
 
 /** What a call fails with, where the error says it itself. */
@@ -49,12 +48,11 @@ export function callFailure(error: unknown, logger: Pick<Logger, "error">): Call
   const { name, message } = error as Error;
   if (error instanceof CallError) {
     const { code, metadata } = error;
-    return { code, details: shortReason(message), ...(metadata && { metadata }) };
+    return { code, details: message, ...(metadata && { metadata }) };
   }
   const code = CODES[name] ?? status.INTERNAL;
   if (code === status.INTERNAL) logger.error({ err: error }, "a call failed");
-  // It may name what the caller sent, and travels among the headers.
-  return { code, details: shortReason(message) };
+  return { code, details: message };
 }
 
 /** A call with one answer. */

@@ -11,7 +11,8 @@ export type CertificateName = (typeof CERTIFICATE_NAMES)[number];
 const KINDS: Readonly<
   Record<CertificateName, Omit<Purpose, "hosts" | "commonName"> & { readonly isDialled: boolean }>
 > = {
-  coordinator: { role: "coordinator", usages: ["server"], isDialled: true },
+  // It dials NATS servers, too.
+  coordinator: { role: "coordinator", usages: ["server", "client"], isDialled: true },
   worker: { role: "worker", usages: ["client"], isDialled: false },
   submitter: { role: "submitter", usages: ["client"], isDialled: false },
   admin: { role: "admin", usages: ["client"], isDialled: false },

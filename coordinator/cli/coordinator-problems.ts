@@ -2,14 +2,15 @@ import { requireListenable } from "../dispatch/listen.ts";
 import { InputError } from "./errors.ts";
 import { type httpOptions, requireHttp } from "./http-options.ts";
 import { problemsOf, requireReadableFolder, requireWritableFolder } from "./named-paths.ts";
+import { type natsSigningOptions, natsWithSigning } from "./nats-options.ts";
 import type { Parsed } from "./options.ts";
 import { type ProtectionOptions, requireProtection } from "./protection.ts";
 import { refuseToStart } from "./start-coordinator.ts";
-import { requireNatsUrl, type stateOptions, statePlace } from "./state-options.ts";
+import { type stateOptions, statePlace } from "./state-options.ts";
 
 /** Options of `elibad coordinator` that may not go together, or name what is not there. */
 interface CoordinatorChoices
-  extends Parsed<typeof stateOptions>,
+  extends Parsed<typeof stateOptions & typeof natsSigningOptions>,
     Parsed<typeof httpOptions>,
     ProtectionOptions {
   readonly listen: string;
@@ -20,12 +21,12 @@ interface CoordinatorChoices
 
 /** What keeps a coordinator from starting with these options, as far as it shows without starting it. */
 export function coordinatorProblems(options: CoordinatorChoices): readonly string[] {
-  const { listen, state, artifacts, models, nats } = options;
+  const { listen, state, artifacts, models } = options;
   return problemsOf([
     () => requireAddress(listen),
     () => requireProtection(options, { option: "--listen", addresses: [listen], role: "coordinator" }),
     () => requireHttp(options, { isPlain: options.insecure, hasSweeps: state !== undefined }),
-    () => nats !== undefined && requireNatsUrl(nats),
+    () => natsWithSigning(options),
     () => requireAdvertise(options),
     () => state !== undefined && requireWritableFolder("--state", state),
     () => artifacts !== undefined && requireWritableFolder("--artifacts", artifacts),

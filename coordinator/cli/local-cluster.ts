@@ -7,6 +7,7 @@ import type { Coordinator } from "../coordinator.ts";
 import type { CommandContext } from "./command.ts";
 import type { clusterOptions } from "./common-options.ts";
 import { startLocalWorkers, threadsFor } from "./local-workers.ts";
+import { requireNatsUrl } from "./nats-options.ts";
 import type { Parsed } from "./options.ts";
 import { startCommandsCoordinator } from "./start-coordinator.ts";
 
@@ -33,7 +34,7 @@ export async function withLocalCluster<T>(
       protection: "plain",
       artifactFolder: join(folder, "artifacts"),
       programVersion: programVersion(),
-      ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
+      ...(options.nats === undefined ? {} : { nats: { url: requireNatsUrl(options.nats) } }),
       ...(options.metricsPort === undefined ? {} : { metrics: { port: options.metricsPort } }),
     });
     if (options.metricsPort !== undefined)

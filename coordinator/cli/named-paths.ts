@@ -48,9 +48,9 @@ function requireAccess(flag: string, named: string, mode: number, path = named):
   }
 }
 
-/** What several checks found wrong, in their order. Each throws an InputError, or finds nothing. */
+/** What several checks found wrong, in their order, each thing once. A check throws an InputError, or finds nothing. */
 export function problemsOf(checks: readonly (() => unknown)[]): string[] {
-  return checks.flatMap((check) => {
+  const problems = checks.flatMap((check) => {
     try {
       check();
       return [];
@@ -59,4 +59,5 @@ export function problemsOf(checks: readonly (() => unknown)[]): string[] {
       throw error;
     }
   });
+  return [...new Set(problems)];
 }

@@ -1,11 +1,11 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Protection } from "../../proto/client.ts";
 import type { ProgramForm } from "../../proto/operations.ts";
 import type { CoordinatorServer } from "../api/server.ts";
 import { sweepCalls } from "../api/sweep-calls.ts";
-import type { Coordinator } from "../coordinator.ts";
+import type { Coordinator, CoordinatorNats } from "../coordinator.ts";
 import type { ClusterExecutor } from "../dispatch/executor.ts";
 import type { DispatchOptions } from "../dispatch/settings.ts";
 import { SweepMetrics } from "../http/sweep-metrics.ts";
@@ -19,7 +19,7 @@ import { SweepRunner } from "../sweep/runner.ts";
 import { findJob, type JobId, jobIdText, requireSweep, type SweepsState } from "../sweep/sweep.ts";
 import type { LogLostError } from "../sweep/sweep-log.ts";
 import { backupChunks } from "./backup-chunks.ts";
-import { InputError, messageOf } from "./errors.ts";
+import { messageOf } from "./errors.ts";
 import { explainJob } from "./explain.ts";
 import { localOptions, openWithSources } from "./local-sources.ts";
 import { logDisplay } from "./log-display.ts";
@@ -42,7 +42,7 @@ export interface ReignOptions {
   readonly artifactFolder: string;
   readonly models: string | undefined;
   readonly coordinatorId: string;
-  readonly natsUrl: string | undefined;
+  readonly nats: CoordinatorNats | undefined;
   readonly programVersion: string;
   readonly jobsInFlight: number;
   readonly commandsInFlight: number;
@@ -104,7 +104,6 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       over: over.signal,
       uploads: sources.uploads,
       async readFile({ name, text, folder }) {
-        requireNamedFile(name, folder);
         const yaml = parseYaml(name, text);
         const spec = parseSweep(yaml, folder);
         requirePaths(yaml, spec);
@@ -115,7 +114,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       explain: (id) => explainJob(id, { book, history, limit: jobsInFlight, viewOf, now: Date.now }),
       backup: () => backupChunks(log, options.folder),
     } satisfies Parameters<typeof sweepCalls>[0];
-    const { server, protection, artifactFolder, coordinatorId, natsUrl, programVersion } = options;
+    const { server, protection, artifactFolder, coordinatorId, nats, programVersion } = options;
     coordinator = await startCommandsCoordinator({
       server,
       protection,
@@ -123,7 +122,7 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       models: options.models,
       coordinatorId,
       programVersion,
-      ...(natsUrl === undefined ? {} : { natsUrl }),
+      ...(nats === undefined ? {} : { nats }),
       ...(options.dispatch === undefined ? {} : { dispatch: options.dispatch }),
       expelled: new Map((book.state.expelled ?? []).map(({ workerId, reason }) => [workerId, reason])),
       onExpelled: (workerId, reason) => {
@@ -185,14 +184,6 @@ export async function beginReign(log: RestorableLog, options: ReignOptions): Pro
       await running.coordinator.close(successor);
     },
   };
-}
-
-/** @throws InputError where a sweep's file, which is elsewhere, has a name or a folder that no file has */
-function requireNamedFile(name: string, folder: string): void {
-  if (!isAbsolute(folder) || folder.length > 4_096)
-    throw new InputError(`folder ${JSON.stringify(folder.slice(0, 100))}: must be an absolute path`);
-  if (name.length > 1_024 || /\p{Cc}/u.test(name))
-    throw new InputError(`name ${JSON.stringify(name.slice(0, 100))}: is no file's name`);
 }
 
 /**

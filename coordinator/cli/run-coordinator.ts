@@ -4,6 +4,7 @@ import type { Protection } from "../../proto/client.ts";
 import { programVersion } from "../../worker/program-version.ts";
 import { CoordinatorServer } from "../api/server.ts";
 import { standbyRole } from "../api/standby.ts";
+import type { CoordinatorNats } from "../coordinator.ts";
 import type { DispatchOptions } from "../dispatch/settings.ts";
 import { FencedError } from "../store/errors.ts";
 import type { RestorableLog } from "../store/log.ts";
@@ -21,7 +22,7 @@ export interface RunOptions {
   readonly advertise: string | undefined;
   readonly artifacts: string | undefined;
   readonly models: string | undefined;
-  readonly nats: string | undefined;
+  readonly nats: CoordinatorNats | undefined;
   readonly metricsPort: number | undefined;
   readonly metricsHost: string;
   /** `host:port` for users; absent: none. */
@@ -100,7 +101,7 @@ async function reign(
     artifactFolder: options.artifacts ?? join(place.folder, "artifacts"),
     coordinatorId: coordinatorIdOf(place),
     models: options.models,
-    natsUrl: options.nats,
+    nats: options.nats,
     programVersion: programVersion(),
     jobsInFlight: options.jobsInFlight,
     commandsInFlight: options.commandsInFlight,

@@ -9,7 +9,7 @@ export async function startCommandsCoordinator(options: CoordinatorOptions): Pro
     return await startCoordinator(options);
   } catch (error) {
     if (error instanceof NatsResultsError) {
-      throw new Error(`--nats ${options.natsUrl}: ${natsProblem(error.cause)}`);
+      throw new Error(`--nats ${options.nats?.url}: ${natsProblem(error.cause)}`);
     }
     throw refuseToStart(error, { listen: options.listen });
   }
@@ -33,7 +33,20 @@ export function refuseToStart(
 
 function natsProblem(cause: unknown): string {
   const { code, message } = cause as { readonly code?: string; readonly message: string };
-  if (code === "CONNECTION_REFUSED" || code === "TIMEOUT") return "no NATS server answers there";
-  if (code === "503") return "the NATS server there runs without JetStream (start it with -js)";
+  switch (code) {
+    case "CONNECTION_REFUSED":
+    case "TIMEOUT":
+      return "no NATS server answers there";
+    case "503":
+      return "the NATS server there runs without JetStream (start it with -js)";
+    case "AUTHORIZATION_VIOLATION":
+      return "the NATS server there does not take the credentials of --nats-creds, or asks for some and there are none";
+    case "SERVER_OPTION_NA":
+      return "the NATS server there speaks no TLS";
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return `the NATS server there has a certificate for other names: ${message}`;
+  }
+  if (/CERT|ISSUER|SIGNATURE/.test(code ?? ""))
+    return `the certificate of the NATS server there is not from the CAs of --nats-ca: ${message}`;
   return `results cannot come through the NATS server there: ${message}`;
 }

@@ -2,11 +2,13 @@ import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { z } from "zod";
+import type { NatsServers } from "../../proto/nats-connection.ts";
 import { openJetStreamLog } from "../store/jetstream-log.ts";
 import type { RestorableLog } from "../store/log.ts";
 import { openSqliteLog } from "../store/sqlite-log.ts";
 import { InputError } from "./errors.ts";
 import { fileProblem } from "./input-file.ts";
+import { natsOptions, natsServers } from "./nats-options.ts";
 import { oneOf, option, optionalPath, type Parsed, text, wholeNumber } from "./options.ts";
 import { writeFileWhole } from "./output.ts";
 
@@ -23,12 +25,7 @@ export const stateOptions = {
     oneOf("embedded", "jetstream").optional(),
     "jetstream with --nats, else embedded",
   ),
-  nats: option(
-    "--nats <url>",
-    "NATS JetStream server, or several with commas: results come through it, and it keeps the sweeps' log",
-    text.optional(),
-    "results over the workers' own streams",
-  ),
+  ...natsOptions,
   logName: option(
     "--log-name <name>",
     "names the log among those in one JetStream; coordinators of one name stand by for each other",
@@ -44,16 +41,18 @@ export const stateOptions = {
 /** A sweeps' store, as the options name it. */
 export type StatePlace =
   | { readonly kind: "embedded"; readonly folder: string; readonly file: string }
-  | {
+  | (NatsServers & {
       readonly kind: "jetstream";
       readonly folder: string;
-      readonly url: string;
       readonly name: string;
       readonly replicas: number;
-    };
+    });
 
-/** Undefined where no sweeps are kept. @throws InputError where options do not go together */
-export function statePlace(options: Parsed<typeof stateOptions>): StatePlace | undefined {
+/** Undefined where no sweeps are kept. @throws InputError where options do not go together, or name a file that cannot be used */
+export function statePlace(
+  options: Parsed<typeof stateOptions>,
+  log?: (message: string) => void,
+): StatePlace | undefined {
   const { nats, logName: name, logReplicas: replicas } = options;
   // Results name their folder to whoever asks, from wherever.
   const folder = options.state === undefined ? undefined : resolve(options.state);
@@ -65,17 +64,7 @@ export function statePlace(options: Parsed<typeof stateOptions>): StatePlace | u
   if (store === "embedded") return { kind: "embedded", folder, file: join(folder, "state.db") };
   if (nats === undefined) throw new InputError("--store jetstream: name the server, too: --nats URL");
   if (replicas % 2 === 0) throw new InputError(`--log-replicas ${replicas}: must be 1, 3 or 5`);
-  return { kind: "jetstream", folder, url: nats, name, replicas };
-}
-
-/** What the servers of `--nats` are: one URL, or several with commas. @throws InputError naming one that cannot be dialled */
-export function requireNatsUrl(urls: string): void {
-  for (const url of urls.split(",")) {
-    const whole = url.includes("://") ? url : `nats://${url}`;
-    const { protocol, hostname } = URL.canParse(whole) ? new URL(whole) : { protocol: "", hostname: "" };
-    if (!["nats:", "tls:"].includes(protocol) || hostname === "")
-      throw new InputError(`--nats ${url}: must be nats://host:port or tls://host:port`);
-  }
+  return { kind: "jetstream", folder, name, replicas, ...natsServers(options, log)! };
 }
 
 /** Opens the sweeps' log; on JetStream that waits until this coordinator leads. @throws StoreError; the signal's reason */

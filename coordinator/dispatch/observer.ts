@@ -5,7 +5,10 @@ import type { CheckOutcome, LeaseEnd } from "./events.ts";
 export const RESULT_PATHS = ["stream", "nats"] as const;
 export type ResultPath = (typeof RESULT_PATHS)[number];
 
-/** What an arriving result was. `unneeded`: nobody waits for it any more; `kept`: nobody has asked for it yet; `expelled`: its sender was. */
+/**
+ * What an arriving result was. `unneeded`: nobody waits for it any more; `kept`: nobody has asked for it yet; `expelled`: its sender was; `forged`: it names another
+ * worker than the one that sent it.
+ */
 export const RESULT_FATES = [
   "used",
   "unneeded",
@@ -14,6 +17,7 @@ export const RESULT_FATES = [
   "invalid",
   "error",
   "malformed",
+  "forged",
 ] as const;
 export type ResultFate = (typeof RESULT_FATES)[number];
 

@@ -23,8 +23,6 @@ export const DispatchSettings = z.strictObject({
   backoffMs: milliseconds.default(1_000),
   /** … but never longer than this. */
   maxBackoffMs: milliseconds.default(60_000),
-  /** A stream whose worker has not said Hello for so long is ended. */
-  helloMs: milliseconds.default(30_000),
   /** A worker gets another lease when what it has is expected to be done in less time than this. */
   aheadMs: milliseconds.default(500),
   /** A lease that waits behind another one for longer may move to an idle worker. */

@@ -5,6 +5,7 @@ import type { CoordinatorMessage, Hello, Welcome, WorkerMessage } from "../../pr
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Session } from "./state.ts";
 import { StreamPort } from "./stream-port.ts";
+import type { WorkerName } from "./worker-id.ts";
 
 type WorkCall = ServerDuplexStream<WorkerMessage, CoordinatorMessage>;
 
@@ -12,9 +13,16 @@ export interface WorkSessionParts {
   readonly dispatcher: Dispatcher;
   /** Takes the bytes of a result envelope. */
   readonly receive: (bytes: Uint8Array, workerId: string) => void;
-  readonly welcome: (hello: Hello) => Welcome;
+  /** What a worker is called. */
+  readonly idOf: (hello: Hello) => WorkerName;
+  readonly welcome: (workerId: string) => Welcome;
+  /** A worker was welcomed; the function that is answered is called when it has left. */
+  readonly welcomed?: (hello: Hello, send: (message: CoordinatorMessage) => void) => () => void;
   readonly logger: Logger;
 }
+
+/** A stream whose worker says nothing for so long after it opened it is ended. */
+const HELLO_MS = 30_000;
 
 /** Serves one `Work` stream: messages become events, decisions become messages. */
 export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
@@ -25,11 +33,13 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
   let session: Session | undefined;
   let workerId = "";
   let isOver = false;
+  let farewell = () => {};
 
-  const silence = setTimeout(() => refuse("no Hello came"), dispatcher.settings.helloMs).unref();
+  const silence = setTimeout(() => refuse("no Hello came"), HELLO_MS).unref();
 
   const leave = (reason: string, isOrderly = false) => {
     clearTimeout(silence);
+    farewell();
     if (session !== undefined) dispatcher.leave(session, reason, isOrderly);
   };
   const end = (reason: string, isOrderly = false) => {
@@ -43,21 +53,24 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
     port.send({ message: "refused", refused: { reason } });
     port.end();
   };
-  const greet = (hello: Hello) => {
+  const greet = (said: Hello) => {
     clearTimeout(silence);
     if (dispatcher.isClosing) {
       isOver = true;
       port.send({ message: "notLeader", notLeader: { address: "" } });
       return port.end();
     }
-    const reason = dispatcher.refusal(hello);
+    const named = parts.idOf(said);
+    const hello = { ...said, workerId: named.id };
+    const reason = named.problem ?? dispatcher.refusal(hello);
     if (reason !== undefined) {
       logger.warn({ worker: hello.workerId.slice(0, 80), reason }, "worker refused");
       return refuse(reason);
     }
-    workerId = hello.workerId;
-    port.send({ message: "welcome", welcome: parts.welcome(hello) });
+    ({ workerId } = hello);
+    port.send({ message: "welcome", welcome: parts.welcome(workerId) });
     session = dispatcher.join(hello, port);
+    farewell = parts.welcomed?.(hello, (message) => port.send(message)) ?? farewell;
   };
   const take = (message: WorkerMessage) => {
     // What was on its way, or is sent in spite of it.

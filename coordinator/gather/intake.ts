@@ -73,8 +73,8 @@ export class ResultIntake {
   }
 
   /**
-   * `workerId`: who sent it, as the path vouches for it. Nothing is thrown: bytes that cannot be read are counted, and
-   * their sender's leases go to others. A promise is returned only where an artifact must be read.
+   * `workerId`: who sent it, as the path vouches for it. Nothing is thrown: bytes that cannot be read, or name another worker, are
+   * counted, and their sender's leases go to others. A promise is returned only where an artifact must be read.
    */
   receive(
     bytes: Uint8Array,
@@ -85,10 +85,14 @@ export class ResultIntake {
       envelope = decodeResultEnvelope(bytes);
     } catch (error) {
       if (!(error instanceof MalformedEnvelopeError)) throw error;
-      this.#observer.resultArrived(from.path, "malformed");
-      this.#logger.warn({ worker: from.workerId, reason: error.message }, "unreadable result");
-      this.#dispatcher.handle({ kind: "malformed", workerId: from.workerId, reason: error.message });
-      return;
+      return this.#turnAway(from, "malformed", error.message);
+    }
+    if (envelope.workerId !== from.workerId) {
+      return this.#turnAway(
+        from,
+        "forged",
+        `it says that worker ${envelope.workerId.slice(0, 80)} computed it`,
+      );
     }
     const { outcome } = envelope;
     if (outcome.kind === "artifact" || envelope.artifacts)
@@ -100,6 +104,17 @@ export class ResultIntake {
         : (this.#keep(envelope, outcome.tensors, from.workerId) ??
           judge(operation, envelope, outcome.tensors));
     this.#conclude(envelope, judgement, from);
+  }
+
+  /** A result that counts for nothing: what its sender holds goes to others. */
+  #turnAway(
+    { workerId, path }: { readonly workerId: string; readonly path: ResultPath },
+    fate: "malformed" | "forged",
+    reason: string,
+  ): void {
+    this.#observer.resultArrived(path, fate);
+    this.#logger.warn({ worker: workerId, reason }, `${fate} result`);
+    this.#dispatcher.handle({ kind: "malformed", workerId, reason });
   }
 
   #inTurn(fingerprint: Digest, read: () => Promise<void>): Promise<void> {

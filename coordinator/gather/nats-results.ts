@@ -15,16 +15,20 @@ import {
 } from "nats";
 import type { Logger } from "pino";
 import {
+  type NatsRefusal,
+  type NatsServers,
   natsConnectionOptions,
+  refusalIn,
+} from "../../proto/nats-connection.ts";
+import {
+  COORDINATOR_INBOX,
   RESULT_STREAM,
   RESULT_STREAM_CONFIG,
   resultSubjectsOf,
   SUBJECT_TOKEN,
 } from "../../proto/subjects.ts";
 
-export interface NatsResultsOptions {
-  /** One or several servers, separated by commas. */
-  readonly url: string;
+export interface NatsResultsOptions extends NatsServers {
   readonly coordinatorId: string;
   /** False: the consumer is removed on close, since nobody will come back under this id. */
   readonly isDurable: boolean;
@@ -32,6 +36,8 @@ export interface NatsResultsOptions {
   /** Seconds from the broker's having a result to its arrival here. */
   readonly onLag: (seconds: number) => void;
   readonly onReconnect: () => void;
+  /** The server refused this coordinator something. */
+  readonly onRefused: (refusal: NatsRefusal) => void;
   readonly logger: Logger;
 }
 
@@ -65,9 +71,8 @@ export class NatsResults {
   static async open(options: NatsResultsOptions): Promise<NatsResults> {
     let connection: NatsConnection | undefined;
     try {
-      connection = await connect(
-        natsConnectionOptions(options.url, `elibad-coordinator-${options.coordinatorId}`),
-      );
+      const name = `elibad-coordinator-${options.coordinatorId}`;
+      connection = await connect(natsConnectionOptions(options, { name, inbox: COORDINATOR_INBOX }));
       const results = new NatsResults(options, connection);
       await results.#ensure();
       results.#running = results.#run();
@@ -164,7 +169,13 @@ export class NatsResults {
   }
 
   async #watch(): Promise<void> {
-    for await (const { type } of this.#connection.status()) {
+    for await (const status of this.#connection.status()) {
+      const { type } = status;
+      const refusal = refusalIn(status);
+      if (refusal) {
+        this.#options.logger.warn({ reason: refusal.reason }, refusal.problem);
+        this.#options.onRefused(refusal);
+      }
       if (type === Events.Disconnect) this.#isConnected = false;
       if (type !== Events.Reconnect) continue;
       this.#isConnected = true;

@@ -61,7 +61,7 @@ export class CoordinatorMetrics implements DispatchObserver {
   });
   readonly #results = new Counter({
     name: "elibad_coordinator_results_total",
-    help: "Results that arrived, by path and by what became of them; unneeded ones were late or duplicates, kept ones came before their operation was asked for.",
+    help: "Results that arrived, by path and by what became of them; unneeded ones were late or duplicates, kept ones came before their operation was asked for, forged ones named another worker than the one that sent them.",
     labelNames: ["path", "fate"],
     registers: [this.registry],
   });
@@ -102,6 +102,12 @@ export class CoordinatorMetrics implements DispatchObserver {
   readonly #reconnects = new Counter({
     name: "elibad_coordinator_nats_reconnects_total",
     help: "Reconnections to the NATS server.",
+    registers: [this.registry],
+  });
+  readonly #natsRefusals = new Counter({
+    name: "elibad_coordinator_nats_refusals_total",
+    help: "What the NATS server refused this coordinator, by reason: permission, credential, or expired.",
+    labelNames: ["reason"],
     registers: [this.registry],
   });
   readonly #searches = new Gauge({
@@ -257,6 +263,10 @@ export class CoordinatorMetrics implements DispatchObserver {
 
   natsReconnected(): void {
     this.#reconnects.inc();
+  }
+
+  natsRefused(reason: string): void {
+    this.#natsRefusals.inc({ reason });
   }
 
   searchStarted(): void {

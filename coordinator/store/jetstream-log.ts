@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { NatsError } from "nats";
+import type { NatsServers } from "../../proto/nats-connection.ts";
 import { FencedError } from "./errors.ts";
 import { describe } from "./jetstream-errors.ts";
 import { JetStreamMedium } from "./jetstream-medium.ts";
@@ -11,9 +12,7 @@ import { type Leader, LeaderLease } from "./leader-lease.ts";
 import type { RestorableLog } from "./log.ts";
 import { SingleWriterLog } from "./single-writer-log.ts";
 
-export interface JetStreamLogOptions {
-  /** One or several servers, separated by commas. */
-  readonly url: string;
+export interface JetStreamLogOptions extends NatsServers {
   /** Names the log among those on these servers: letters, digits, `_`, `-`. */
   readonly name: string;
   /** Where workers and clients find this coordinator; a standby hears its leader's. */
@@ -42,19 +41,22 @@ const LEASE_MS = 7_000;
  * @throws StoreUnreachableError where it cannot even stand by; StoreGoneError where the stream is deleted meanwhile; StoreDamagedError; the signal's reason.
  */
 export async function openJetStreamLog(options: JetStreamLogOptions): Promise<RestorableLog> {
-  const { url, name, replicas = 1, maxBytes = GIB } = options;
-  const stream = await LogStream.open({ url, name, replicas, maxBytes });
+  const { replicas = 1, maxBytes = GIB } = options;
+  const log = withoutRepetition(options.log);
+  const stream = await LogStream.open({ ...options, replicas, maxBytes, log });
   try {
-    return new SingleWriterLog(await lead(stream, options));
+    return new SingleWriterLog(await lead(stream, { ...options, log }));
   } catch (error) {
     await stream.close();
     throw error;
   }
 }
 
-async function lead(stream: LogStream, options: JetStreamLogOptions): Promise<JetStreamMedium> {
-  const { address, leaseMs = LEASE_MS, signal = NEVER } = options;
-  const log = withoutRepetition(options.log);
+async function lead(
+  stream: LogStream,
+  options: JetStreamLogOptions & { readonly log: (message: string) => void },
+): Promise<JetStreamMedium> {
+  const { address, log, leaseMs = LEASE_MS, signal = NEVER } = options;
   const since = new Date().toISOString();
   const me = { id: randomUUID(), address, host: hostname(), pid: process.pid, since };
   const lease = new LeaderLease({ bucket: stream.leaders, key: options.name, me, leaseMs });

@@ -13,7 +13,8 @@ import {
   type StreamConfig,
   type StreamState,
 } from "nats";
-import { natsConnectionOptions, SUBJECT_TOKEN } from "../../proto/subjects.ts";
+import { type NatsServers, natsConnectionOptions, refusalIn } from "../../proto/nats-connection.ts";
+import { COORDINATOR_INBOX, LEADER_BUCKET, SUBJECT_TOKEN } from "../../proto/subjects.ts";
 import { decodeHead, EMPTY, HEAD_HEADER, type Position, positionAfter } from "./entry.ts";
 import { StoreDamagedError, StoreFullError, StoreGoneError, StoreUnreachableError } from "./errors.ts";
 import {
@@ -25,18 +26,16 @@ import {
   STREAM_NOT_FOUND,
 } from "./jetstream-errors.ts";
 
-export interface StreamOptions {
-  /** One or several servers, separated by commas. */
-  readonly url: string;
+export interface StreamOptions extends NatsServers {
   /** Names the log among those on these servers: letters, digits, `_`, `-`. */
   readonly name: string;
   /** Servers that keep a copy: 1, 3 or 5. */
   readonly replicas: number;
   /** Above it appends are refused; nothing is ever dropped to make room. */
   readonly maxBytes: number;
+  readonly log: (message: string) => void;
 }
 
-const BUCKET = "ELIBAD_LEADERS";
 const REQUEST_MS = 2_000;
 const GONE_AFTER_MS = 5_000;
 
@@ -67,7 +66,7 @@ export class LogStream {
     this.leaders = parts.leaders;
     // Headers, which the server counts too, take less than the rest.
     this.partBytes = Math.min(parts.connection.info?.max_payload ?? 1024 ** 2, 1024 ** 2) - 1024;
-    void this.#watch();
+    void this.#watch(options.log);
   }
 
   /** Connects, and makes what is missing. @throws StoreUnreachableError, StoreFullError */
@@ -77,11 +76,12 @@ export class LogStream {
     }
     let connection: NatsConnection | undefined;
     try {
-      connection = await connect(natsConnectionOptions(options.url, `elibad-log-${options.name}`));
+      const name = `elibad-log-${options.name}`;
+      connection = await connect(natsConnectionOptions(options, { name, inbox: COORDINATOR_INBOX }));
       const client = connection.jetstream({ timeout: REQUEST_MS });
       const manager = await connection.jetstreamManager({ timeout: REQUEST_MS });
       await ensureStream(manager, options);
-      const leaders = await client.views.kv(BUCKET, {
+      const leaders = await client.views.kv(LEADER_BUCKET, {
         history: 1,
         replicas: options.replicas,
         timeout: REQUEST_MS,
@@ -143,8 +143,11 @@ export class LogStream {
     await this.connection.close();
   }
 
-  async #watch(): Promise<void> {
-    for await (const { type } of this.connection.status()) {
+  async #watch(log: StreamOptions["log"]): Promise<void> {
+    for await (const status of this.connection.status()) {
+      const { type } = status;
+      const refusal = refusalIn(status);
+      if (refusal) log(`${this.place}: ${refusal.problem}`);
       if (type === Events.Disconnect) this.#isConnected = false;
       if (type === Events.Reconnect) this.#isConnected = true;
     }

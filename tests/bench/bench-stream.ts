@@ -41,6 +41,7 @@ export function openBenchStream(options: BenchStreamOptions): BenchStream {
       threads: 1,
       programForms: [],
       incarnation: "",
+      natsUserKey: "",
       operatorsElsewhere: [],
     },
   });

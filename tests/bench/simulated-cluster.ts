@@ -140,6 +140,7 @@ export function startSimulatedCluster({
         threads: 1,
         programForms: [],
         incarnation: "",
+        natsUserKey: "",
         operatorsElsewhere: [],
       },
       port,

@@ -261,7 +261,7 @@ export class ScanScene {
       coordinatorId: COORDINATOR,
       programVersion: programVersion(),
       dispatch: { ...LEASES, ...(speculates ? {} : { speculateFactor: 0, moveAfterMs: 600_000 }) },
-      ...(natsUrl === undefined ? {} : { natsUrl }),
+      ...(natsUrl === undefined ? {} : { nats: { url: natsUrl } }),
     });
     for (let k = 1; k <= workers; k++) this.startWorker(`w${k}`);
     await this.whole();

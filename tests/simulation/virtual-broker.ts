@@ -51,6 +51,7 @@ export class VirtualBroker {
         return isUp();
       },
       publish: (_, envelope) => this.#publish(process, options.workerId, envelope),
+      reconnect: () => undefined,
       close: async () => undefined,
     };
   }

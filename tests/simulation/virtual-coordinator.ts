@@ -88,7 +88,10 @@ export class VirtualCoordinator {
       dispatcher: this.#joining(dispatcher, stream),
       logger: silent,
       receive: (bytes, workerId) => void this.receive(bytes, workerId, "stream"),
-      welcome: ({ workerId }) => ({
+      idOf: ({ workerId }) => ({ id: workerId }),
+      welcome: (workerId) => ({
+        workerId,
+        natsCredentialFollows: false,
         natsUrl: this.#world.plan.way === "broker" ? "the simulated broker" : "",
         resultSubject: `results.${workerId}`,
         heartbeatMs: settings.dispatch.heartbeatMs,

@@ -72,6 +72,7 @@ export class VirtualWorker {
       artifacts: new CoordinatorArtifacts(),
       resultFolder: "simulated-results",
       removeResults: async () => undefined,
+      natsUser: { publicKey: "", seed: "" },
       machine: {
         clock: this.process.clock,
         startChild: (_entry, _options, events) => {

@@ -22,7 +22,7 @@ export async function startCluster(
     protection: "plain",
     artifactFolder: join(tempFolder(), "artifacts"),
     programVersion: programVersion(),
-    ...(natsUrl === undefined ? {} : { natsUrl }),
+    ...(natsUrl === undefined ? {} : { nats: { url: natsUrl } }),
     // Nobody does the work of a worker that is stopped before it is killed: `killBusyWorker` has everybody wait for it.
     dispatch: { speculateFactor: 0, moveAfterMs: 600_000 },
   });

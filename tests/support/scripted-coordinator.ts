@@ -150,7 +150,9 @@ export class ScriptedCoordinator {
   readonly #server: Server;
   readonly #wakers = new Set<() => void>();
   port = 0;
-  welcome: Welcome = {
+  /** Workers get the names that they ask for. */
+  welcome: Omit<Welcome, "workerId"> = {
+    natsCredentialFollows: false,
     natsUrl: "",
     resultSubject: "",
     heartbeatMs: 100,
@@ -275,7 +277,8 @@ export class ScriptedCoordinator {
         return call.end();
       }
       stream = new ScriptedStream(message.hello, call);
-      call.write({ message: "welcome", welcome: this.welcome });
+      const { workerId } = message.hello;
+      call.write({ message: "welcome", welcome: { ...this.welcome, workerId } });
       this.streams.push(stream);
       for (const wake of this.#wakers) wake();
       this.#wakers.clear();

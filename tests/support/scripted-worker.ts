@@ -98,6 +98,7 @@ export class ScriptedWorker {
         operatorsElsewhere: [],
         programForms: [],
         incarnation: "",
+        natsUserKey: "",
         ...options.hello,
       },
     });
@@ -131,10 +132,16 @@ export class ScriptedWorker {
     return eventually(() => this.leases[count - 1]);
   }
 
-  envelope(fingerprint: string, outcome: ResultOutcome): Uint8Array {
+  /** What the coordinator calls it. */
+  get workerId(): string {
+    return this.welcome?.workerId ?? this.id;
+  }
+
+  /** @param workerId whom it says that the result is from */
+  envelope(fingerprint: string, outcome: ResultOutcome, { workerId = this.workerId } = {}): Uint8Array {
     return encodeResultEnvelope({
       fingerprint,
-      workerId: this.id,
+      workerId,
       deviceClass: this.#deviceClass,
       programVersion: this.#program,
       outcome,

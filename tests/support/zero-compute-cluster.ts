@@ -27,7 +27,7 @@ export async function zeroComputeCluster(natsUrl?: string): Promise<ZeroComputeC
     protection: "plain",
     artifactFolder: join(tempFolder(), "artifacts"),
     programVersion: programVersion(),
-    ...(natsUrl === undefined ? {} : { natsUrl }),
+    ...(natsUrl === undefined ? {} : { nats: { url: natsUrl } }),
     dispatch: { speculateFactor: 0 },
   });
   onTestFinished(() => coordinator.close());

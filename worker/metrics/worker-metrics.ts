@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { NATS_REFUSALS, type NatsRefusal } from "../../proto/nats-connection.ts";
 import { OPERATION_KINDS, type OperationKind } from "../../proto/operations.ts";
 import type { CacheCounts } from "../cache/artifact-cache.ts";
 import { WORKER_STATES, type WorkerStateKind } from "../life.ts";
@@ -34,6 +35,7 @@ export class WorkerMetrics {
   readonly #tokens: Counter;
   readonly #restarts: Counter<"cause">;
   readonly #natsReconnects: Counter;
+  readonly #natsRefusals: Counter<"reason">;
 
   constructor(readings: WorkerReadings) {
     const registers = [this.registry];
@@ -71,8 +73,15 @@ export class WorkerMetrics {
       help: "Reconnections to the NATS server.",
       registers,
     });
+    this.#natsRefusals = new Counter({
+      name: "elibad_worker_nats_refusals_total",
+      help: "What the NATS server refused this worker, by reason: permission, credential, or expired.",
+      labelNames: ["reason"],
+      registers,
+    });
     startAtZero(this.#operations, { kind: OPERATION_KINDS, outcome: OUTCOMES });
     startAtZero(this.#restarts, { cause: CHILD_ENDS });
+    startAtZero(this.#natsRefusals, { reason: NATS_REFUSALS });
     this.#readGauges(readings);
   }
 
@@ -94,6 +103,10 @@ export class WorkerMetrics {
 
   natsReconnected(): void {
     this.#natsReconnects.inc();
+  }
+
+  natsRefused(reason: NatsRefusal["reason"]): void {
+    this.#natsRefusals.inc({ reason });
   }
 
   #readGauges(readings: WorkerReadings): void {

@@ -1,19 +1,25 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, Events, type NatsConnection, NatsError } from "nats";
+import {
+  type NatsRefusal,
+  type NatsServers,
+  natsConnectionOptions,
+  refusalIn,
+} from "../../proto/nats-connection.ts";
 import type { Digest } from "../../proto/operations.ts";
-import { natsConnectionOptions, resultMessageId } from "../../proto/subjects.ts";
+import { resultMessageId, workerInbox } from "../../proto/subjects.ts";
 
-export interface PublisherOptions {
-  readonly url: string;
+export interface PublisherOptions extends NatsServers {
   readonly subject: string;
   readonly workerId: string;
   readonly log: (message: string) => void;
   readonly onReconnect: () => void;
+  readonly onRefused: (refusal: NatsRefusal) => void;
 }
 
 /** The way of results to JetStream. */
-export type Publisher = Pick<NatsPublisher, "options" | "isConnected" | "publish" | "close">;
+export type Publisher = Pick<NatsPublisher, "options" | "isConnected" | "publish" | "reconnect" | "close">;
 
 /**
  * Publishes result envelopes to JetStream. It connects in the background and for ever: while there is no connection
@@ -50,6 +56,11 @@ export class NatsPublisher {
     }
   }
 
+  /** Connects anew, with the credential of now. What is on its way meanwhile counts as not taken. */
+  reconnect(): void {
+    void this.#connection?.reconnect().catch(() => {});
+  }
+
   async close(): Promise<void> {
     this.#closed.abort();
     this.#connected = false;
@@ -72,13 +83,17 @@ export class NatsPublisher {
   }
 
   async #session(): Promise<void> {
-    const { url, workerId, log, onReconnect } = this.options;
-    const connection = await connect(natsConnectionOptions(url, workerId));
+    const { workerId, log, onReconnect, onRefused } = this.options;
+    const inbox = workerInbox(workerId);
+    const connection = await connect(natsConnectionOptions(this.options, { name: workerId, inbox }));
     this.#connection = connection;
     if (this.#closed.signal.aborted) return await connection.close();
     this.#connected = true;
     log(`results go through NATS at ${connection.getServer()}`);
-    for await (const { type } of connection.status()) {
+    for await (const status of connection.status()) {
+      const { type } = status;
+      const refusal = refusalIn(status);
+      if (refusal) onRefused(refusal);
       if (type === Events.Reconnect) onReconnect();
       if (type === Events.Reconnect || type === Events.Disconnect) {
         this.#connected = type === Events.Reconnect;

@@ -1,4 +1,5 @@
 import type { Digest } from "../../proto/operations.ts";
+import { decodeResultEnvelope, encodeResultEnvelope } from "../../proto/result-envelope.ts";
 
 export interface OutboxFile {
   readonly path: string;
@@ -109,6 +110,15 @@ export class Outbox {
   /** Leases whose results wait here: heartbeats renew them, so that nothing is computed twice. */
   leaseIds(): number[] {
     return [...this.#entries.values()].flatMap(({ leaseId }) => (leaseId === undefined ? [] : [leaseId]));
+  }
+
+  /** What waits comes from a worker of another id now. */
+  rename(workerId: string): void {
+    for (const [fingerprint, entry] of this.#entries) {
+      const envelope = encodeResultEnvelope({ ...decodeResultEnvelope(entry.envelope), workerId });
+      this.#bytes += envelope.byteLength - entry.envelope.byteLength;
+      this.#entries.set(fingerprint, { ...entry, envelope });
+    }
   }
 
   /** The stream ended, and its leases with it; the results stay. */

@@ -16,7 +16,7 @@ export class Delivery {
   /** Uploads by result, so that a result which is sent again on the same stream is not uploaded again. */
   readonly #uploads = new Map<Digest, Promise<void>>();
   #stream: CoordinatorStream | undefined;
-  #publisher: Publisher | undefined;
+  #publisher: () => Publisher | undefined = () => undefined;
 
   constructor(
     outbox: Outbox,
@@ -30,8 +30,12 @@ export class Delivery {
     this.#log = log;
   }
 
-  /** A stream began: everything that was not accepted goes over it, whatever became of it before. */
-  attach(stream: CoordinatorStream, publisher: Publisher | undefined): void {
+  /**
+   * A stream began: everything that was not accepted goes over it, whatever became of it before.
+   *
+   * @param publisher the way to NATS at the moment, where there is one
+   */
+  attach(stream: CoordinatorStream, publisher: () => Publisher | undefined): void {
     this.#stream = stream;
     this.#publisher = publisher;
     this.#uploads.clear();
@@ -55,7 +59,8 @@ export class Delivery {
     const stream = this.#stream;
     if (!stream) return;
     const attempt = this.#outbox.sending(result.fingerprint, this.#clock.now());
-    const publisher = way === "usual" && this.#publisher?.isConnected ? this.#publisher : undefined;
+    const broker = way === "usual" ? this.#publisher() : undefined;
+    const publisher = broker?.isConnected ? broker : undefined;
     if (result.files.length > 0 || publisher) void this.#sendSlowly(result, stream, publisher, attempt);
     else stream.sendResult(result.envelope);
   }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { type CoordinatorClient, connectToCoordinator, type Protection } from "../../proto/client.ts";
 import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
+import type { NatsTls } from "../../proto/nats-connection.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
 import type { ReadyDevice } from "../child/messages.ts";
@@ -11,10 +12,12 @@ import type { Logger } from "../logging.ts";
 import { WorkerMetrics } from "../metrics/worker-metrics.ts";
 import type { CompiledWorkerOptions } from "../options.ts";
 import { NatsPublisher, type Publisher, type PublisherOptions } from "../outbox/nats-publisher.ts";
+import { type NatsUser, newNatsUser } from "../outbox/nats-user.ts";
 import { Outbox } from "../outbox/outbox.ts";
 import { makeResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
 import { CoordinatorArtifacts } from "./artifact-transfer.ts";
+import { Broker } from "./broker.ts";
 import type { StartChild } from "./child-keeper.ts";
 import { childLimits } from "./child-limits.ts";
 import { type CoordinatorStream, NotLeaderError, RefusedError } from "./coordinator-stream.ts";
@@ -64,6 +67,7 @@ export interface SupervisorParts {
   /** Removes the result folder. */
   readonly removeResults: () => Promise<void>;
   readonly machine: Machine;
+  readonly natsUser: NatsUser;
 }
 
 /**
@@ -85,7 +89,9 @@ export class Supervisor {
   #finish: (state: FinalState) => void = () => {};
   #device: ReadyDevice | undefined;
   #stream: CoordinatorStream | undefined;
-  #publisher: Publisher | undefined;
+  readonly #broker: Broker;
+  /** The name that the worker asks for; once it was welcomed, its id. */
+  #id: string;
   #outstandingCredit = 0;
   #stopHeartbeat: () => void = () => {};
   #looking: NodeJS.Immediate | undefined;
@@ -110,13 +116,15 @@ export class Supervisor {
     });
     const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);
     const removeResults = () => removeResult(resultFolder);
+    const natsUser = newNatsUser();
     const machine = system(protection);
-    return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine });
+    return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine, natsUser });
   }
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
-    const { options, log, cache, resultFolder, machine } = parts;
+    const { options, log, cache, resultFolder, machine, natsUser } = parts;
+    this.#id = options.id;
     const { outboxResults: maxResults, outboxBytes: maxBytes, resendMs } = options;
     this.#outbox = new Outbox({ maxResults, maxBytes, resendMs });
     this.#delivery = new Delivery(this.#outbox, cache, machine.clock, (message) => log.warn(message));
@@ -131,8 +139,20 @@ export class Supervisor {
     this.done = new Promise((resolve) => {
       this.#finish = resolve;
     });
+    this.#broker = new Broker({
+      open: machine.openPublisher,
+      tls: natsTls(options),
+      seed: natsUser.seed,
+      log: (message) => log.info(message),
+      onReconnect: () => this.metrics.natsReconnected(),
+      onRefused: ({ reason, problem }) => {
+        log.warn(problem);
+        this.metrics.natsRefused(reason);
+      },
+    });
     this.#workbench = new Workbench({
       ...parts,
+      workerId: () => this.#id,
       outbox: this.#outbox,
       delivery: this.#delivery,
       metrics: this.metrics,
@@ -221,9 +241,10 @@ export class Supervisor {
   }
 
   async #hello(): Promise<Hello> {
-    const { options, cache } = this.#parts;
+    const { options, cache, natsUser } = this.#parts;
     return {
       workerId: options.id,
+      natsUserKey: natsUser.publicKey,
       programVersion: programVersion(),
       deviceClass: this.#device?.deviceClass ?? null,
       memoryBytes: options.memoryBytes,
@@ -245,29 +266,23 @@ export class Supervisor {
     const { heartbeatMs } = stream.welcome;
     const { clock } = this.#parts.machine;
     this.#stopHeartbeat = clock.every(heartbeatMs || DEFAULT_HEARTBEAT_MS, () => this.#beat());
-    this.#delivery.attach(stream, this.#publisher);
+    this.#delivery.attach(stream, () => this.#broker.publisher);
     this.#beat();
     this.#grantCredit();
   }
 
   async #followWelcome({ welcome }: CoordinatorStream): Promise<void> {
-    const { cache, log, options } = this.#parts;
-    const { natsUrl: url, resultSubject: subject, artifactFolder, artifactNonce } = welcome;
+    const { cache, log } = this.#parts;
+    const { artifactFolder, artifactNonce, workerId } = welcome;
+    if (workerId !== this.#id) {
+      log.info(`the coordinator calls this worker ${workerId}`);
+      this.#id = workerId;
+      this.#outbox.rename(workerId);
+    }
+    this.#broker.follow(welcome);
     if (await cache.useSharedFolder(artifactFolder, artifactNonce)) {
       log.info(`artifacts are taken from the coordinator's folder ${artifactFolder}, on the same volume`);
     }
-    const current = this.#publisher?.options;
-    if (current?.url === url && current.subject === subject) return;
-    void this.#publisher?.close();
-    this.#publisher = undefined;
-    if (url === "") return;
-    this.#publisher = this.#parts.machine.openPublisher({
-      url,
-      subject,
-      workerId: options.id,
-      log: (message) => log.info(message),
-      onReconnect: () => this.metrics.natsReconnected(),
-    });
   }
 
   #onMessage(message: CoordinatorMessage): void {
@@ -284,6 +299,9 @@ export class Supervisor {
         break;
       case "cancel":
         this.#workbench.cancel(message.cancel);
+        break;
+      case "natsCredential":
+        this.#broker.renew(message.natsCredential.jwt);
         break;
       case "drain":
         if (this.#state.kind === "serving") void this.#drain(message.drain.reason, "dial");
@@ -397,8 +415,15 @@ export class Supervisor {
     if (state.kind === "failed") this.#giveBack(this.#workbench.giveBackAll());
     await this.#stream?.goodbye(state.reason, GOODBYE_MS);
     this.#parts.cache.close();
-    await Promise.all([this.#workbench.close(), this.#publisher?.close()]);
+    await Promise.all([this.#workbench.close(), this.#broker.close()]);
     await this.#parts.removeResults();
     this.#finish(state);
   }
+}
+
+/** What a worker shows NATS servers, and whom it believes: as with coordinators, but for the CAs where it is told others. */
+function natsTls({ natsCa, protection }: CompiledWorkerOptions): NatsTls | undefined {
+  if (protection === "plain") return natsCa === undefined ? undefined : { caFile: natsCa };
+  const { cert: certFile, key: keyFile, ca } = protection;
+  return { caFile: natsCa ?? ca, certFile, keyFile };
 }

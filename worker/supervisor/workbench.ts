@@ -33,6 +33,8 @@ export interface WorkbenchEvents {
 
 export interface WorkbenchParts {
   readonly options: CompiledWorkerOptions;
+  /** What the coordinator calls this worker. */
+  readonly workerId: () => string;
   readonly childOptions: ChildOptions;
   readonly log: Logger;
   readonly cache: Pick<ArtifactCache, "hold">;
@@ -295,13 +297,13 @@ export class Workbench {
     outcome: ResultOutcome,
     { artifacts, files, forwards, tokens, seconds }: Done = NOTHING_DONE,
   ): void {
-    const { delivery, metrics, options, outbox } = this.#parts;
+    const { delivery, metrics, outbox, workerId } = this.#parts;
     const retryable = outcome.kind === "error" && outcome.retryable;
     const ended = outcome.kind !== "error" ? "done" : retryable ? "retryable" : "failed";
     if (operation) metrics.operationEnded(operation.kind, ended, { forwards, tokens, seconds });
     const envelope = encodeResultEnvelope({
       fingerprint,
-      workerId: options.id,
+      workerId: workerId(),
       // Leases come after the first child was ready.
       deviceClass: this.#deviceClass!,
       programVersion: programVersion(),

@@ -13,9 +13,11 @@ interface Made {
   readonly certificates: readonly WrittenCertificate[];
   /** A new CA stands in front of the old one in ca.crt. */
   readonly ca: "made" | "kept" | "renewed";
+  /** Absent: as before. */
+  readonly nats?: "made" | "renewed";
 }
 
-const RENEWABLE = ["ca", "coordinator", "worker", "submitter", "admin", "nats-server"] as const;
+const RENEWABLE = ["ca", "coordinator", "worker", "submitter", "admin", "nats-server", "nats"] as const;
 
 const LOCAL = ["localhost", "127.0.0.1", "::1"];
 
@@ -39,7 +41,7 @@ Everybody in a cluster shows a certificate, and believes those that come from it
 computes, spiffe://elibad/submitter sends commands and sweeps and reads results, spiffe://elibad/admin may remove sweeps and make backups, too. The coordinator's also has the names under which it is dialled (--host).
 
 This command makes a CA of its own in DIR: ca.crt, ca.key, and NAME.crt with NAME.key for coordinator, worker, submitter, admin and nats-server. Give each program its own pair and ca.crt, and nobody ca.key:
-who has that can be anybody. It is enough for a lab; a cluster with cert-manager or a CA of its own needs none of it, only certificates with the same URIs.
+who has that can be anybody. In DIR/nats is what NATS servers need, and coordinators that have results sent through them: docs/nats.md. It is enough for a lab; a cluster with cert-manager or a CA of its own needs none of it, only certificates with the same URIs.
 
   elibad certs certs --host coordinator.lab,10.0.0.5
   elibad coordinator --listen 10.0.0.5:7070 --tls-cert certs/coordinator.crt --tls-key certs/coordinator.key --tls-ca certs/ca.crt --state elibad-state
@@ -69,7 +71,7 @@ The CA itself is renewed in three steps, each of which programs take while they 
     ),
     renew: option(
       "--renew <name>",
-      "make this one anew, with the CA that is there; ca: a new CA beside the old one",
+      "make this one anew, with the CA that is there; ca: a new CA beside the old one; nats: credentials and signing key for NATS, after which older ones are not taken",
       oneOf(...RENEWABLE).optional(),
       "all of it is new",
     ),
@@ -86,14 +88,20 @@ The CA itself is renewed in three steps, each of which programs take while they 
     const { makeCertificates, renewAuthority, renewCertificate } = await import(
       "../../certs/certificate-folder.ts"
     );
+    const { renewNatsFolder, writeNatsFolder } = await import("../../certs/nats-folder.ts");
     const options = { days, nowMs: Date.now(), write: writeFileWhole };
     if (renew === undefined) {
       const certificates = await makeCertificates(folder, { ...options, hosts: host ?? LOCAL, force });
-      return { folder, certificates, ca: "made" };
+      await writeNatsFolder(folder, options);
+      return { folder, certificates, ca: "made", nats: "made" };
     }
     if (renew === "ca") {
       await renewAuthority(folder, options);
       return { folder, certificates: [], ca: "renewed" };
+    }
+    if (renew === "nats") {
+      await renewNatsFolder(folder, options);
+      return { folder, certificates: [], ca: "kept", nats: "renewed" };
     }
     return {
       folder,
@@ -101,7 +109,9 @@ The CA itself is renewed in three steps, each of which programs take while they 
       ca: "kept",
     };
   },
-  show({ folder, certificates, ca }: Made) {
+  show({ folder, certificates, ca, nats }: Made) {
+    if (nats === "renewed")
+      return `${folder}/nats has new credentials, and the old ones end: start NATS servers again with accounts.conf; coordinators need coordinator.creds and signing.key.`;
     if (ca === "renewed")
       return `${folder}/ca.crt has the new CA and the old one: bring it to everybody, then renew the certificates.`;
     const rows = certificates.map(({ file, role, hosts, valid_until }) => [
@@ -113,6 +123,6 @@ The CA itself is renewed in three steps, each of which programs take while they 
     const lines = table([["certificate", "role", "hosts", "valid until"], ...rows]);
     return ca === "kept"
       ? lines
-      : `${lines}\n${folder}/ca.key makes more of them: keep it where no program runs.`;
+      : `${lines}\n${folder}/ca.key makes more of them: keep it where no program runs.\n${folder}/nats is for NATS servers and the coordinators that use them (docs/nats.md).`;
   },
 });

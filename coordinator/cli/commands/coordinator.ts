@@ -8,6 +8,7 @@ import { type CommandSpec, defineCommand, onAbort } from "../command.ts";
 import { serviceOptions } from "../common-options.ts";
 import { coordinatorProblems } from "../coordinator-problems.ts";
 import { httpOptions } from "../http-options.ts";
+import { natsSigningOptions, natsWithSigning } from "../nats-options.ts";
 import { grouped, hostPort, option, optionalPath, realNumber, wholeNumber } from "../options.ts";
 import { openProtection, protectionOptions } from "../protection.ts";
 import { runCoordinator } from "../run-coordinator.ts";
@@ -76,6 +77,7 @@ On this machine's own addresses --insecure does without.
     }),
     ...grouped("Sweeps", {
       ...stateOptions,
+      ...natsSigningOptions,
       jobsInFlight: option(
         "--jobs-in-flight <n>",
         "jobs of sweeps that run at a time; each holds its model's samples, and while it unlearns its weights",
@@ -98,7 +100,9 @@ On this machine's own addresses --insecure does without.
   problems: coordinatorProblems,
   async run(options, { signal }) {
     const logger = createLogger({ level: options.logLevel, format: options.log, name: "coordinator" });
-    const place = statePlace(options);
+    const warn = (message: string) => logger.warn(message);
+    const nats = natsWithSigning(options, warn);
+    const place = statePlace(options, warn);
     const protection = openProtection(
       options,
       { option: "--listen", addresses: [options.listen] },
@@ -106,7 +110,7 @@ On this machine's own addresses --insecure does without.
     );
     if (place !== undefined) {
       const dispatch = recheckSettings(options.recheckRate);
-      return runCoordinator(place, { ...options, protection, dispatch }, { logger, signal });
+      return runCoordinator(place, { ...options, nats, protection, dispatch }, { logger, signal });
     }
     const own =
       options.artifacts === undefined ? mkdtempSync(join(tmpdir(), "elibad-artifacts-")) : undefined;
@@ -119,7 +123,7 @@ On this machine's own addresses --insecure does without.
         models: options.models,
         programVersion: programVersion(),
         dispatch: recheckSettings(options.recheckRate),
-        ...(options.nats === undefined ? {} : { natsUrl: options.nats }),
+        ...(nats === undefined ? {} : { nats }),
         ...(options.metricsPort === undefined
           ? {}
           : { metrics: { host: options.metricsHost, port: options.metricsPort } }),

@@ -4,7 +4,13 @@ import { startWorker } from "../../../worker/run.ts";
 import { defineCommand, onAbort } from "../command.ts";
 import { deviceOption, serviceOptions } from "../common-options.ts";
 import { InputError } from "../errors.ts";
-import { problemsOf, requireReadableFolder, requireWritableFolder } from "../named-paths.ts";
+import {
+  problemsOf,
+  requireReadableFile,
+  requireReadableFolder,
+  requireWritableFolder,
+} from "../named-paths.ts";
+import { natsCaOption } from "../nats-options.ts";
 import { grouped, hostPorts, oneOf, option, optionalPath, wholeNumber } from "../options.ts";
 import { addressesIn, protectionOf, protectionOptions, requireProtection } from "../protection.ts";
 
@@ -46,13 +52,15 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
       ),
     }),
     ...protectionOptions,
+    ...grouped("TLS", { natsCa: natsCaOption }),
     ...serviceOptions,
   },
-  problems: ({ coordinator, cache, models, ...options }) =>
+  problems: ({ coordinator, cache, models, natsCa, ...options }) =>
     problemsOf([
       () =>
         coordinator !== undefined &&
         requireProtection(options, { option: "--coordinator", addresses: addressesIn(coordinator) }),
+      () => natsCa !== undefined && requireReadableFile("--nats-ca", natsCa),
       () => cache !== undefined && requireWritableFolder("--cache", cache),
       () => models !== undefined && requireReadableFolder("--models", models),
     ]),
@@ -66,6 +74,7 @@ or give back what it holds, within ten seconds. On a GPU it first compares its r
       ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.cache === undefined ? {} : { cacheFolder: options.cache }),
       ...(options.models === undefined ? {} : { models: options.models }),
+      ...(options.natsCa === undefined ? {} : { natsCa: options.natsCa }),
       metricsHost: options.metricsHost,
       ...(options.metricsPort === undefined ? {} : { metricsPort: options.metricsPort }),
       logLevel: options.logLevel,

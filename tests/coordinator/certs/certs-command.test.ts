@@ -12,6 +12,12 @@ const NAMES = ["coordinator", "worker", "submitter", "admin", "nats-server"];
 const certificateIn = (folder: string, name: string) =>
   new X509Certificate(readFileSync(join(folder, `${name}.crt`)));
 
+/** Names and modes. */
+const filesOf = (folder: string): Record<string, number> =>
+  Object.fromEntries(
+    readdirSync(folder).map((name) => [name, statSync(join(folder, name)).mode & 0o777] as const),
+  );
+
 /** What programs make of a pair and the CA. */
 function open(folder: string, name: string) {
   const at = (file: string) => join(folder, file);
@@ -29,8 +35,19 @@ test("elibad certs makes a CA and certificates whose keys belong to them, with a
   const run = await elibadHere("certs", folder, "--host", "coordinator.lab,10.0.0.5", "--days", "30");
   expect([run.code, run.stderr]).toEqual([EXIT.done, ""]);
   expect(readdirSync(folder).sort()).toEqual(
-    ["ca", ...NAMES].flatMap((name) => [`${name}.crt`, `${name}.key`]).sort(),
+    [...["ca", ...NAMES].flatMap((name) => [`${name}.crt`, `${name}.key`]), "nats"].sort(),
   );
+  expect(filesOf(join(folder, "nats"))).toEqual({
+    "accounts.conf": 0o644,
+    "coordinator.creds": 0o600,
+    "coordinators.jwt": 0o644,
+    "coordinators.seed": 0o600,
+    "nats-server.conf": 0o644,
+    "operator.jwt": 0o644,
+    "operator.seed": 0o600,
+    "signing.key": 0o600,
+    "workers.jwt": 0o644,
+  });
   const authority = certificateIn(folder, "ca");
   for (const name of NAMES) {
     const { identity } = open(folder, name);

@@ -1,8 +1,6 @@
-import { once } from "node:events";
-import { connect as connectHttp2 } from "node:http2";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, onTestFinished, test } from "vitest";
-import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
+import { startCoordinator } from "../../../coordinator/coordinator.ts";
 import { refusalOf } from "../../../coordinator/dispatch/hello.ts";
 import { withIdleLimit } from "../../../coordinator/dispatch/idle-limit.ts";
 import { ResultUploads } from "../../../coordinator/dispatch/result-uploads.ts";
@@ -29,6 +27,7 @@ import { tempFolder } from "../../support/temp-folder.ts";
 const hello: Hello = {
   workerId: "w1",
   incarnation: "i-1",
+  natsUserKey: "",
   programVersion: "program-1",
   deviceClass: TEST_CLASS,
   memoryBytes: 8e9,
@@ -102,12 +101,11 @@ test("what a worker says of an error goes on no longer than a reason is", () => 
   expect((read.outcome as { readonly message: string }).message.length).toBe(MAX_REASON_CHARACTERS + 2);
 });
 
-async function cluster(options: Partial<CoordinatorOptions> = {}) {
+async function cluster() {
   const coordinator = await startCoordinator({
     protection: "plain",
     artifactFolder: tempFolder(),
     drainMs: 100,
-    ...options,
   });
   onTestFinished(() => coordinator.close());
   const client = connectToCoordinator(coordinator.address, "plain", { "grpc.max_send_message_length": -1 });
@@ -141,20 +139,6 @@ test("a worker that names leases without end, or goes on after it was refused, l
   for (let k = 0; k < 100; k++) refused.heartbeat([k]);
   await eventually(() => refused.isOver);
   expect(refused.refusal).toBe("threads 5000: at most 1024");
-});
-
-test("a stream on which nobody says Hello is ended, and one connection opens no more calls than it may", async () => {
-  const { coordinator } = await cluster({ dispatch: { helloMs: 200 } });
-  const silent = connectToCoordinator(coordinator.address, "plain");
-  onTestFinished(() => silent.close());
-  const stream = silent.work();
-  const [said] = await once(stream, "data");
-  expect(said).toMatchObject({ message: "refused", refused: { reason: "no Hello came" } });
-
-  const session = connectHttp2(`http://${coordinator.address}`);
-  onTestFinished(() => session.destroy());
-  const [settings] = (await once(session, "remoteSettings")) as [{ readonly maxConcurrentStreams?: number }];
-  expect(settings.maxConcurrentStreams).toBe(512);
 });
 
 const failureOf = <T>(call: (done: (error: ServiceError | null, answer?: T) => void) => unknown) =>

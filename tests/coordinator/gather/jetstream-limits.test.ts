@@ -24,6 +24,7 @@ async function publisherTo(server: TestNatsServer, workerId = "w1") {
     ...{ url: server.url, subject: resultSubject("gone", workerId), workerId },
     log: (line) => void lines.push(line),
     onReconnect() {},
+    onRefused() {},
   });
   onTestFinished(() => publisher.close());
   await eventually(() => publisher.isConnected);
@@ -45,6 +46,7 @@ async function gather(server: TestNatsServer, expected: number): Promise<number[
     receive: (bytes) => void received.push(bytes[0]!),
     onLag() {},
     onReconnect() {},
+    onRefused() {},
   });
   onTestFinished(() => results.close());
   await eventually(() => received.length >= expected);

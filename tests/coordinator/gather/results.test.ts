@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { connect, type JetStreamClient, headers as natsHeaders } from "nats";
+import { connect, type JetStreamClient } from "nats";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
 import { NatsResults } from "../../../coordinator/gather/nats-results.ts";
 import { digestOf } from "../../../proto/canonical-json.ts";
+import { natsConnectionOptions } from "../../../proto/nats-connection.ts";
 import { fingerprintOf } from "../../../proto/operation-codec.ts";
 import type { TensorMap } from "../../../proto/operations.ts";
 import { decodeResultEnvelope } from "../../../proto/result-envelope.ts";
-import { natsConnectionOptions, resultMessageId, resultSubject } from "../../../proto/subjects.ts";
+import { resultMessageId, resultSubject } from "../../../proto/subjects.ts";
 import { encodeTensors } from "../../../proto/tensors.ts";
 import { startNatsServer, type TestNatsServer } from "../../support/nats-server.ts";
 import {
@@ -33,7 +34,7 @@ let jetstream: JetStreamClient;
 const stopping: (() => Promise<unknown>)[] = [];
 beforeAll(async () => {
   server = await startNatsServer({ endsWithTest: false });
-  const connection = await connect(natsConnectionOptions(server.url, "test-workers"));
+  const connection = await connect(natsConnectionOptions(server, { name: "test-workers", inbox: "_INBOX" }));
   jetstream = connection.jetstream();
   stopping.push(
     () => connection.close(),
@@ -61,7 +62,7 @@ const paths: readonly Path[] = [
   { name: "stream", coordinatorOptions: () => ({}), publish: () => undefined },
   {
     name: "nats",
-    coordinatorOptions: () => ({ natsUrl: server.url }),
+    coordinatorOptions: () => ({ nats: { url: server.url } }),
     publish: () => (subject, bytes) => void publish(subject, bytes),
   },
 ];
@@ -187,6 +188,22 @@ describe.each(paths)("results over the $name path", (path) => {
     expect(await fates("malformed")).toBe(1);
   });
 
+  test("one that names another worker is counted as forged, harms nobody, and takes its sender's leases back", async () => {
+    const { executor, workers, dial, fates } = await cluster({ id: "forger", credit: 1 });
+    const [forger] = workers as [ScriptedWorker];
+    const running = executor.execute([tile(1)]);
+    const { fingerprint } = await forger.lease();
+    const good = dial({ id: "good", credit: 1, answer: diligent });
+    await eventually(() => good.welcome);
+    const tensors = logits(7, 7);
+    forger.giveBytes(forger.envelope(fingerprint, { kind: "tensors", tensors }, { workerId: "good" }));
+    const [result] = await running;
+    expect([...result!.tensors.logits!.data]).toEqual([2, 4]);
+    expect(forger.cancelled).toHaveLength(1);
+    expect(forger.accepted).toEqual([]);
+    expect(await fates("forged")).toBe(1);
+  });
+
   test("an operation that is asked for again is answered again", async () => {
     const { executor } = await cluster({ id: "w1", credit: 1, answer: diligent });
     await executor.execute([tile(1)]);
@@ -267,47 +284,15 @@ describe.each(paths)("results over the $name path", (path) => {
 });
 
 describe("NATS", () => {
-  test("a message on a subject that no worker has, without sense, or too large for the stream harms nobody", async () => {
-    const coordinator = await startCoordinator({
-      protection: "plain",
-      artifactFolder: tempFolder(),
-      drainMs: 100,
-      natsUrl: server.url,
-    });
-    onTestFinished(() => coordinator.close());
-    const worker = scriptedWorker(coordinator.address, {
-      id: "w1",
-      credit: 4,
-      answer: diligent,
-      publish: (subject, bytes) => void publish(subject, bytes),
-    });
-    await eventually(() => worker.welcome);
-    const own = worker.welcome!.resultSubject;
-    const of = (token: string) => own.replace(/[^.]+$/, token);
-    for (const token of ["w'1", "wörker", "w".repeat(500)]) await publish(of(token), Buffer.alloc(10));
-    // Of a worker that never said Hello.
-    await publish(
-      of("stranger"),
-      worker.envelope("a".repeat(64), { kind: "error", retryable: false, message: "x" }),
-    );
-    await publish(own, Buffer.alloc(100_000, 255));
-    const headers = natsHeaders();
-    for (let k = 0; k < 500; k++) headers.append(`key-${k}`, "v".repeat(100));
-    await jetstream.publish(own, Buffer.alloc(1), { headers });
-    await expect(jetstream.publish(own, Buffer.alloc(1024 ** 2 + 1))).rejects.toThrow();
-    const results = await coordinator.executor.execute([tile(1), tile(2)]);
-    expect(results).toHaveLength(2);
-  });
-
   test("a server that goes down and comes back, with its store or without, costs nothing", async () => {
     const own = await startNatsServer();
-    const connection = await connect(natsConnectionOptions(own.url, "test-workers-2"));
+    const connection = await connect(natsConnectionOptions(own, { name: "test-workers-2", inbox: "_INBOX" }));
     onTestFinished(() => connection.close());
     const coordinator = await startCoordinator({
       protection: "plain",
       artifactFolder: tempFolder(),
       drainMs: 100,
-      natsUrl: own.url,
+      nats: { url: own.url },
     });
     onTestFinished(() => coordinator.close());
     const outbox: { readonly subject: string; readonly bytes: Uint8Array }[] = [];
@@ -363,6 +348,7 @@ describe("NATS", () => {
       },
       onLag: () => {},
       onReconnect: () => {},
+      onRefused: () => {},
       logger: pino({ level: "silent" }),
     });
     await publish(resultSubject("slow", "w1"), Buffer.from("slow"));
@@ -379,7 +365,7 @@ describe("NATS", () => {
         protection: "plain",
         artifactFolder: tempFolder(),
         coordinatorId: "again",
-        natsUrl: server.url,
+        nats: { url: server.url },
       });
     await (await start()).close();
     const coordinator = await start();
@@ -395,7 +381,11 @@ describe("NATS", () => {
 
   test("a server that cannot be reached is an error that names it", async () => {
     await expect(
-      startCoordinator({ protection: "plain", artifactFolder: tempFolder(), natsUrl: "nats://127.0.0.1:1" }),
+      startCoordinator({
+        protection: "plain",
+        artifactFolder: tempFolder(),
+        nats: { url: "nats://127.0.0.1:1" },
+      }),
     ).rejects.toThrow("results through NATS at nats://127.0.0.1:1: CONNECTION_REFUSED");
   });
 });

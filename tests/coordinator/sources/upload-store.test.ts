@@ -91,26 +91,6 @@ test("other bytes than the digest's are refused, and nothing of them is kept", a
   expect(readdirSync(join(folder, "files"))).toEqual([]);
 });
 
-test("what somebody else sent of a file is not taken for it: the whole is refused, and can then be sent again", async () => {
-  const store = await open();
-  const bytes = Buffer.from("the weights of a model");
-  const whole = { digest: digestOf(bytes), totalBytes: bytes.length };
-  await store.append({ ...whole, offset: 0 }, chunksOf(Buffer.from("something else")));
-  const here = await store.holding(whole.digest);
-  await expect(
-    store.append({ ...whole, offset: here.bytes }, chunksOf(bytes.subarray(here.bytes))),
-  ).rejects.toThrow(`the bytes sent as ${whole.digest} are those of`);
-  expect(await send(store, bytes)).toEqual({ bytes: bytes.length, isWhole: true });
-  // What is whole is not written over, whatever is sent for it.
-  expect(await store.append({ ...whole, offset: 0 }, chunksOf(Buffer.from("other")))).toMatchObject({
-    isWhole: true,
-  });
-  expect(await store.append({ ...whole, offset: bytes.length }, chunksOf(Buffer.from("more")))).toEqual({
-    bytes: bytes.length,
-    isWhole: true,
-  });
-});
-
 test("a range of more than was said is cut off", async () => {
   const store = await open();
   const digest = "b".repeat(64);

@@ -13,7 +13,7 @@ test("a result that is not accepted is sent again after a time, whatever the mac
   const cache = {} as ConstructorParameters<typeof Delivery>[1];
   const delivery = new Delivery(outbox, cache, { ...systemClock, now: () => nowMs }, () => {});
   const sent: Uint8Array[] = [];
-  delivery.attach({ sendResult: (bytes: Uint8Array) => void sent.push(bytes) } as never, undefined);
+  delivery.attach({ sendResult: (bytes: Uint8Array) => void sent.push(bytes) } as never, () => undefined);
   expect(sent).toHaveLength(1);
   // Set back by an hour.
   calendar.mockReturnValue(1_700_000_000_000 - 3_600_000);
