@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["tests/**/*.test.ts"],
+    // `npm run test:kubernetes` has these alone: they need an API server.
+    exclude: process.env.ELIBAD_KUBERNETES ? [] : ["tests/kubernetes/**"],
     globalSetup: ["tests/support/build-once.ts"],
     // onnxruntime aborts when a worker thread that ran it is terminated, so test files run in child processes.
     pool: "forks",

@@ -1,4 +1,4 @@
-// `npm run demo`, `npm test`, `npm run test:faults`, `npm run test:sim` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
+// `npm run demo`, `npm test`, `npm run test:faults`, `npm run test:sim`, `npm run test:kubernetes` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -48,6 +48,12 @@ function sameVersions(installed, lock) {
 async function runTests(args, env) {
   const { ensureNatsServer } = await import("../../tests/support/nats-install.mjs");
   await ensureNatsServer();
+  const { ensureKustomize } = await import("../../tests/support/kustomize-install.mjs");
+  try {
+    await ensureKustomize();
+  } catch (error) {
+    console.log(`elibad: ${error.message}; tests of manifests are skipped`);
+  }
   const { ensureS3Server } = await import("../../tests/support/s3-install.mjs");
   try {
     ensureS3Server();
@@ -90,12 +96,23 @@ switch (job) {
       },
     );
     break;
+  case "test-kubernetes": {
+    // One file at a time, on one cluster: deploy/README.md.
+    const options = [
+      "--test-timeout=600000",
+      "--hook-timeout=1800000",
+      "--max-workers=1",
+      "--reporter=verbose",
+    ];
+    await runTests(["tests/kubernetes/", ...options, ...rest], { ELIBAD_KUBERNETES: "1" });
+    break;
+  }
   case "bench":
     run(process.execPath, [join(root, "coordinator/cli/build.mjs")]);
     run(process.execPath, [join(root, "dist/tests/bench/main.js"), ...rest]);
     break;
   default:
     fail(
-      `unknown job '${job ?? ""}': use npm run demo, npm test, npm run test:faults, npm run test:sim or npm run bench`,
+      `unknown job '${job ?? ""}': use npm run demo, npm test, npm run test:faults, npm run test:sim, npm run test:kubernetes or npm run bench`,
     );
 }
