@@ -1,5 +1,4 @@
 import { isIP } from "node:net";
-import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import {
   type ChannelCredentials,
   type ChannelInterface,
@@ -43,8 +42,8 @@ import type {
   WatchRequest,
 } from "./sweep-messages.ts";
 import type { Certificates } from "./tls/certificates.ts";
-import { identityOf } from "./tls/identity.ts";
-import { hostOf, isLocal } from "./tls/loopback.ts";
+import { coordinatorProblem, dialledHost } from "./tls/dialled.ts";
+import { isLocal } from "./tls/loopback.ts";
 import type {
   UploadHoldingMessage,
   UploadHoldingsMessage,
@@ -127,17 +126,4 @@ function channelCredentials(address: string, protection: Protection): ChannelCre
   return credentials.createFromSecureContext(protection.current.context, {
     checkServerIdentity: (_, certificate) => coordinatorProblem(dialledHost(address), certificate),
   });
-}
-
-const dialledHost = (address: string): string => hostOf(address) ?? "localhost";
-
-/** Why a certificate is not that of the coordinator at `host`. */
-function coordinatorProblem(host: string, certificate: PeerCertificate): Error | undefined {
-  const wrongHost = checkServerIdentity(host, certificate);
-  if (wrongHost) return wrongHost;
-  const identity = identityOf(certificate.subjectaltname);
-  if ("problem" in identity) return new Error(`it is no coordinator's certificate: ${identity.problem}`);
-  if (identity.role !== "coordinator")
-    return new Error(`it is a ${identity.role}'s certificate, not a coordinator's`);
-  return undefined;
 }

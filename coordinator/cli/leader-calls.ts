@@ -7,6 +7,7 @@ import {
   type Protection,
 } from "../../proto/client.ts";
 import { isDialable, LEADER_KEY } from "../../proto/leader.ts";
+import { whyNot } from "../../proto/tls/why-not.ts";
 import { EXIT, InputError } from "./errors.ts";
 import { addressesIn, openProtection, type ProtectionOptions } from "./protection.ts";
 
@@ -94,7 +95,7 @@ export class LeaderCalls {
       const waitMs = isAnybodyThere || this.#addresses.length > 1 ? NO_LEADER_MS : NOBODY_MS;
       const place = `--coordinator ${this.#addresses.join(",")}`;
       if (performance.now() - failingSinceMs > waitMs) {
-        if (!isAnybodyThere) throw new InputError(`${place}: no coordinator answers there`);
+        if (!isAnybodyThere) throw new InputError(`${place}: ${await this.#whyNobody()}`);
         throw new Error(`${place}: ${problem}`);
       }
       if (!told && waitMs === NO_LEADER_MS)
@@ -162,6 +163,15 @@ export class LeaderCalls {
     }
     this.#known = { address, client };
     return client;
+  }
+
+  /** By the first of the addresses that somebody is at who takes no connection. */
+  async #whyNobody(): Promise<string> {
+    for (const address of this.#addresses) {
+      const reason = await whyNot(address, this.#protection);
+      if (reason !== undefined) return reason;
+    }
+    return "no coordinator answers there";
   }
 
   #dial(address: string): CoordinatorClient {

@@ -1,4 +1,4 @@
-import type { ClientDuplexStream } from "@grpc/grpc-js";
+import { type ClientDuplexStream, type ServiceError, status } from "@grpc/grpc-js";
 import type { CoordinatorClient } from "../../proto/client.ts";
 import { isDialable } from "../../proto/leader.ts";
 import type { CoordinatorMessage, Hello, Welcome, WorkerMessage } from "../../proto/messages.ts";
@@ -13,7 +13,7 @@ export interface StreamEvents {
   end(reason: string): void;
 }
 
-/** A coordinator answered Hello with Refused: coming back unchanged is of no use. */
+/** A coordinator answered Hello with Refused, or takes no worker's calls from this certificate: coming back unchanged is of no use. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
 }
@@ -31,10 +31,15 @@ export class NotLeaderError extends Error {
 /** What a stream is made with. */
 export interface Dialling {
   readonly connect: (address: string) => CoordinatorClient;
+  /** Why nobody could be connected to there, where the library does not say it. */
+  readonly whyNot?: (address: string) => Promise<string | undefined>;
   readonly clock: Clock;
 }
 
 const WELCOME_MS = 10_000;
+
+/** What a certificate of another role, or of none, is answered with. */
+const REFUSALS: ReadonlySet<status> = new Set([status.UNAUTHENTICATED, status.PERMISSION_DENIED]);
 
 /** Results of one message have at most this many bytes together, or one result is larger; gRPC's limit is 4 MiB. */
 const MAX_RESULTS_BYTES = 1024 ** 2;
@@ -73,7 +78,10 @@ export function dialCoordinator(
       if (stream) stream.over(reason);
       else fail(new Error(reason));
     };
-    call.on("error", (error) => over(error.message));
+    call.on("error", (error: ServiceError) => {
+      if (!stream && REFUSALS.has(error.code)) fail(new RefusedError(error.details));
+      else over(error.message);
+    });
     call.on("end", () => over("the coordinator ended the stream"));
     call.on("data", (message: CoordinatorMessage) => {
       if (stream) return events.message(message);

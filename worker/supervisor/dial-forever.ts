@@ -55,8 +55,9 @@ export async function dialForever({
         throw new RefusedError(`${address} refused this worker: ${error.message}`);
       if (error instanceof NotLeaderError && !isNamed && error.leader !== address) named = error.leader;
       if (isFirst && named === undefined) {
-        waiting((error as Error).message);
         isFirst = false;
+        waiting((await dialling.whyNot?.(address)) ?? (error as Error).message);
+        signal.throwIfAborted();
       }
     }
     if (!isNamed) attempt++;

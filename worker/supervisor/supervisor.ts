@@ -4,6 +4,7 @@ import { type CoordinatorClient, connectToCoordinator, type Protection } from ".
 import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
 import type { NatsTls } from "../../proto/nats-connection.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
+import { whyNot } from "../../proto/tls/why-not.ts";
 import { ArtifactCache } from "../cache/artifact-cache.ts";
 import type { ReadyDevice } from "../child/messages.ts";
 import { type Clock, sleep, systemClock } from "../clock.ts";
@@ -38,6 +39,8 @@ export interface Machine {
   readonly clock: Clock;
   readonly startChild: StartChild;
   readonly connect: (address: string) => CoordinatorClient;
+  /** Why nobody could be connected to at an address, where it is the certificates' doing. */
+  readonly whyNot?: (address: string) => Promise<string | undefined>;
   readonly openPublisher: (options: PublisherOptions) => Publisher;
 }
 
@@ -45,6 +48,7 @@ const system = (protection: Protection): Machine => ({
   clock: systemClock,
   startChild: (entry, options, events) => new InferenceChild(entry, options, events),
   connect: (address) => connectToCoordinator(address, protection),
+  whyNot: (address) => whyNot(address, protection),
   openPublisher: (options) => new NatsPublisher(options),
 });
 
