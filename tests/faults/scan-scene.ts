@@ -4,10 +4,13 @@ import { setTimeout as pause } from "node:timers/promises";
 import { connect } from "nats";
 import { afterAll, beforeAll, expect, vi } from "vitest";
 import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
+import type { Protection } from "../../proto/client.ts";
 import { RESULT_STREAM, resultSubject } from "../../proto/subjects.ts";
+import { Certificates } from "../../proto/tls/certificates.ts";
 import type { WorkerOptions } from "../../worker/options.ts";
 import { programVersion } from "../../worker/program-version.ts";
 import { createLocalExecutor } from "../../worker/runtime/local-executor.ts";
+import { type TestAuthority, testAuthority } from "../support/certificates.ts";
 import { type Asked, FaultAgent, type Held } from "../support/fault-agent.ts";
 import { grown, type MetricValues, metricValues } from "../support/metric-values.ts";
 import { startNatsServer, type TestNatsServer } from "../support/nats-server.ts";
@@ -35,6 +38,8 @@ export interface FaultyScan {
 }
 
 export interface ScanSceneOptions {
+  /** Everybody has certificates. */
+  readonly tls?: boolean;
   readonly workers: number;
   /** Results come through NATS. */
   readonly nats?: boolean;
@@ -61,6 +66,7 @@ export class ScanScene {
   #cacheFolder = "";
   coordinator!: Coordinator;
   agent!: FaultAgent;
+  #authority: TestAuthority | undefined;
   #nats: TestNatsServer | undefined;
   #natsProxy: TcpProxy | undefined;
 
@@ -80,6 +86,12 @@ export class ScanScene {
   get nats(): TestNatsServer {
     if (this.#nats === undefined) throw new Error("this scene has no NATS server");
     return this.#nats;
+  }
+
+  /** Whose certificates everybody has. */
+  get authority(): TestAuthority {
+    if (this.#authority === undefined) throw new Error("this scene has no certificates");
+    return this.#authority;
   }
 
   get natsProxy(): TcpProxy {
@@ -134,7 +146,7 @@ export class ScanScene {
     place: Pick<NonNullable<Parameters<typeof startWorkerProcess>[1]>, "env" | "disk"> = {},
   ): WorkerProcess {
     const options: WorkerOptions = {
-      protection: "plain",
+      protection: this.#authority?.paths("worker") ?? "plain",
       coordinators: [this.coordinator.address],
       id,
       threads: 1,
@@ -154,10 +166,10 @@ export class ScanScene {
   }
 
   /** The same, with a proxy between the worker and the coordinator, which lasts as long as the file's tests. */
-  async startWorkerBehindProxy(id: string): Promise<TcpProxy> {
+  async startWorkerBehindProxy(id: string, more: Partial<WorkerOptions> = {}): Promise<TcpProxy> {
     const [host, port] = this.coordinator.address.split(":") as [string, string];
     const proxy = await startTcpProxy({ host, port: Number(port) }, this.#onEnd);
-    this.startWorker(id, { coordinators: [`127.0.0.1:${proxy.port}`] });
+    this.startWorker(id, { coordinators: [`127.0.0.1:${proxy.port}`], ...more });
     return proxy;
   }
 
@@ -255,8 +267,10 @@ export class ScanScene {
       this.#natsProxy = await startTcpProxy({ host, port: Number(port) }, this.#onEnd);
       natsUrl = `nats://127.0.0.1:${this.natsProxy.port}`;
     }
+    const protection = await this.#protection();
     this.coordinator = await startCoordinator({
-      protection: "plain",
+      protection,
+      metrics: { port: 0 },
       artifactFolder: join(tempFolder(this.#onEnd), "artifacts"),
       coordinatorId: COORDINATOR,
       programVersion: programVersion(),
@@ -265,6 +279,14 @@ export class ScanScene {
     });
     for (let k = 1; k <= workers; k++) this.startWorker(`w${k}`);
     await this.whole();
+  }
+
+  async #protection(): Promise<Protection> {
+    if (!this.#options.tls) return "plain";
+    this.#authority = await testAuthority(tempFolder(this.#onEnd));
+    const certificates = new Certificates(this.authority.paths("coordinator"), { refreshMs: 200 });
+    this.#onEnd(() => certificates.close());
+    return certificates;
   }
 
   async #close(): Promise<void> {

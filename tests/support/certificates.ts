@@ -1,6 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type CertificateName, makeCertificates } from "../../coordinator/certs/certificate-folder.ts";
+import {
+  type CertificateName,
+  makeCertificates,
+  renewAuthority,
+  renewCertificate,
+} from "../../coordinator/certs/certificate-folder.ts";
 import { issue, type Purpose, type Validity, validFor } from "../../coordinator/certs/issue.ts";
 import type { CertificatePaths } from "../../proto/tls/certificates.ts";
 import { tempFolder } from "./temp-folder.ts";
@@ -14,6 +19,10 @@ export interface TestAuthority {
   words(name: CertificateName): string[];
   /** Makes one more certificate, under a name of its own. */
   issued(name: string, purpose: Partial<Purpose>, validity?: Validity): Promise<CertificatePaths>;
+  /** A new certificate in the old one's place; `ca`: a new CA beside the old one. */
+  renew(name: CertificateName | "ca"): Promise<void>;
+  /** Takes the old CA out of the file. */
+  forgetOldAuthority(): void;
 }
 
 const write = (file: string, content: string, mode: number) => writeFileSync(file, content, { mode });
@@ -45,6 +54,15 @@ export async function testAuthority(folder = tempFolder()): Promise<TestAuthorit
       write(paths.cert, certificate, 0o644);
       write(paths.key, key, 0o600);
       return paths;
+    },
+    async renew(name) {
+      if (name === "ca") await renewAuthority(folder, { ...options, nowMs: Date.now() });
+      else await renewCertificate(folder, name, { ...options, nowMs: Date.now(), hosts: undefined });
+    },
+    forgetOldAuthority() {
+      const file = join(folder, "ca.crt");
+      const [first] = readFileSync(file, "utf8").split(/(?<=-----END CERTIFICATE-----\n)/);
+      write(file, first!, 0o644);
     },
   };
 }

@@ -1,0 +1,139 @@
+import { cpSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ConnectionOptions, connect } from "node:tls";
+import { expect, test } from "vitest";
+import { EXIT } from "../../coordinator/cli/errors.ts";
+import type { CertificatePaths } from "../../proto/tls/certificates.ts";
+import { expired, testAuthority } from "../support/certificates.ts";
+import { elibadHere, startElibad } from "../support/command-line.ts";
+import { freePorts } from "../support/free-ports.ts";
+import { metricSum, readMetrics } from "../support/metric-values.ts";
+import { freeAddress, startCoordinatorProcess, writeSmallSweep } from "../support/sweep-processes.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { eventually } from "../support/worker-scenes.ts";
+
+const EPOCHS = 12;
+
+/** Shakes hands with what it is given, and waits for the end of that. */
+async function knock(address: string, parts: ConnectionOptions): Promise<void> {
+  const [host, port] = address.split(":") as [string, string];
+  const socket = connect({
+    host,
+    port: Number(port),
+    rejectUnauthorized: false,
+    ALPNProtocols: ["h2"],
+    ...parts,
+  });
+  socket.on("error", () => {});
+  socket.resume();
+  await new Promise((resolve) => socket.once("close", resolve));
+}
+
+const partsOf = ({ cert, key }: CertificatePaths): ConnectionOptions => ({
+  cert: readFileSync(cert),
+  key: readFileSync(key),
+});
+
+test("coordinator, workers and users with certificates do a sweep, whose certificates and CA are all changed meanwhile; whoever has none, or another's, is refused, logged and counted", async () => {
+  const authority = await testAuthority();
+  const [metricsPort] = (await freePorts(1)) as [number];
+  const address = await freeAddress();
+  const state = join(tempFolder(), "state");
+  const coordinator = startCoordinatorProcess(
+    address,
+    ["--state", state, "--metrics-port", String(metricsPort)],
+    authority.words("coordinator"),
+  );
+  await coordinator.said(/leading \(/);
+  const startWorker = () =>
+    startElibad([
+      ...["worker", "--coordinator", address, "--threads", "1", "--cache", tempFolder()],
+      ...authority.words("worker"),
+    ]);
+  const worker = startWorker();
+  const elibad = (...words: string[]) =>
+    elibadHere(...words, "--coordinator", address, ...authority.words("submitter"));
+
+  const file = await writeSmallSweep({ models: ["only"], epochs: EPOCHS });
+  expect(await elibad("sweep", "submit", file)).toMatchObject({ code: EXIT.done, stderr: "" });
+
+  // While it runs: who is not let in.
+  const asWorker = await elibadHere("sweep", "list", "--coordinator", address, ...authority.words("worker"));
+  expect([asWorker.code, asWorker.stderr]).toEqual([
+    EXIT.wrongInput,
+    "elibad sweep list: ListSweeps is for a certificate of submitter or admin, and this is a certificate of worker\n",
+  ]);
+  const asSubmitter = startElibad([
+    ...["worker", "--coordinator", address, "--cache", tempFolder()],
+    ...authority.words("submitter"),
+  ]);
+  expect(await asSubmitter.ended()).toMatchObject({
+    code: EXIT.failed,
+    stderr: expect.stringContaining("Work is for a certificate of worker"),
+  });
+  await knock(address, {});
+  await knock(address, partsOf((await testAuthority()).paths("worker")));
+  await knock(address, partsOf(await authority.issued("late", { role: "worker" }, expired())));
+  for (const [reason, line] of [
+    ["no_certificate", /a connection was refused: the client has no certificate \(peer=127\.0\.0\.1:\d+/],
+    [
+      "unknown_ca",
+      /a connection was refused: \w+ \(peer=127\.0\.0\.1:\d+, reason=unknown_ca, identity=worker\)/,
+    ],
+    [
+      "expired",
+      /a connection was refused: CERT_HAS_EXPIRED \(peer=127\.0\.0\.1:\d+, reason=expired, identity=worker\)/,
+    ],
+  ] as const) {
+    await coordinator.said(line);
+    expect(metricSum(await readMetrics(`127.0.0.1:${metricsPort}`), "refused_calls_total", { reason })).toBe(
+      1,
+    );
+  }
+  for (const method of ["ListSweeps, ", "Work is for"])
+    expect(coordinator.stderr()).toContain(method.replace(", ", ""));
+  const wrongRole = metricSum(await readMetrics(`127.0.0.1:${metricsPort}`), "refused_calls_total", {
+    reason: "wrong_role",
+  });
+  expect(wrongRole).toBeGreaterThanOrEqual(2);
+
+  // While it runs: everything is renewed, and the old CA forgotten. Whoever has the old certificates is a stranger then.
+  const before = join(tempFolder(), "before");
+  cpSync(authority.folder, before, { recursive: true });
+  const everybodyReads = async (change: () => Promise<void> | void) => {
+    const timesOf = () =>
+      [coordinator, worker].map((each) => each.stderr().split("certificates were read again").length);
+    const earlier = timesOf();
+    await change();
+    await eventually(
+      () => timesOf().every((times, k) => times > earlier[k]!),
+      "certificates that are read again",
+      60_000,
+    );
+  };
+  await everybodyReads(() => authority.renew("ca"));
+  await everybodyReads(async () => {
+    for (const name of ["coordinator", "worker", "submitter"] as const) await authority.renew(name);
+  });
+  await everybodyReads(() => authority.forgetOldAuthority());
+  const late = startWorker();
+  await eventually(
+    () => late.stderr().includes("serving the coordinator"),
+    "a worker with the new certificate",
+    60_000,
+  );
+  const at = (name: string) => join(before, name);
+  const old = ["--tls-cert", at("submitter.crt"), "--tls-key", at("submitter.key"), "--tls-ca", at("ca.crt")];
+  const stranger = await elibadHere("sweep", "list", "--coordinator", address, ...old);
+  expect([stranger.code, stranger.stderr]).toEqual([
+    EXIT.wrongInput,
+    `elibad sweep list: --coordinator ${address}: the certificate of ${address} is from no CA in --tls-ca ${at("ca.crt")}\n`,
+  ]);
+
+  const watched = await elibad("sweep", "watch", "friday");
+  expect(watched.stderr).toContain("friday: 1 of 1 done");
+  expect(watched.code).toBe(EXIT.done);
+  const trace = readFileSync(join(state, "results", "friday", "only", "trace.jsonl"), "utf8");
+  expect(trace.trim().split("\n")).toHaveLength(1 + EPOCHS);
+  expect(worker.stderr()).not.toContain("the coordinator is lost");
+}, 300_000);
