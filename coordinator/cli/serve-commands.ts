@@ -25,6 +25,14 @@ const MAX_COMMANDS = 1_000;
 /** Of a command's options, without what they name. */
 const MAX_OPTIONS_CHARACTERS = 256 * 1024;
 
+/** Lists within one another; an option is a word, a number, or a list of them. */
+const MAX_OPTIONS_DEPTH = 16;
+
+const isDeeper = (value: unknown, levels: number): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1)));
+
 /** @throws InputError */
 function optionsOf(json: string): Record<string, unknown> {
   if (json.length > MAX_OPTIONS_CHARACTERS)
@@ -36,6 +44,8 @@ function optionsOf(json: string): Record<string, unknown> {
     throw new InputError(`options_json: ${(error as Error).message}`);
   }
   if (!isJsonObject(options)) throw new InputError("options_json: must be a JSON object");
+  if (isDeeper(options, MAX_OPTIONS_DEPTH))
+    throw new InputError(`options_json: lists and objects more than ${MAX_OPTIONS_DEPTH} deep`);
   return options;
 }
 

@@ -54,6 +54,7 @@ test.each([
   ["null", "options_json: must be a JSON object"],
   ["[]", "options_json: must be a JSON object"],
   ['{"model": "a", "model": "b"}', 'options_json: names the key "model" twice'],
+  [`{"ids": ${"[".repeat(50_000)}${"]".repeat(50_000)}}`, "options_json: "],
   [`${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`, "options_json: 600001 characters, at most 262144"],
 ])(
   "options that are none end the command with what is wrong, as in case %#",
