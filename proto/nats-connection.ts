@@ -5,6 +5,7 @@ import {
   ErrorCode,
   Events,
   jwtAuthenticator,
+  NatsError,
   type Status,
 } from "nats";
 
@@ -78,19 +79,25 @@ export interface NatsRefusal {
 /** What a server refused, in words; undefined where an event of a connection is another one. */
 export function refusalIn({ type, data, permissionContext }: Status): NatsRefusal | undefined {
   if (type !== Events.Error) return undefined;
-  switch (data) {
-    case ErrorCode.PermissionsViolation: {
-      const what = permissionContext ? ` ${permissionContext.operation} on ${permissionContext.subject}` : "";
-      return { reason: "permission", problem: `NATS does not permit it:${what}` };
-    }
-    case ErrorCode.AuthorizationViolation:
-      return { reason: "credential", problem: "NATS does not take the credential" };
-    case ErrorCode.AuthenticationExpired:
-    case ErrorCode.AccountExpired:
-      return { reason: "expired", problem: "the credential for NATS has expired" };
-  }
-  return undefined;
+  if (data !== ErrorCode.PermissionsViolation) return REFUSALS[String(data)];
+  const what = permissionContext ? ` ${permissionContext.operation} on ${permissionContext.subject}` : "";
+  return { reason: "permission", problem: `NATS does not permit it:${what}` };
 }
+
+/** Why there is no connection, where a server refused one. */
+export const refusalOf = (error: unknown): NatsRefusal | undefined =>
+  error instanceof NatsError ? REFUSALS[error.code] : undefined;
+
+const EXPIRED = { reason: "expired", problem: "the credential for NATS has expired" } as const;
+
+const REFUSALS: Readonly<Record<string, NatsRefusal>> = {
+  [ErrorCode.AuthorizationViolation]: {
+    reason: "credential",
+    problem: "NATS does not take the credential",
+  },
+  [ErrorCode.AuthenticationExpired]: EXPIRED,
+  [ErrorCode.AccountExpired]: EXPIRED,
+};
 
 function tlsOptions(hosts: readonly string[], tls: NatsTls = {}): NonNullable<ConnectionOptions["tls"]> {
   const { caFile, certFile, keyFile } = tls;

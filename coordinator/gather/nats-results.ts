@@ -169,15 +169,19 @@ export class NatsResults {
   }
 
   async #watch(): Promise<void> {
+    let said = "";
     for await (const status of this.#connection.status()) {
       const { type } = status;
       const refusal = refusalIn(status);
       if (refusal) {
-        this.#options.logger.warn({ reason: refusal.reason }, refusal.problem);
+        // A credential that is not taken is refused every second: it is said once.
+        if (refusal.problem !== said) this.#options.logger.warn({ reason: refusal.reason }, refusal.problem);
+        said = refusal.problem;
         this.#options.onRefused(refusal);
       }
       if (type === Events.Disconnect) this.#isConnected = false;
       if (type !== Events.Reconnect) continue;
+      said = "";
       this.#isConnected = true;
       this.#options.onReconnect();
       this.#options.logger.info("reconnected to NATS");

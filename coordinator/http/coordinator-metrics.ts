@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { NATS_REFUSALS, type NatsRefusal } from "../../proto/nats-connection.ts";
 import { OPERATION_KINDS, type OperationKind, type OperationResult } from "../../proto/operations.ts";
 import { collectProcessMetrics, startAtZero } from "../../worker/metrics/process-metrics.ts";
 import { CHECK_OUTCOMES, type CheckOutcome, LEASE_ENDS, type LeaseEnd } from "../dispatch/events.ts";
@@ -137,6 +138,7 @@ export class CoordinatorMetrics implements DispatchObserver {
     startAtZero(this.#results, { path: RESULT_PATHS, fate: RESULT_FATES });
     startAtZero(this.#keptResults, { outcome: ["reused", "invalid", "forgotten"] });
     startAtZero(this.#checks, { outcome: CHECK_OUTCOMES });
+    startAtZero(this.#natsRefusals, { reason: NATS_REFUSALS });
     startAtZero(this.#artifactBytes, { direction: ["sent", "received"] });
     startAtZero(this.#settled, { outcome: ["done", "pruned"] });
     new Gauge({
@@ -265,7 +267,7 @@ export class CoordinatorMetrics implements DispatchObserver {
     this.#reconnects.inc();
   }
 
-  natsRefused(reason: string): void {
+  natsRefused(reason: NatsRefusal["reason"]): void {
     this.#natsRefusals.inc({ reason });
   }
 

@@ -6,6 +6,7 @@ import {
   type NatsServers,
   natsConnectionOptions,
   refusalIn,
+  refusalOf,
 } from "../../proto/nats-connection.ts";
 import type { Digest } from "../../proto/operations.ts";
 import { resultMessageId, workerInbox } from "../../proto/subjects.ts";
@@ -15,7 +16,7 @@ export interface PublisherOptions extends NatsServers {
   readonly workerId: string;
   readonly log: (message: string) => void;
   readonly onReconnect: () => void;
-  readonly onRefused: (refusal: NatsRefusal) => void;
+  readonly onRefused: (reason: NatsRefusal["reason"]) => void;
 }
 
 /** The way of results to JetStream. */
@@ -30,6 +31,7 @@ export class NatsPublisher {
   readonly #closed = new AbortController();
   #connection: NatsConnection | undefined;
   #connected = false;
+  #saidRefusal: string | undefined;
 
   constructor(options: PublisherOptions) {
     this.options = options;
@@ -74,6 +76,7 @@ export class NatsPublisher {
       try {
         await this.#session();
       } catch (error) {
+        this.#refused(refusalOf(error));
         if (attempt === 0)
           log(`NATS at ${url}: ${(error as Error).message}; results go over the worker's stream`);
       }
@@ -83,7 +86,7 @@ export class NatsPublisher {
   }
 
   async #session(): Promise<void> {
-    const { workerId, log, onReconnect, onRefused } = this.options;
+    const { workerId, log, onReconnect } = this.options;
     const inbox = workerInbox(workerId);
     const connection = await connect(natsConnectionOptions(this.options, { name: workerId, inbox }));
     this.#connection = connection;
@@ -92,15 +95,26 @@ export class NatsPublisher {
     log(`results go through NATS at ${connection.getServer()}`);
     for await (const status of connection.status()) {
       const { type } = status;
-      const refusal = refusalIn(status);
-      if (refusal) onRefused(refusal);
-      if (type === Events.Reconnect) onReconnect();
+      this.#refused(refusalIn(status));
+      if (type === Events.Reconnect) {
+        this.#saidRefusal = undefined;
+        onReconnect();
+      }
       if (type === Events.Reconnect || type === Events.Disconnect) {
         this.#connected = type === Events.Reconnect;
         log(this.#connected ? "NATS is back" : "NATS is away: results go over the worker's stream");
       }
     }
     this.#connected = false;
+  }
+
+  /** Counts each, and says the same once until there is a connection again: a credential that is not taken is refused every second. */
+  #refused(refusal: NatsRefusal | undefined): void {
+    if (refusal === undefined) return;
+    const { log, onRefused } = this.options;
+    onRefused(refusal.reason);
+    if (refusal.problem !== this.#saidRefusal) log(refusal.problem);
+    this.#saidRefusal = refusal.problem;
   }
 }
 

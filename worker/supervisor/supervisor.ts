@@ -149,10 +149,7 @@ export class Supervisor {
       seed: natsUser.seed,
       log: (message) => log.info(message),
       onReconnect: () => this.metrics.natsReconnected(),
-      onRefused: ({ reason, problem }) => {
-        log.warn(problem);
-        this.metrics.natsRefused(reason);
-      },
+      onRefused: (reason) => this.metrics.natsRefused(reason),
     });
     this.#workbench = new Workbench({
       ...parts,
