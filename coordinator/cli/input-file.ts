@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { InputError } from "./errors.ts";
 
@@ -12,10 +12,18 @@ export function fileProblem(error: unknown): string {
   return message;
 }
 
+/** Node makes no longer strings. */
+const LONGEST = 2 ** 29 - 2 ** 16;
+
 /** Text of a file that an option names, relative to a folder. @throws InputError naming option and file */
-export function readInputFile(place: string, file: string, folder = ""): string {
+export function readInputFile(place: string, file: string, folder = "", maxBytes = LONGEST): string {
   try {
-    return readFileSync(resolve(folder, file), "utf8");
+    const path = resolve(folder, file);
+    const found = statSync(path);
+    // One like /dev/zero has no end.
+    if (found.isCharacterDevice()) throw new Error("is a device, expected a file");
+    if (found.size > maxBytes) throw new Error(`has ${found.size} bytes, at most ${maxBytes} are read`);
+    return readFileSync(path, "utf8");
   } catch (error) {
     throw new InputError(`${place}${file}: ${fileProblem(error)}`);
   }

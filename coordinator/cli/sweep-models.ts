@@ -12,6 +12,8 @@ import { absoluteSource } from "./sweep-sources.ts";
 
 /** Of one sweep. */
 const MAX_MODELS = 10_000;
+/** Of a list of them. */
+const MAX_LIST_BYTES = 8 * 1024 ** 2;
 
 /** A folder or glob, and what names it in errors: file and line. */
 export interface ModelEntry {
@@ -33,7 +35,7 @@ export interface SweepModel {
 
 /** Entries of a list file: a folder or glob on each line; empty lines and those that begin with # say nothing. */
 export const listEntries = (place: string, file: string, folder: string): ModelEntry[] =>
-  readInputFile(`${place}: list_file `, file, folder)
+  readInputFile(`${place}: list_file `, file, folder, MAX_LIST_BYTES)
     .split("\n")
     .map((line, k) => ({ place: `${file} line ${k + 1}`, path: line.trim() }))
     .filter(({ path }) => path !== "" && !path.startsWith("#"));

@@ -80,6 +80,8 @@ function readBytes(file: string): Buffer {
   try {
     const found = statSync(file);
     if (found.isDirectory()) throw new Error("it is a folder");
+    // One like /dev/zero has no end.
+    if (found.isCharacterDevice()) throw new Error("it is a device");
     if (found.size > largestText)
       throw new Error(`it has ${found.size} bytes, at most ${largestText} are read: split it`);
     return readFileSync(file);

@@ -1,7 +1,12 @@
+import { truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { requireBoundedGlob } from "../../../coordinator/cli/bounded-globs.ts";
 import { InputError } from "../../../coordinator/cli/errors.ts";
+import { readInputFile } from "../../../coordinator/cli/input-file.ts";
+import { listEntries } from "../../../coordinator/cli/sweep-models.ts";
 import { parseYaml } from "../../../coordinator/cli/yaml-file.ts";
+import { tempFolder } from "../../support/temp-folder.ts";
 
 const lines = (count: number, line: (k: number) => string) =>
   Array.from({ length: count }, (_, k) => line(k)).join("\n");
@@ -47,6 +52,18 @@ test("many keys are read in a time that grows with their number, and nested sett
   expect(parseYaml("sweep.yaml", text).document.toJS()).toEqual({
     a: { b: [[{ c: [1, { d: [2] }], e: "[[[[ {{{{\n" }, "x [ y"]] },
   });
+});
+
+test("a file that has no end, or is larger than any list, is not read", () => {
+  expect(() => readInputFile("sweep.yaml line 2: list_file ", "/dev/zero")).toThrow(
+    "sweep.yaml line 2: list_file /dev/zero: is a device, expected a file",
+  );
+  const large = join(tempFolder(), "models.txt");
+  writeFileSync(large, "");
+  truncateSync(large, 9 * 1024 ** 2);
+  expect(() => listEntries("sweep.yaml line 2", large, "")).toThrow(
+    `sweep.yaml line 2: list_file ${large}: has 9437184 bytes, at most 8388608 are read`,
+  );
 });
 
 test.each([

@@ -43,6 +43,12 @@ describe("sample rows", () => {
     expect(read(file("long.jsonl.gz", gzipSync(long)))).toThrow(/:2: has 16777217 characters/);
   });
 
+  it("are not looked for in a device, which may have no end", () => {
+    expect(() => readDefectRows("/dev/zero", { need: [] })).toThrow(
+      "/dev/zero: cannot be read: it is a device",
+    );
+  });
+
   it("are read from a gzipped file as from a plain one", () => {
     const text = `${JSON.stringify(row)}\n`;
     expect(readDefectRows(file("a.jsonl.gz", gzipSync(text)))).toEqual(readDefectRows(file("a.jsonl", text)));
