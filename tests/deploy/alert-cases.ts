@@ -292,6 +292,23 @@ export const ALERT_CASES: Readonly<Record<string, AlertCase>> = {
     labels: { ...SPACE, fate: "invalid" },
     description: "Results in elibad were invalid and not used. The coordinator's log names the worker.",
   },
+  ElibadResultsForged: {
+    fires: lasting("results_total", 'path="nats",fate="forged"', "0x5 1x20"),
+    quiet: lasting("results_total", 'path="nats",fate="expelled"', "0x5 1x20"),
+    after: 12,
+    labels: SPACE,
+    description:
+      "Results in elibad named another worker than the one that they came from, and were not used. The coordinator's log names both.",
+  },
+  ElibadNatsRefuses: {
+    fires: { 'elibad_worker_nats_refusals_total{namespace="elibad",pod="w0",reason="permission"}': "0+1x30" },
+    // A credential that ends while no coordinator is there for a new one.
+    quiet: { 'elibad_worker_nats_refusals_total{namespace="elibad",pod="w0",reason="expired"}': "0+1x30" },
+    after: 25,
+    labels: { ...SPACE, pod: "w0", reason: "permission" },
+    description:
+      "NATS refused w0 in elibad 15 times in a quarter of an hour, reason permission. Its results come over its own stream.",
+  },
   ElibadCallsRefused: {
     fires: { 'elibad_refused_calls_total{namespace="elibad",pod="c0",reason="unknown_ca"}': "0+2x30" },
     quiet: { 'elibad_refused_calls_total{namespace="elibad",pod="c0",reason="unknown_ca"}': "0x20 2x10" },
