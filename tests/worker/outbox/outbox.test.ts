@@ -1,5 +1,10 @@
 import { expect, test } from "vitest";
 import { digestOf } from "../../../proto/canonical-json.ts";
+import {
+  decodeResultEnvelope,
+  encodeResultEnvelope,
+  type ResultEnvelope,
+} from "../../../proto/result-envelope.ts";
 import { Outbox, type OutboxResult } from "../../../worker/outbox/outbox.ts";
 
 const limits = { maxResults: 3, maxBytes: 1_000, resendMs: 100 };
@@ -79,4 +84,23 @@ test("a new lease finds a result that waits, but not an error that may not come 
   expect(outbox.leaseIds()).toEqual([5]);
   expect(outbox.find(digestOf("b"), 6)).toBeUndefined();
   expect(outbox.find(digestOf("c"), 7)).toBeUndefined();
+});
+
+test("what waits goes out under the worker's new id where a coordinator calls it otherwise, with every bit of the result", () => {
+  const outbox = new Outbox(limits);
+  const fingerprint = digestOf("a");
+  const data = Float32Array.of(1.5, Number.MIN_VALUE, -0);
+  const tensors = { logits: { shape: [3], data } };
+  const envelope: ResultEnvelope = {
+    fingerprint,
+    ...{ workerId: "w1", programVersion: "p", outcome: { kind: "tensors", tensors } },
+    deviceClass: { provider: "cpu", runtimeVersion: "1", hardware: "h", programForm: "primitive" },
+    ...{ artifacts: { weights: digestOf("w") }, forwards: 3, tokens: 30, seconds: 0.25 },
+  };
+  outbox.put(result("a", { envelope: encodeResultEnvelope(envelope) }), 7, 0);
+  outbox.rename("w1-proven");
+  const [waiting] = outbox.all();
+  expect(decodeResultEnvelope(waiting!.envelope)).toEqual({ ...envelope, workerId: "w1-proven" });
+  expect(outbox.bytes).toBe(waiting!.envelope.byteLength);
+  expect(outbox.leaseIds()).toEqual([7]);
 });
