@@ -1,3 +1,5 @@
+import { printable } from "../../proto/json-text.ts";
+
 /** Wrong use or wrong input: the command exits with 2. The message is one line that names file, field and value. */
 export class InputError extends Error {
   override readonly name = "InputError";
@@ -47,5 +49,5 @@ export function messageOf(error: unknown): string {
     !error.message.includes(error.cause.message)
       ? `: ${error.cause.message}`
       : "";
-  return `${error.message}${cause}`.replace(/\s*\n\s*/g, " ").trim();
+  return printable(`${error.message}${cause}`.replace(/\s*\n\s*/g, " ").trim());
 }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson } from "../../proto/json-text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { PairSearchResult, SearchResult } from "../search/scan-result.ts";
 import { directionOf, requireDirection } from "./direction.ts";
@@ -104,7 +105,7 @@ function scannedTriggers(
   if (!existsSync(file)) throw new InputError(`--scan ${path}: no result.json there`);
   let json: unknown;
   try {
-    json = JSON.parse(readFileSync(file, "utf8"));
+    json = parseJson(readFileSync(file, "utf8"));
   } catch {
     throw new InputError(`--scan ${file}: is not JSON`);
   }

@@ -1,3 +1,5 @@
+import { printable } from "../../proto/json-text.ts";
+
 /** Where a bad input stands: the parts that are known. */
 export interface InputPlace {
   /** Path as the user gave it. */
@@ -45,6 +47,6 @@ function describePlace({ file, line, field, value }: InputPlace): string {
 
 /** A value on one line, cut where it is long. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = printable(JSON.stringify(value) ?? String(value));
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
 }

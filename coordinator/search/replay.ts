@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseJson as parseText } from "../../proto/json-text.ts";
 import type { Trigger } from "./candidates.ts";
 import { SearchInputError } from "./problem.ts";
 
@@ -122,7 +123,7 @@ function problemOf({ issues }: z.ZodError): string {
 
 function parseJson(text: string, at: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseText(text);
   } catch (cause) {
     throw new SearchInputError(`${at}: not JSON`, { cause });
   }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { canonicalJson } from "../../proto/canonical-json.ts";
+import { parseJson } from "../../proto/json-text.ts";
 import { isDigest } from "../../proto/result-envelope.ts";
 import { isPlainName } from "./checkpoint-files.ts";
 import { SourceError } from "./source.ts";
@@ -34,7 +35,7 @@ export const encodeManifest = (files: readonly UploadedFile[]): Uint8Array =>
 export function parseManifest(bytes: Uint8Array, source: string): UploadManifest {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    value = parseJson(Buffer.from(bytes).toString("utf8"));
   } catch (cause) {
     throw new SourceError(`${source}: its manifest is no JSON`, { cause });
   }

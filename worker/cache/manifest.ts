@@ -1,5 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
+import { parseJson } from "../../proto/json-text.ts";
 import type { CheckpointManifest, Digest } from "../../proto/operations.ts";
 import { DigestSchema } from "./digest.ts";
 import { ManifestError } from "./errors.ts";
@@ -29,7 +30,7 @@ export async function readManifest(path: string, digest: Digest): Promise<Checkp
   if (size > MAX_MANIFEST_BYTES) throw new ManifestError(digest, `${size} bytes are too many for a manifest`);
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(path, "utf8"));
+    json = parseJson(await readFile(path, "utf8"));
   } catch (cause) {
     throw new ManifestError(digest, `not JSON (${(cause as Error).message})`);
   }

@@ -1,3 +1,5 @@
+import { printable } from "../../proto/json-text.ts";
+
 /**
  * A checkpoint that is not read: broken, hostile, or of a kind that elibad does not know.
  *
@@ -19,7 +21,7 @@ export class CheckpointError extends Error {
 
 /** Text of a file in a message: quoted, without control characters, never long. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+  return printable(JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text));
 }
 
 /** Passes a `CheckpointError` on and makes one of anything else. */

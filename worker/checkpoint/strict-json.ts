@@ -1,15 +1,17 @@
+import { endOfString, type JsonLimits, parseJson } from "../../proto/json-text.ts";
+
 /**
- * `JSON.parse` that refuses what it would let pass: bytes that are not UTF-8, and an object that names a key twice
+ * `parseJson` that refuses what it would let pass: bytes that are not UTF-8, and an object that names a key twice
  * (other readers may take the first where we take the last). Throws a `SyntaxError` with the position or key.
  */
-export function parseStrictJson(bytes: Uint8Array): unknown {
+export function parseStrictJson(bytes: Uint8Array, limits: Partial<JsonLimits> = {}): unknown {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
     throw new SyntaxError("is not valid UTF-8", { cause: error });
   }
-  const value: unknown = JSON.parse(text);
+  const value = parseJson(text, limits);
   refuseRepeatedKeys(text);
   return value;
 }
@@ -41,12 +43,6 @@ function refuseRepeatedKeys(text: string): void {
       at = end;
     }
   }
-}
-
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
-  return at;
 }
 
 /** True for an object that is no array and not null. */

@@ -1,5 +1,6 @@
 import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
+import { parseJson, printable } from "../../proto/json-text.ts";
 import { ModelError } from "./errors.ts";
 import { ignoredKeys } from "./known-keys.ts";
 
@@ -34,7 +35,7 @@ export const commonKeys = {
 export function parseObject(text: string, file: string): Record<string, unknown> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw new ModelError(file, "JSON", (cause as Error).message);
   }
@@ -113,6 +114,6 @@ export function labelNames(
 
 /** A value in an error message: JSON, cut where it is long. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
+  const text = printable(JSON.stringify(value) ?? "nothing");
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`;
 }

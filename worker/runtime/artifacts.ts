@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
+import { parseJson } from "../../proto/json-text.ts";
 import { OperationFailed } from "../../proto/operation-failed.ts";
 import type { Digest, SampleSet, TensorMap, Vocabulary } from "../../proto/operations.ts";
 import { decodeTensors } from "../../proto/tensors.ts";
@@ -60,7 +61,7 @@ async function readJson<T>(
   const text = await readFile(await resolve(digest), "utf8");
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text, { values: Number.POSITIVE_INFINITY });
   } catch (cause) {
     throw new OperationFailed(`${what} ${digest}: not JSON (${(cause as Error).message})`, { cause });
   }
