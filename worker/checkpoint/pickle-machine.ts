@@ -18,9 +18,10 @@ export interface Builder {
   persistentLoad(id: readonly PickleValue[]): PickleValue | undefined;
 }
 
-/** Bounds far above any state dict (six containers a tensor), so that no pickle costs more than a second or some hundred MB. */
+/** Bounds far above any state dict (six containers, some sixty opcodes a tensor), so that no pickle costs more than a second or some hundred MB. */
 export const pickleLimits = {
   bytes: 32 * 2 ** 20,
+  opcodes: 4_000_000,
   stack: 200_000,
   marks: 1_000,
   memo: 500_000,
@@ -94,6 +95,7 @@ class PickleMachine {
   private readonly bytes: Buffer;
   private readonly builder: Builder;
   private at = 0;
+  private opcodes = 0;
   private readonly stack: PickleValue[] = [];
   /** Heights of the stack at open marks: nothing below the last one can be popped. */
   private readonly marks: number[] = [];
@@ -123,6 +125,8 @@ class PickleMachine {
 
   private opcode(): OpcodeName {
     this.opcodeAt = this.at;
+    this.opcodes += 1;
+    limit("opcodes", this.opcodes, pickleLimits.opcodes);
     const code = this.take(1).readUInt8();
     const name = opcodeName(code);
     if (name === undefined) throw new Error(`unknown opcode 0x${code.toString(16).padStart(2, "0")}`);

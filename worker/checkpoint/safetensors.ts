@@ -72,13 +72,16 @@ function tensorEntry(file: ByteFile, dataStart: number, name: string, fields: un
   if (!isJsonObject(fields)) return refuse("its header entry is not an object");
   const unknown = Object.keys(fields).find((field) => !FIELDS.has(field));
   if (unknown !== undefined) return refuse(`unknown header field ${quoted(unknown)}`);
-  const dtype = safetensorsDtypes.get(String(fields.dtype));
-  if (dtype === undefined) return refuse(`dtype ${quoted(String(fields.dtype))} is not supported`);
+  const told =
+    typeof fields.dtype === "string" ? fields.dtype : (JSON.stringify(fields.dtype) ?? "undefined");
+  const dtype = typeof fields.dtype === "string" ? safetensorsDtypes.get(told) : undefined;
+  if (dtype === undefined) return refuse(`dtype ${quoted(told)} is not supported`);
   const shape = fields.shape;
   const count = Array.isArray(shape) && shape.length <= 64 ? elementCount(shape) : undefined;
   if (count === undefined) return refuse("its shape is not a list of at most 64 sizes");
   const offsets = fields.data_offsets;
-  if (!Array.isArray(offsets) || offsets.length !== 2 || elementCount(offsets.slice(0, 1)) === undefined)
+  const isPair = Array.isArray(offsets) && offsets.length === 2 && typeof offsets[1] === "number";
+  if (!isPair || elementCount(offsets.slice(0, 1)) === undefined)
     return refuse("its data_offsets are not two positions");
   const [begin, end] = offsets as [number, number];
   if (!Number.isSafeInteger(end) || end < begin || end > file.size - dataStart)
