@@ -187,9 +187,13 @@ function toTriggers(triggers: readonly (readonly number[])[]): TriggersMessage {
   return { count: triggers.length, ids };
 }
 
+/** Parts that may have no numbers of their own, so that a message's size says nothing of how many there are. */
+const MAX_EMPTY_PARTS = 65_536;
+
 function fromTriggers(message: TriggersMessage | null): (readonly number[])[] {
   const { count, ids } = message ?? { count: 0, ids: [] };
-  if (count === 0 ? ids.length > 0 : ids.length % count !== 0) {
+  const fits = count === 0 ? ids.length === 0 : ids.length % count === 0;
+  if (!fits || (ids.length === 0 && count > MAX_EMPTY_PARTS)) {
     throw new MalformedOperationError(`${ids.length} ids are not ${count} triggers of one length`);
   }
   const length = ids.length / count;
@@ -209,7 +213,8 @@ function concatenated(rows: readonly Float32Array[]): Uint8Array {
 }
 
 function splitRows(bytes: Uint8Array, count: number): Float32Array[] {
-  if (count === 0 ? bytes.length > 0 : bytes.length % (4 * count) !== 0) {
+  const fits = count === 0 ? bytes.length === 0 : bytes.length % (4 * count) === 0;
+  if (!fits || (bytes.length === 0 && count > MAX_EMPTY_PARTS)) {
     throw new MalformedOperationError(
       `${bytes.length} bytes of gradient are not ${count} rows of float32 numbers`,
     );

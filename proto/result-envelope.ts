@@ -7,6 +7,9 @@ import { tensorMessages, tensorsFromMessages } from "./tensors.ts";
 /** Tensors whose encoding is larger travel as an artifact (`encodeTensors`, then PutArtifact). */
 export const MAX_INLINE_RESULT_BYTES = 512 * 1024;
 
+/** An envelope with tensors of that size and all that is beside them; a larger one would hold more of them than any result has, at two bytes each. */
+const MAX_ENVELOPE_BYTES = 2 * MAX_INLINE_RESULT_BYTES;
+
 export type ResultOutcome =
   | { readonly kind: "tensors"; readonly tensors: TensorMap }
   /** The artifact is `encodeTensors` of the result. */
@@ -45,6 +48,8 @@ export function encodeResultEnvelope({ outcome, artifacts = {}, ...rest }: Resul
  * @throws MalformedEnvelopeError where the bytes are no envelope, or a part of it is missing.
  */
 export function decodeResultEnvelope(bytes: Uint8Array): ResultEnvelope {
+  if (bytes.length > MAX_ENVELOPE_BYTES)
+    throw new MalformedEnvelopeError(`${bytes.length} bytes, at most ${MAX_ENVELOPE_BYTES} are read`);
   let message: ResultEnvelopeMessage;
   try {
     message = resultEnvelopeType.deserialize(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));

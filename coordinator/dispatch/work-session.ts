@@ -83,6 +83,8 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
       case "credit":
         return dispatcher.handle({ kind: "credit", session, leases: message.credit.leases });
       case "resultEnvelopes":
+        if (message.resultEnvelopes.envelopes.length > MAX_LEASES_OF_A_WORKER)
+          return end(`${message.resultEnvelopes.envelopes.length} results at once`);
         for (const envelope of message.resultEnvelopes.envelopes) parts.receive(envelope, workerId);
         return;
       case "heartbeat":
