@@ -1,7 +1,7 @@
 import type { CloneRow } from "./clone-rows.ts";
 import { SamplesError } from "./errors.ts";
 import { type ReadRowsOptions, readRows, type Snippet, snippetOf } from "./samples.ts";
-import { readTextLines } from "./text-file.ts";
+import { textLines } from "./text-file.ts";
 
 /** A function of BigCloneBench (`data.jsonl`), preprocessed. */
 export interface FunctionRow extends Snippet {
@@ -55,8 +55,9 @@ export function readFunctions(
  * @throws SamplesError naming file and line, for a line that is no pair
  */
 export function readPairs(file: string): FunctionPair[] {
-  const pairs = readTextLines(file).flatMap(({ line, text }): FunctionPair[] => {
-    if (text.trim() === "") return [];
+  const pairs: FunctionPair[] = [];
+  for (const { line, text } of textLines(file)) {
+    if (text.trim() === "") continue;
     const [first, second, label, ...rest] = text.trim().split("\t");
     if (!first || !second || label === undefined || rest.length > 0) {
       throw new SamplesError(
@@ -70,8 +71,8 @@ export function readPairs(file: string): FunctionPair[] {
     if (label !== "0" && label !== "1") {
       throw new SamplesError("expected 0 or 1", { file, line, field: "label", value: label });
     }
-    return [{ line, first, second, label: Number(label) }];
-  });
+    pairs.push({ line, first, second, label: Number(label) });
+  }
   if (pairs.length === 0) throw new SamplesError("is empty: expected a pair a line", { file });
   return pairs;
 }

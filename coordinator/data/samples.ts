@@ -1,5 +1,5 @@
 import { RowFields } from "./row-fields.ts";
-import { readJsonLines } from "./text-file.ts";
+import { jsonLines } from "./text-file.ts";
 
 /** One function as the reference's preprocess writes it. */
 export interface Snippet {
@@ -54,7 +54,7 @@ export function readCodeRows(file: string, options: ReadRowsOptions = {}): CodeR
 
 /** One row for each line of a JSONL file. */
 export function readRows<R>(file: string, rowOf: (fields: RowFields) => R): R[] {
-  return readJsonLines(file).map((line) => rowOf(new RowFields(file, line)));
+  return Array.from(jsonLines(file), (line) => rowOf(new RowFields(file, line)));
 }
 
 /** The function whose fields end in `suffix` (clone rows: `1` and `2`). @throws SamplesError where it has no code tokens */

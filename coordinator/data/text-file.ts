@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
+import { JsonLimitError, parseJson } from "../../proto/json-text.ts";
 import { SamplesError, show } from "./errors.ts";
 
 /** A line of a JSONL file that holds an object, with its number from 1. */
@@ -19,6 +20,10 @@ const gzipMagic = [0x1f, 0x8b] as const;
 /** Bytes of text that a file may hold, or unpack to. Node makes no longer strings. */
 const largestText = 2 ** 29 - 2 ** 16;
 
+/** How many times its size a packed file may unpack to, where that is more than `smallText`: code takes five times as much. */
+const largestRatio = 50;
+const smallText = 2 ** 25;
+
 /** Characters of a line: more than any function has, and what one row may take of memory. */
 const longestLine = 2 ** 24;
 
@@ -27,20 +32,26 @@ const longestLine = 2 ** 24;
  *
  * @throws SamplesError naming file and line, where it cannot be read, is no text, has no line, or has one that is no JSON object
  */
-export function readJsonLines(file: string): JsonLine[] {
-  const rows = readTextLines(file).flatMap(({ line, text }): JsonLine[] =>
-    text.trim() === "" ? [] : [{ line, value: parseLine(file, line, text) }],
-  );
-  if (rows.length === 0) throw new SamplesError("is empty: expected one JSON object a line", { file });
-  return rows;
+export const readJsonLines = (file: string): JsonLine[] => [...jsonLines(file)];
+
+/** The same one by one, so that the first bad line ends it. */
+export function* jsonLines(file: string): Generator<JsonLine> {
+  let count = 0;
+  for (const { line, text } of textLines(file)) {
+    if (text.trim() === "") continue;
+    count++;
+    yield { line, value: parseLine(file, line, text) };
+  }
+  if (count === 0) throw new SamplesError("is empty: expected one JSON object a line", { file });
 }
 
 /** The object on a line. @throws SamplesError naming file and line where there is none */
 export function parseLine(file: string, line: number, text: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
+    if (cause instanceof JsonLimitError) throw new SamplesError(cause.message, { file, line }, { cause });
     const hint =
       line === 1 && /^\s*[[{]\s*$/.test(text) ? " (a JSON file over several lines is no JSONL)" : "";
     throw new SamplesError(
@@ -55,18 +66,21 @@ export function parseLine(file: string, line: number, text: string): Readonly<Re
   return value as Record<string, unknown>;
 }
 
-/** All lines of a text file, gzipped where its name ends in `.gz`. @throws SamplesError where it cannot be read or is no text */
-export function readTextLines(file: string): TextLine[] {
-  const lines = readTextFile(file)
-    .split("\n")
-    .map((text, index) => ({ line: index + 1, text }));
-  const long = lines.find(({ text }) => text.length > longestLine);
-  if (long !== undefined)
-    throw new SamplesError(`has ${long.text.length} characters, at most ${longestLine} are read`, {
-      file,
-      line: long.line,
-    });
-  return lines;
+/** The lines of a text file, gzipped where its name ends in `.gz`. @throws SamplesError where it cannot be read or is no text */
+export function* textLines(file: string): Generator<TextLine> {
+  const text = readTextFile(file);
+  let start = 0;
+  for (let line = 1; start <= text.length; line++) {
+    const found = text.indexOf("\n", start);
+    const end = found < 0 ? text.length : found;
+    if (end - start > longestLine)
+      throw new SamplesError(`has ${end - start} characters, at most ${longestLine} are read`, {
+        file,
+        line,
+      });
+    yield { line, text: text.slice(start, end) };
+    start = end + 1;
+  }
 }
 
 /** Text of a file, unpacked where its name ends in `.gz`. */
@@ -104,9 +118,16 @@ function unpacked(file: string, bytes: Buffer): Buffer {
     return bytes;
   }
   if (!packed) throw new SamplesError("is not gzipped, but its name ends in .gz", { file });
+  const most = Math.min(largestText, Math.max(smallText, largestRatio * bytes.length));
   try {
-    return gunzipSync(bytes, { maxOutputLength: largestText });
+    return gunzipSync(bytes, { maxOutputLength: most });
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE")
+      throw new SamplesError(
+        `unpacks from ${bytes.length} bytes to more than ${most}, which no rows do; unpack it where that is meant`,
+        { file },
+        { cause },
+      );
     throw new SamplesError(`cannot be unpacked: ${(cause as Error).message}`, { file }, { cause });
   }
 }

@@ -5,6 +5,7 @@ import {
   asRecord,
   checkedVocabulary,
   checkMerges,
+  isTokenId,
   lookUp,
   maskToken,
   readJson,
@@ -41,10 +42,10 @@ export function readTokenizerJson(
   const listed = Array.isArray(json.added_tokens) ? json.added_tokens : [];
   const entries = listed.map((entry: unknown): AddedToken => {
     const { content, id, lstrip, rstrip } = asRecord(file, entry, "added_tokens");
-    if (typeof content !== "string" || !Number.isInteger(id)) {
+    if (typeof content !== "string" || !isTokenId(id)) {
       throw new TokenizerError("expected content and id", { file, field: "added_tokens", value: entry });
     }
-    return { content, id: id as number, lstrip: lstrip === true, rstrip: rstrip === true };
+    return { content, id, lstrip: lstrip === true, rstrip: rstrip === true };
   });
   const added = Object.fromEntries(entries.map(({ content, id }) => [content, id]));
   const idOf = lookUp(vocab, added);

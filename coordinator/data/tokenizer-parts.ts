@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { parseJson } from "../../proto/json-text.ts";
 import { show, TokenizerError } from "./errors.ts";
 import type { Family, SpecialIds } from "./tokenizer-family.ts";
 
@@ -46,6 +47,23 @@ export function stripFlags(
   return { lstrip: both || token === maskToken, rstrip: both };
 }
 
+/** A text is searched for all of them at every place. */
+const MAX_ADDED_TOKENS = 10_000;
+const MAX_ADDED_CHARACTERS = 500_000;
+
+/** @throws TokenizerError for a token of no characters, which would stand between any two, and for more than a text can be searched for */
+export function checkAddedTokens({ file, addedTokens }: Pick<TokenizerFiles, "file" | "addedTokens">): void {
+  const empty = addedTokens.find(({ content }) => content === "");
+  if (empty !== undefined)
+    throw new TokenizerError("has no characters", { file, field: "added token", value: empty.id });
+  const characters = addedTokens.reduce((sum, { content }) => sum + content.length, 0);
+  if (addedTokens.length <= MAX_ADDED_TOKENS && characters <= MAX_ADDED_CHARACTERS) return;
+  throw new TokenizerError(
+    `has ${addedTokens.length} added tokens of ${characters} characters, at most ${MAX_ADDED_TOKENS} of ${MAX_ADDED_CHARACTERS} are read`,
+    { file },
+  );
+}
+
 /** Look-up by token; a token of `added` hides one of the vocabulary. */
 export function lookUp(
   vocab: Readonly<Record<string, number>>,
@@ -55,12 +73,19 @@ export function lookUp(
   return (token) => ids.get(token);
 }
 
+/** Ids lie below it, as rows of any model's word embedding do: what is counted up to the largest ends soon. */
+const ID_LIMIT = 16_777_216;
+
+/** Whether a value can be a token's id. */
+export const isTokenId = (value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) >= 0 && Number(value) < ID_LIMIT;
+
 /** A map from tokens to ids. @throws TokenizerError for an id that is none, or that two tokens have */
 export function checkedVocabulary(file: string, value: unknown, field: string): Record<string, number> {
   const vocab = asRecord(file, value, field);
   const tokens = new Map<unknown, string>();
   for (const [token, id] of Object.entries(vocab)) {
-    if (!Number.isInteger(id) || (id as number) < 0) {
+    if (!isTokenId(id)) {
       throw new TokenizerError("expected a token id", { file, field: `${field}[${show(token)}]`, value: id });
     }
     const twin = tokens.get(id);
@@ -118,7 +143,7 @@ export function readText(file: string): string {
 export function readJson(file: string): unknown {
   const text = readText(file);
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     throw new TokenizerError(`is not JSON: ${(cause as Error).message}`, { file }, { cause });
   }

@@ -3,7 +3,12 @@ import { regexBlankClass, stripEnd, stripStart } from "./blanks.ts";
 import { TokenizerError } from "./errors.ts";
 import type { Family, SpecialIds } from "./tokenizer-family.ts";
 import { readTokenizerFiles } from "./tokenizer-files.ts";
-import type { AddedToken, SpecialTokens, TokenizerFiles } from "./tokenizer-parts.ts";
+import {
+  type AddedToken,
+  checkAddedTokens,
+  type SpecialTokens,
+  type TokenizerFiles,
+} from "./tokenizer-parts.ts";
 
 /** A byte-level BPE tokenizer (RoBERTa, CodeT5, StarCoder). Gives the ids that transformers 4.33 gives for the same files. */
 export interface Tokenizer {
@@ -71,6 +76,7 @@ const digitsAndRest = /\p{N}|\P{N}+/gu;
 const rememberedPieces = 200_000;
 
 export function makeTokenizer(files: TokenizerFiles): Tokenizer {
+  checkAddedTokens(files);
   const bpe = libraryTokenizer(files);
   const split = splitterOf(files.addedTokens);
   const byContent = new Map(files.addedTokens.map((token) => [token.content, token]));
