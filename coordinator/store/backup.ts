@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { z } from "zod";
+import { JsonLimitError, parseJson as parseText } from "../../proto/json-text.ts";
 import { StoreDamagedError } from "./errors.ts";
 import type { History, Log, LogRecord, RestorableLog } from "./log.ts";
 
@@ -82,10 +82,7 @@ async function checkedLines(file: string): Promise<unknown[]> {
   const hash = createHash("sha256");
   const parsed: unknown[] = [];
   let held: string | undefined;
-  for await (const line of createInterface({
-    input: createReadStream(file),
-    crlfDelay: Number.POSITIVE_INFINITY,
-  })) {
+  for await (const line of linesOf(file)) {
     if (held !== undefined) {
       hash.update(`${held}\n`);
       parsed.push(parseJson(held, file, parsed.length + 1));
@@ -102,11 +99,28 @@ async function checkedLines(file: string): Promise<unknown[]> {
   return parsed;
 }
 
+/** Ended by a line feed alone: what else ends a line elsewhere, such as U+2028, may stand in a text of a record. */
+async function* linesOf(file: string): AsyncGenerator<string> {
+  let begun: string[] = [];
+  for await (const chunk of createReadStream(file, "utf8")) {
+    const [first, ...others] = (chunk as string).split("\n");
+    begun.push(first!);
+    for (const next of others) {
+      yield begun.join("");
+      begun = [next];
+    }
+  }
+  const rest = begun.join("");
+  if (rest !== "") yield rest;
+}
+
 function parseJson(line: string, file: string, number: number): unknown {
   try {
-    return JSON.parse(line);
+    // Values are not counted: a snapshot has all that a log holds.
+    return parseText(line, { values: Number.POSITIVE_INFINITY });
   } catch (cause) {
-    throw new StoreDamagedError(file, `line ${number} is not JSON: the backup is cut or was changed`, {
+    const problem = cause instanceof JsonLimitError ? cause.message : "is not JSON";
+    throw new StoreDamagedError(file, `line ${number} ${problem}: the backup is cut or was changed`, {
       cause,
     });
   }
