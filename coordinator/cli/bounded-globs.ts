@@ -1,7 +1,7 @@
 import { InputError } from "./errors.ts";
 
 const MAX_CHARACTERS = 1_000;
-/** `*`, `?` or a set in one name of a path: matching takes time that grows with their power. */
+/** `*`, `?`, a set or a choice in one name of a path: matching takes time that grows with their power. */
 const MAX_WILDCARDS_OF_A_NAME = 3;
 /** Names of a path that are patterns: each of them is a folder's whole list. */
 const MAX_PATTERNS_OF_A_PATH = 4;
@@ -23,6 +23,6 @@ export function requireBoundedGlob(place: string, pattern: string): void {
   if (wild.length > MAX_PATTERNS_OF_A_PATH)
     refuse(`at most ${MAX_PATTERNS_OF_A_PATH} folders of a path may be patterns`);
   for (const name of wild)
-    if ((name.match(/[*?[]+/g)?.length ?? 0) > MAX_WILDCARDS_OF_A_NAME)
+    if ((name.match(/[*?[]+|\{/g)?.length ?? 0) > MAX_WILDCARDS_OF_A_NAME)
       refuse(`'${name.slice(0, 100)}' has more than ${MAX_WILDCARDS_OF_A_NAME} wildcards`);
 }

@@ -158,8 +158,7 @@ function entriesOf(
   return [...listed, ...listEntries(`${file} line ${lineOf(["list_file"])}`, list_file, folder)];
 }
 
-function parsed({ file, document, lineOf }: YamlFile): SweepFile {
-  const whole: unknown = document.toJS();
+function parsed({ file, value: whole, lineOf }: YamlFile): SweepFile {
   if (whole === null || typeof whole !== "object" || Array.isArray(whole))
     throw new InputError(`${file}: must be a YAML map; configs/sweep.yaml has every key`);
   // A key without a value is not given.

@@ -7,6 +7,8 @@ import { requireBoundedYaml } from "./yaml-bounds.ts";
 export interface YamlFile {
   readonly file: string;
   readonly document: Document;
+  /** What it says, as plain values. */
+  readonly value: unknown;
   /** Line, from 1, of the key or list item that a path of keys and indexes leads to; of the nearest thing above it where it is not there. */
   lineOf(path: readonly PropertyKey[]): number;
 }
@@ -32,6 +34,7 @@ export function parseYaml(file: string, text: string): YamlFile {
   return {
     file,
     document,
+    value: plainValue(file, document),
     lineOf(path) {
       let at = 0;
       let node: unknown = document.contents;
@@ -45,6 +48,15 @@ export function parseYaml(file: string, text: string): YamlFile {
       return lines.linePos(at).line;
     },
   };
+}
+
+/** @throws InputError where an alias names an anchor that is not before it, or stands inside of it */
+function plainValue(file: string, document: Document): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    throw new InputError(`${file}: ${(error as Error).message.split("\n")[0]!.slice(0, 200)}`);
+  }
 }
 
 /** The first key that its map has already. */
