@@ -55,6 +55,7 @@ function writeAccounts(
     ["workers.jwt", `${accounts.workersJwt}\n`, OPEN],
     ["accounts.conf", accounts.accountsConf, OPEN],
     ["coordinator.creds", accounts.coordinatorCreds, SECRET],
+    ["admin.creds", accounts.adminCreds, SECRET],
     ["signing.key", accounts.signingKey, SECRET],
     [
       "nats-server.conf",

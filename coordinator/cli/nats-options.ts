@@ -40,11 +40,14 @@ export const natsSigningOptions = {
   ),
 };
 
-type NatsChoices = Parsed<typeof natsOptions> & {
+/** What a program shows servers, and whom it believes, where it has TLS. */
+export interface CertificateFiles {
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly tlsCa?: string | undefined;
-};
+}
+
+type NatsChoices = Parsed<typeof natsOptions> & CertificateFiles;
 
 /**
  * The servers of `--nats`; undefined where there are none.

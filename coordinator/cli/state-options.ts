@@ -8,7 +8,7 @@ import type { RestorableLog } from "../store/log.ts";
 import { openSqliteLog } from "../store/sqlite-log.ts";
 import { InputError } from "./errors.ts";
 import { fileProblem } from "./input-file.ts";
-import { natsOptions, natsServers } from "./nats-options.ts";
+import { type CertificateFiles, natsOptions, natsServers } from "./nats-options.ts";
 import { oneOf, option, optionalPath, type Parsed, text, wholeNumber } from "./options.ts";
 import { writeFileWhole } from "./output.ts";
 
@@ -50,7 +50,7 @@ export type StatePlace =
 
 /** Undefined where no sweeps are kept. @throws InputError where options do not go together, or name a file that cannot be used */
 export function statePlace(
-  options: Parsed<typeof stateOptions>,
+  options: Parsed<typeof stateOptions> & CertificateFiles,
   log?: (message: string) => void,
 ): StatePlace | undefined {
   const { nats, logName: name, logReplicas: replicas } = options;

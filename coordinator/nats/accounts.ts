@@ -9,6 +9,7 @@ import {
   fmtCreds,
   fromSeed,
   type KeyPair,
+  type User,
 } from "@nats-io/jwt";
 import { ALL_RESULTS } from "../../proto/subjects.ts";
 import { COORDINATOR_PERMISSIONS } from "./permissions.ts";
@@ -21,6 +22,8 @@ export interface NatsAccounts {
   readonly coordinatorsSeed: string;
   /** What a coordinator connects with. */
   readonly coordinatorCreds: string;
+  /** For people with a NATS tool: anything in the coordinators' account, as a stream's end. */
+  readonly adminCreds: string;
   /** What a coordinator signs the credentials of workers with. */
   readonly signingKey: string;
   readonly operatorJwt: string;
@@ -61,12 +64,15 @@ export async function makeNatsAccounts(kept?: KeptSeeds): Promise<NatsAccounts> 
     imports: [{ ...results, account: coordinatorsId! }],
     signing_keys: [signing.getPublicKey()],
   });
-  const user = createUser();
-  const userJwt = await encodeUser("coordinator", user, coordinators, COORDINATOR_PERMISSIONS);
+  const credsOf = async (name: string, permissions: Partial<User>): Promise<string> => {
+    const user = createUser();
+    return Buffer.from(fmtCreds(await encodeUser(name, user, coordinators, permissions), user)).toString();
+  };
   return {
     operatorSeed: seedOf(operator),
     coordinatorsSeed: seedOf(coordinators),
-    coordinatorCreds: Buffer.from(fmtCreds(userJwt, user)).toString(),
+    coordinatorCreds: await credsOf("coordinator", COORDINATOR_PERMISSIONS),
+    adminCreds: await credsOf("admin", {}),
     signingKey: signingKeyText({ account: workersId!, seed: seedOf(signing) }),
     ...{ operatorJwt, coordinatorsJwt, workersJwt },
     accountsConf: `operator: ${operatorJwt}

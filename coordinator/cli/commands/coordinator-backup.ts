@@ -15,6 +15,9 @@ import { requireFreshFile } from "../output.ts";
 import { protectionOptions } from "../protection.ts";
 import { openLog, type StatePlace, stateOptions, statePlace } from "../state-options.ts";
 
+/** What servers of NATS are shown, where the log is there. */
+const { insecure: _, ...certificateOptions } = protectionOptions;
+
 /** What a backup holds, for people. */
 interface BackupSummary {
   readonly file: string;
@@ -67,8 +70,13 @@ All of the backup or nothing of it. Jobs go on from the steps that it holds; whe
 elibad sweep retry --fresh does it again.
 
   elibad coordinator restore sweeps.backup --state elibad-state
-  elibad coordinator restore sweeps.backup --state /shared/elibad --nats nats://a:4222 --log-replicas 3`,
-  options: { file: argument("<file>", "the backup", text), ...grouped("Where to", stateOptions) },
+  elibad coordinator restore sweeps.backup --state /shared/elibad --nats tls://a:4222 --nats-creds coordinator.creds --log-replicas 3 \\
+    --tls-cert certs/coordinator.crt --tls-key certs/coordinator.key --tls-ca certs/ca.crt`,
+  options: {
+    file: argument("<file>", "the backup", text),
+    ...grouped("Where to", stateOptions),
+    ...certificateOptions,
+  },
   async run({ file, ...state }, { signal }) {
     const place = statePlace(state);
     if (place === undefined) throw new InputError("--state is missing: name the folder of the store");

@@ -35,7 +35,7 @@ On this machine's own addresses --insecure does without.
 
   elibad coordinator --listen 127.0.0.1:7070 --insecure --state elibad-state --metrics-port 9464
   elibad coordinator --listen 10.0.0.5:7070 --tls-cert certs/coordinator.crt --tls-key certs/coordinator.key --tls-ca certs/ca.crt \\
-    --state /shared/elibad --nats nats://a:4222,nats://b:4222,nats://c:4222 --log-replicas 3
+    --state /shared/elibad --nats tls://a:4222,tls://b:4222,tls://c:4222 --nats-creds coordinator.creds --nats-signing-key signing.key --log-replicas 3
   elibad worker --coordinator 127.0.0.1:7070 --insecure
   elibad scan … --coordinator 127.0.0.1:7070 --insecure`,
   options: {

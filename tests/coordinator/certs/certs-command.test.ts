@@ -39,6 +39,7 @@ test("elibad certs makes a CA and certificates whose keys belong to them, with a
   );
   expect(filesOf(join(folder, "nats"))).toEqual({
     "accounts.conf": 0o644,
+    "admin.creds": 0o600,
     "coordinator.creds": 0o600,
     "coordinators.jwt": 0o644,
     "coordinators.seed": 0o600,

@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { backup, restore } from "../../../coordinator/store/backup.ts";
+import { EXIT } from "../../../coordinator/cli/errors.ts";
+import { backup } from "../../../coordinator/store/backup.ts";
 import { openJetStreamLog } from "../../../coordinator/store/jetstream-log.ts";
 import type { RestorableLog } from "../../../coordinator/store/log.ts";
+import { elibadHere } from "../../support/command-line.ts";
 import { startSecuredNats } from "../../support/secured-nats.ts";
 import { records, replayed } from "../../support/store-places.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
@@ -39,8 +41,14 @@ test("the log and the lease of who leads need no more than a coordinator's crede
   expect(await replayed(second)).toEqual([snapshot, ...records(4, "c")]);
   const file = join(tempFolder(), "lab.backup");
   await backup(second, file);
+  const at = (name: string) => join(nats.certs, name);
+  const run = await elibadHere(
+    ...["coordinator", "restore", file, "--state", tempFolder(), "--log-name", "restored"],
+    ...["--nats", nats.url, "--nats-creds", at("nats/coordinator.creds")],
+    ...["--tls-cert", at("coordinator.crt"), "--tls-key", at("coordinator.key"), "--tls-ca", at("ca.crt")],
+  );
+  expect([run.code, run.stderr]).toEqual([EXIT.done, ""]);
   const restored = await open("restored");
-  await restore(file, restored);
   expect(await replayed(restored)).toEqual([snapshot, ...records(4, "c")]);
   expect(nats.said()).not.toContain("Violation");
 });

@@ -1,8 +1,11 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { JetStreamManager, KV, NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renewNatsFolder } from "../../../coordinator/certs/nats-folder.ts";
 import { writeFileWhole } from "../../../coordinator/cli/output.ts";
+import { parseCredentials } from "../../../coordinator/nats/credentials.ts";
 import { refusalIn } from "../../../proto/nats-connection.ts";
 import {
   COORDINATOR_INBOX,
@@ -153,6 +156,9 @@ test("a coordinator's credentials delete no stream, give no results, and read no
   connection.subscribe(`${workerInbox("w1")}.>`, { callback: () => {} });
   await connection.flush();
   await expect.poll(() => heard.length).toBe(3);
+  const creds = parseCredentials(readFileSync(join(nats.certs, "nats", "admin.creds"), "utf8"));
+  const admin = await (await nats.connect(creds)).jetstreamManager();
+  expect(await admin.streams.delete(LOG_STREAM)).toBe(true);
 });
 
 test("nobody is let in without a credential, or with one that somebody else signed", async () => {
