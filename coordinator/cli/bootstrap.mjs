@@ -1,4 +1,4 @@
-// `npm run demo`, `npm test`, `npm run test:faults`, `npm run test:sim`, `npm run test:kubernetes` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
+// `npm run demo`, `npm test`, `npm run test:faults`, `npm run test:sim`, `npm run test:fuzz`, `npm run test:kubernetes` and `npm run bench` start here, in plain JavaScript, on a clone where nothing is installed yet.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -107,12 +107,17 @@ switch (job) {
     await runTests(["tests/kubernetes/", ...options, ...rest], { ELIBAD_KUBERNETES: "1" });
     break;
   }
+  case "test-fuzz":
+    // More inputs than `npm test` has, from other seeds: docs/fuzzing.md.
+    run(process.execPath, [join(root, "coordinator/cli/build.mjs")]);
+    run(process.execPath, [join(root, "dist/tests/fuzz/main.js"), ...rest]);
+    break;
   case "bench":
     run(process.execPath, [join(root, "coordinator/cli/build.mjs")]);
     run(process.execPath, [join(root, "dist/tests/bench/main.js"), ...rest]);
     break;
   default:
     fail(
-      `unknown job '${job ?? ""}': use npm run demo, npm test, npm run test:faults, npm run test:sim, npm run test:kubernetes or npm run bench`,
+      `unknown job '${job ?? ""}': use npm run demo, npm test, npm run test:faults, npm run test:sim, npm run test:fuzz, npm run test:kubernetes or npm run bench`,
     );
 }

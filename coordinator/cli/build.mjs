@@ -33,7 +33,7 @@ export function buildIfStale() {
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   if (!existsSync(join(root, "tsconfig.build.json")) || !existsSync(compiler)) return;
   const sources = Math.max(
-    ...["proto", "coordinator", "worker", "tests/support", "tests/bench"].map((name) =>
+    ...["proto", "coordinator", "worker", "tests/support", "tests/bench", "tests/fuzz"].map((name) =>
       newestSource(join(root, name)),
     ),
     statSync(join(root, "tsconfig.build.json")).mtimeMs,

@@ -1,6 +1,6 @@
 import { type OpcodeName, opcodes } from "../../worker/checkpoint/pickle-opcodes.ts";
 
-type Piece = OpcodeName | number | Uint8Array | { readonly text: string };
+export type Piece = OpcodeName | number | Uint8Array | { readonly text: string };
 
 /** Bytes of opcodes and their arguments: a name is its opcode, a number one byte, text its UTF-8 bytes. */
 export function assemble(...pieces: readonly Piece[]): Buffer {

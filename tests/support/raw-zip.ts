@@ -18,6 +18,8 @@ export interface RawEntry {
   readonly localHeaderOffset?: number;
   /** Extra field of the directory record. */
   readonly extra?: Uint8Array;
+  /** Unix mode of the file: 0o120777 is a symbolic link. */
+  readonly mode?: number;
 }
 
 /** A zip archive of stored entries, field by field (PKWARE APPNOTE 4.3): what a library would not write. */
@@ -35,7 +37,10 @@ export function rawZip(
     const shared = { method, flags, crc: entry.crc ?? crc32(data), size, packedSize };
     const local = Buffer.concat([localHeader(Buffer.from(entry.localName ?? name), shared), data]);
     records.push(
-      directoryRecord(Buffer.from(name), { ...shared, extra, at: entry.localHeaderOffset ?? offset }),
+      directoryRecord(Buffer.from(name), {
+        ...{ ...shared, extra, mode: entry.mode ?? 0 },
+        at: entry.localHeaderOffset ?? offset,
+      }),
     );
     locals.push(local);
     offset += local.length;
@@ -66,10 +71,21 @@ function localHeader(name: Buffer, { method, flags, crc, size, packedSize }: Fie
 
 function directoryRecord(
   name: Buffer,
-  { method, flags, crc, size, packedSize, extra, at }: Fields & { extra: Uint8Array; at: number },
+  {
+    method,
+    flags,
+    crc,
+    size,
+    packedSize,
+    extra,
+    mode,
+    at,
+  }: Fields & { extra: Uint8Array; mode: number; at: number },
 ): Buffer {
   const record = Buffer.alloc(46);
   record.writeUInt32LE(0x02014b50, 0);
+  if (mode !== 0) record.writeUInt16LE(0x0314, 4); // made on Unix
+  record.writeUInt16LE(mode, 40);
   record.writeUInt16LE(flags, 8);
   record.writeUInt16LE(method, 10);
   record.writeUInt32LE(crc, 16);
