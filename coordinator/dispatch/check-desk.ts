@@ -9,7 +9,7 @@ interface Checked {
   readonly message: OperationMessage;
   /** Those that do not agree with each other; the first one was used. */
   readonly answers: OperationResult[];
-  readonly watchers: ((isEqual: boolean) => void)[];
+  readonly watchers: ((outcome: CheckOutcome) => void)[];
 }
 
 export interface CheckDeskOptions {
@@ -46,10 +46,10 @@ export class CheckDesk {
     return known >= 0 ? known : answers.push(result) - 1;
   }
 
-  /** Whether a result turned out right, once that is known; false where nobody will say. */
-  whenOver(key: OperationKey): Promise<boolean> {
+  /** What a check came to, once it is over. */
+  whenOver(key: OperationKey): Promise<CheckOutcome> {
     const checked = this.#checked.get(key);
-    if (!checked) return Promise.resolve(false);
+    if (!checked) return Promise.resolve("closed");
     return new Promise((resolve) => checked.watchers.push(resolve));
   }
 
@@ -57,7 +57,7 @@ export class CheckDesk {
     const { operation, watchers } = this.#checked.get(key)!;
     this.#checked.delete(key);
     for (const digest of inputsOf(operation)) this.#options.release?.(digest, key);
-    for (const watcher of watchers) watcher(outcome === "equal");
+    for (const watcher of watchers) watcher(outcome);
     return operation;
   }
 }

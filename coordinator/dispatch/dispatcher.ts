@@ -7,7 +7,7 @@ import { CheckDesk, type CheckDeskOptions } from "./check-desk.ts";
 import { type DecisionEvents, DecisionRunner, type ResultOf } from "./decision-runner.ts";
 import { DispatchTimers, type TimerOptions } from "./dispatch-timers.ts";
 import { CoordinatorClosedError, DistrustedResultsError } from "./errors.ts";
-import type { Decision, DispatchEvent, EventOf } from "./events.ts";
+import type { CheckOutcome, Decision, DispatchEvent, EventOf } from "./events.ts";
 import { deviceClassName, refusalOf } from "./hello.ts";
 import { OperationWaiters, type Waiter, type WaitingCall } from "./operation-waiters.ts";
 import type { Origins } from "./origins.ts";
@@ -188,8 +188,8 @@ export class Dispatcher {
     return this.state.scopes.get(scope)?.origins;
   }
 
-  /** Whether a result that a scope was given turned out right, once that is known. */
-  whenChecked(scope: string, fingerprint: Digest): Promise<boolean> {
+  /** What the check of a result that a scope was given came to, once it is over. */
+  whenChecked(scope: string, fingerprint: Digest): Promise<CheckOutcome> {
     return this.#checks.whenOver(`check/${operationKey(scope, fingerprint)}`);
   }
 

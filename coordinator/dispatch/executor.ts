@@ -3,7 +3,7 @@ import type { ArtifactStore } from "./artifact-store.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { CoordinatorClosedError } from "./errors.ts";
 import { memoryNeed } from "./memory-need.ts";
-import { uncheckedSince } from "./origins.ts";
+import { checkingSince, uncheckedSince } from "./origins.ts";
 import type { ScopeView } from "./scope-view.ts";
 import type { ScopeTerms } from "./state.ts";
 
@@ -23,30 +23,29 @@ export class ExecutorProvenance {
   }
 
   /**
-   * Workers of whose results after the first `given` ones some are not checked now; `cleared` resolves, when everything about them is known, with those of
-   * them whose results all turned out right.
+   * Workers of whose results after the first `given` ones some are not checked now; `cleared` resolves, when nothing of them is being checked any more, with those
+   * whose results all turned out right. Undefined where a check was broken off, or a result that was used is wrong.
    */
   uncheckedSince(given: number): {
     readonly workers: readonly string[];
-    cleared(): Promise<readonly string[]>;
+    readonly isChecking: boolean;
+    cleared(): Promise<readonly string[] | undefined>;
   } {
     const origins = this.#dispatcher.originsOf(this.#scope);
     const unchecked = origins ? uncheckedSince(origins, given) : [];
-    const watched = unchecked.flatMap(({ workerId, checking }) =>
-      checking === undefined
-        ? []
-        : [checking.map((each) => this.#dispatcher.whenChecked(this.#scope, each))].map((all) => ({
-            workerId,
-            all,
-          })),
+    const checking = origins ? checkingSince(origins, given) : [];
+    const ends = checking.map(
+      async (each) => [each, await this.#dispatcher.whenChecked(this.#scope, each)] as const,
     );
     return {
       workers: unchecked.map(({ workerId }) => workerId),
+      isChecking: checking.length > 0,
       async cleared() {
-        const cleared: string[] = [];
-        for (const { workerId, all } of watched)
-          if ((await Promise.all(all)).every((isEqual) => isEqual)) cleared.push(workerId);
-        return cleared;
+        const outcomes = new Map(await Promise.all(ends));
+        for (const outcome of outcomes.values())
+          if (outcome === "closed" || outcome === "different") return undefined;
+        const isRight = (each: Digest) => outcomes.get(each) === "equal";
+        return unchecked.flatMap((each) => (each.checking?.every(isRight) ? [each.workerId] : []));
       },
     };
   }

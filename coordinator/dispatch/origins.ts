@@ -34,6 +34,10 @@ export function noteChecked(origins: Origins, fingerprint: Digest, isEqual: bool
   );
 }
 
+/** Those after the first `given` ones that are being checked. */
+export const checkingSince = ({ pending }: Origins, given: number): Digest[] =>
+  [...pending].flatMap(([fingerprint, { number }]) => (number > given ? [fingerprint] : []));
+
 /** Workers of whose results after the first `given` ones some are not checked, in the order of their names; where they all are being checked, with these results. */
 export function uncheckedSince(
   { unchecked, pending }: Origins,

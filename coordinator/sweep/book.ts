@@ -46,7 +46,10 @@ export interface SomeJobs {
 }
 
 /** Where a committed step comes from. */
-export type StepOrigin = Pick<RecordOf<"step-committed">, "results" | "deviceClass" | "unchecked">;
+export type StepOrigin = Pick<
+  RecordOf<"step-committed">,
+  "results" | "deviceClass" | "unchecked" | "checking"
+>;
 
 /** Told of records that have become durable, in order, and of the state after them. */
 export type BookListener = (records: readonly SweepRecord[], state: SweepsState) => void;
@@ -164,12 +167,12 @@ export class SweepBook {
   commitResult(
     id: JobId,
     result: z.infer<typeof FoundResult>,
-    from: Pick<StepOrigin, "unchecked"> = {},
+    from: Pick<StepOrigin, "unchecked" | "checking"> = {},
   ): Promise<void> {
     return this.#change([{ kind: "search-found", ...id, result, ...from }]);
   }
 
-  /** Results of these workers that something was computed from have all turned out right. */
+  /** Nothing that something was computed from is being checked any more; the results of these workers have all turned out right. */
   commitChecked(id: JobId, of: Computed, workers: readonly string[]): Promise<void> {
     return this.#change([{ kind: "results-checked", ...id, of, workers: [...workers] }]);
   }

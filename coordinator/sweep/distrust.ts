@@ -1,6 +1,6 @@
 /** What becomes of the jobs when a worker turns out to give wrong results. Pure. */
 import { isActive, type JobEvent } from "./job-state.ts";
-import { type Job, type JobId, jobIdText, type SweepsState } from "./sweep.ts";
+import { type Job, type JobId, jobIdText, type SearchProgress, type SweepsState } from "./sweep.ts";
 
 /**
  * Events of all jobs that rest on unchecked results of a worker. Each search goes back to the step before the first one that holds some; what was
@@ -24,6 +24,26 @@ export function withoutResultsOf(
   );
 }
 
+/**
+ * What becomes of a job that is gone on with, where results that it rests on were being checked when nobody worked on it any more: nobody will say how those
+ * checks would have ended. Undefined where there are none.
+ */
+export function withoutOpenChecks({ searches, checking = [] }: Job): JobEvent | undefined {
+  if (checking.length === 0 && searches.every((search) => search.checking === undefined)) return undefined;
+  return {
+    kind: "taken-back",
+    reason:
+      "results that it rests on were being checked when its work was interrupted: they are computed again",
+    searches: searches.map((search) => backTo(search, search.checking?.[0])),
+  };
+}
+
+/** A search without its result, and without the steps from this one on. */
+const backTo = ({ search, steps }: SearchProgress, first: number | undefined) => ({
+  search,
+  step: first === undefined ? (steps.at(-1)?.step ?? 0) : Math.max(0, first - 1),
+});
+
 function eventOf(
   { state, searches, wasTakenBack }: Job,
   workerId: string,
@@ -35,10 +55,7 @@ function eventOf(
   return {
     kind: "taken-back",
     reason,
-    searches: searches.map(({ search, steps, unchecked }) => {
-      const first = unchecked?.[workerId]?.[0];
-      return { search, step: first === undefined ? (steps.at(-1)?.step ?? 0) : Math.max(0, first - 1) };
-    }),
+    searches: searches.map((search) => backTo(search, search.unchecked?.[workerId]?.[0])),
   };
 }
 

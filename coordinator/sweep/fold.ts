@@ -48,7 +48,7 @@ export function fold(state: SweepsState, record: SweepRecord): SweepsState {
         restingOn(
           withSearch(job, record.result.search, (search) => ({ ...search, result: record.result })),
           foundBy(record.result.search),
-          trusted(state, record.unchecked),
+          { ...record, unchecked: trusted(state, record.unchecked) },
         ),
       );
     case "results-checked":
@@ -99,7 +99,7 @@ function jobMoved(state: SweepsState, record: RecordOf<"job-moved">): SweepsStat
       );
     // Checked above: outside of it the compiler refuses such an event.
     const next = moved(job.state as StateOf<JobPhase>, event as EventFor<JobPhase>);
-    const { deviceClass: _, tile: __, unchecked: ___, ...fresh } = job;
+    const { deviceClass: _, tile: __, unchecked: ___, checking: ____, ...fresh } = job;
     const searches = searchesAfter(job, event);
     return {
       ...uncheckedAfter(event.kind === "retried" && event.fresh ? fresh : job, event, searches),
@@ -131,8 +131,12 @@ function searchesAfter({ searches }: Job, event: JobEvent): SearchProgress[] {
     if (kept === undefined) return [each];
     const left = each.steps.filter(({ step }) => step <= kept && step > 0);
     if (left.length === 0) return [];
-    const { unchecked = {}, ...rest } = each;
-    return [{ ...rest, ...uncheckedSteps(unchecked, (step) => step <= kept), steps: left, result: null }];
+    const { unchecked = {}, checking = [], ...rest } = each;
+    const trust = {
+      ...uncheckedSteps(unchecked, (step) => step <= kept),
+      ...checkingSteps(checking.filter((step) => step <= kept)),
+    };
+    return [{ ...rest, ...trust, steps: left, result: null }];
   });
 }
 
@@ -140,20 +144,18 @@ function searchesAfter({ searches }: Job, event: JobEvent): SearchProgress[] {
 function uncheckedAfter(job: Job, event: JobEvent, left: readonly SearchProgress[]): Job {
   switch (event.kind) {
     case "unlearned":
-      return restingOn(job, REPAIR, event.unchecked);
+      return restingOn(job, REPAIR, event);
     case "evaluated": {
-      const { unchecked, ...rest } = job;
+      // Nothing is being checked any more when a job is done.
+      const { unchecked, checking: _, ...rest } = job;
       const ofSteps = job.searches.flatMap((search) => Object.keys(search.unchecked ?? {}));
-      return restingOn(rest, ALL, [
-        ...ofSteps,
-        ...Object.values(unchecked ?? {}).flat(),
-        ...(event.unchecked ?? []),
-      ]);
+      const ofAll = [...ofSteps, ...Object.values(unchecked ?? {}).flat(), ...(event.unchecked ?? [])];
+      return restingOn(rest, ALL, { unchecked: ofAll });
     }
     case "taken-back": {
       // A result that stays rests on what it rested on.
       if (left.some(({ result }) => result !== null)) return job;
-      const { unchecked: _, ...rest } = job;
+      const { unchecked: _, checking: __, ...rest } = job;
       return rest;
     }
     default:
@@ -165,11 +167,22 @@ const foundBy = (search: number): string => `what search ${search} found`;
 const REPAIR = "the repair";
 const ALL = "all of it";
 
-/** What a job has beside its steps rests on unchecked results of these workers, and no others. */
-function restingOn({ unchecked = {}, ...job }: Job, what: string, workers: readonly string[] = []): Job {
+/** What a job has beside its steps rests on unchecked results of these workers, and no others, and on results that are being checked, or not. */
+function restingOn(
+  { unchecked = {}, checking = [], ...job }: Job,
+  what: string,
+  trust: { readonly unchecked?: readonly string[]; readonly checking?: true },
+): Job {
   const { [what]: _, ...others } = unchecked;
-  const noted = workers.length === 0 ? others : { ...others, [what]: [...new Set(workers)].sort() };
-  return Object.keys(noted).length === 0 ? job : { ...job, unchecked: noted };
+  const workers = [...new Set(trust.unchecked)].sort();
+  const noted = workers.length === 0 ? others : { ...others, [what]: workers };
+  const open = checking.filter((each) => each !== what);
+  if (trust.checking) open.push(what);
+  return {
+    ...job,
+    ...(Object.keys(noted).length === 0 ? {} : { unchecked: noted }),
+    ...(open.length === 0 ? {} : { checking: open }),
+  };
 }
 
 /** @throws IllegalRecordError where one of them was expelled: what it computed is not committed */
@@ -191,20 +204,24 @@ function uncheckedSteps(
   return left.length === 0 ? {} : { unchecked: Object.fromEntries(left) };
 }
 
+const checkingSteps = (steps: readonly number[]): Pick<SearchProgress, "checking"> =>
+  steps.length === 0 ? {} : { checking: [...steps] };
+
 /** Steps that are not there any more need none. */
 function resultsChecked(job: Job, { of, workers }: RecordOf<"results-checked">): Job {
   if (of.kind !== "step") {
     const what = of.kind === "found" ? foundBy(of.search) : REPAIR;
     const left = (job.unchecked?.[what] ?? []).filter((worker) => !workers.includes(worker));
-    return restingOn(job, what, left);
+    return restingOn(job, what, { unchecked: left });
   }
   const { search, step } = of;
   const searches = job.searches.map((each) => {
-    if (each.search !== search || each.unchecked === undefined) return each;
-    const { unchecked, ...rest } = each;
+    if (each.search !== search) return each;
+    const { unchecked = {}, checking = [], ...rest } = each;
     return {
       ...rest,
       ...uncheckedSteps(unchecked, (at, worker) => at !== step || !workers.includes(worker)),
+      ...checkingSteps(checking.filter((at) => at !== step)),
     };
   });
   return { ...job, searches };
@@ -240,11 +257,12 @@ function stepCommitted(
     throw new IllegalRecordError(`${place}: step ${step.step} was committed, step ${expected} is next`);
   if (before !== undefined && before.search !== step.search)
     throw new IllegalRecordError(`${place}: step ${step.step} is of another search (attempt ${job.attempt})`);
-  const { unchecked, ...rest } = search;
+  const { unchecked, checking = [], ...rest } = search;
   const added = { ...unchecked };
   for (const worker of record.unchecked ?? []) added[worker] = [...(added[worker] ?? []), step.step];
   const noted = Object.keys(added).length === 0 ? {} : { unchecked: added };
-  return { ...rest, ...noted, steps: [...search.steps, step] };
+  const open = checkingSteps(record.checking ? [...checking, step.step] : checking);
+  return { ...rest, ...noted, ...open, steps: [...search.steps, step] };
 }
 
 function requireScanning({ name, state }: Job): void {

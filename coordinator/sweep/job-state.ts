@@ -15,13 +15,16 @@ export type RepairCommit = z.infer<typeof RepairCommit>;
 /** Workers of whose results, among those that something was computed from, some have not been checked; absent: none, or nobody knows. */
 export const unchecked = z.array(z.string()).exactOptional();
 
+/** Some of the results that something was computed from were still being checked; absent: none was. */
+export const checking = z.literal(true).exactOptional();
+
 /** What happens to a job. */
 export const JobEvent = z.discriminatedUnion("kind", [
   /** Its turn has come. */
   z.strictObject({ kind: z.literal("started") }),
   /** All searches have a result; `found` triggers are worth unlearning. */
   z.strictObject({ kind: z.literal("scanned"), found: z.int().nonnegative() }),
-  z.strictObject({ kind: z.literal("unlearned"), repair: RepairCommit, unchecked }),
+  z.strictObject({ kind: z.literal("unlearned"), repair: RepairCommit, unchecked, checking }),
   z.strictObject({ kind: z.literal("evaluated"), report: z.json(), unchecked }),
   z.strictObject({ kind: z.literal("failed"), reason: z.string() }),
   z.strictObject({ kind: z.literal("cancelled") }),

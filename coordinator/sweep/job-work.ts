@@ -20,10 +20,14 @@ export interface CommittedScan {
 export interface Provenance {
   /** How many results it was given so far. */
   readonly given: number;
-  /** Workers of whose results after the first `given` ones some are not checked; `cleared` resolves with those whose results all turned out right. */
+  /**
+   * Workers of whose results after the first `given` ones some are not checked, and whether any is being checked; `cleared` resolves with those whose results all
+   * turned out right, when nothing of them is being checked any more, and with undefined where a check was broken off, or found that a result was wrong.
+   */
   uncheckedSince(given: number): {
     readonly workers: readonly string[];
-    cleared(): Promise<readonly string[]>;
+    readonly isChecking: boolean;
+    cleared(): Promise<readonly string[] | undefined>;
   };
   /** Resolves when nothing is being checked any more. */
   settled(signal?: AbortSignal): Promise<void>;

@@ -1,7 +1,7 @@
 /** What the log of the sweeps is made of. Every change of a sweep is one of these, and nothing else changes it. */
 import { z } from "zod";
 import { CommittedStep } from "./committed-step.ts";
-import { JobEvent, unchecked } from "./job-state.ts";
+import { checking, JobEvent, unchecked } from "./job-state.ts";
 import { FoundResult, MeasuredTile, Name, SweepSpec } from "./sweep.ts";
 
 const ofJob = { sweep: Name, job: Name };
@@ -33,17 +33,18 @@ export const SweepRecord = z.discriminatedUnion("kind", [
       .optional(),
     /** Workers of whose results, among those that the step was computed from, some had not been checked. */
     unchecked,
+    checking,
     /** What computed it; absent where there is no such thing, as in one process. */
     deviceClass: z.string().optional(),
   }),
   z.strictObject({ kind: z.literal("tile-measured"), ...ofJob, tile: MeasuredTile }),
-  z.strictObject({ kind: z.literal("search-found"), ...ofJob, result: FoundResult, unchecked }),
-  /** The results of these workers that something was computed from have all been checked since. */
+  z.strictObject({ kind: z.literal("search-found"), ...ofJob, result: FoundResult, unchecked, checking }),
+  /** Nothing that something was computed from is being checked any more, and the results of these workers all turned out right. */
   z.strictObject({
     kind: z.literal("results-checked"),
     ...ofJob,
     of: Computed,
-    workers: z.array(z.string()).min(1),
+    workers: z.array(z.string()),
   }),
   /** A worker gave a wrong result: nothing more is taken from it. */
   z.strictObject({ kind: z.literal("worker-expelled"), at, workerId: z.string(), reason: z.string() }),

@@ -1,5 +1,6 @@
 import { canonicalJson, digestOf } from "../../proto/canonical-json.ts";
 import type { SweepBook } from "./book.ts";
+import { withoutOpenChecks } from "./distrust.ts";
 import { committedSearches, IllegalRecordError } from "./fold.ts";
 import { isLive, type JobEvent } from "./job-state.ts";
 import type { JobWork, OpenJob, Provenance, ScanCommits } from "./job-work.ts";
@@ -7,6 +8,8 @@ import { nextJobs } from "./next-jobs.ts";
 import type { Computed, SweepRecord } from "./records.ts";
 import { findJob, findSweep, type JobId, jobIdText, jobOptions } from "./sweep.ts";
 import { LogLostError } from "./sweep-log.ts";
+
+type Since = ReturnType<Provenance["uncheckedSince"]>;
 
 export interface RunnerOptions {
   readonly book: SweepBook;
@@ -165,6 +168,9 @@ export class SweepRunner {
     const { book, open } = this.#options;
     const { spec } = findSweep(book.state, id.sweep)!;
     if (findJob(book.state, id)!.state.phase === "queued") await book.move(id, { kind: "started" });
+    const takenBack = withoutOpenChecks(findJob(book.state, id)!);
+    // Its turn comes again when the log has it.
+    if (takenBack) return book.move(id, takenBack);
     let work: JobWork | undefined;
     try {
       const options = jobOptions(spec, spec.jobs.find(({ name }) => name === id.job)!);
@@ -204,7 +210,7 @@ export class SweepRunner {
         const repair = await work.unlearn(scanned, signal);
         const since = work.provenance?.uncheckedSince(0);
         this.#clearLater(id, { kind: "repair" }, since);
-        return { kind: "unlearned", repair, ...namesOf(since?.workers) };
+        return { kind: "unlearned", repair, ...trustIn(since) };
       }
       case "evaluating": {
         const report = await work.evaluate(scanned, job.state.repair, signal);
@@ -237,7 +243,7 @@ export class SweepRunner {
         await book.commitStep(id, search, state, {
           ...(step && { results: digestOf(canonicalJson(step)) }),
           ...(deviceClass === undefined ? {} : { deviceClass }),
-          ...namesOf(since?.workers),
+          ...trustIn(since),
         });
         this.#clearLater(id, { kind: "step", search, step: state.step }, since);
       },
@@ -245,18 +251,18 @@ export class SweepRunner {
         signal.throwIfAborted();
         // Searches have answers in common that were computed for whichever asked first.
         const since = work.provenance?.uncheckedSince(0);
-        await book.commitResult(id, result, namesOf(since?.workers));
+        await book.commitResult(id, result, trustIn(since));
         this.#clearLater(id, { kind: "found", search }, since);
       },
     };
   }
 
   /** Tells the log when the results that something was computed from have turned out right. */
-  #clearLater(id: JobId, of: Computed, since: ReturnType<Provenance["uncheckedSince"]> | undefined): void {
+  #clearLater(id: JobId, of: Computed, since: Since | undefined): void {
     const running = this.#running.get(jobIdText(id));
-    if (since === undefined || since.workers.length === 0 || running === undefined) return;
+    if (since === undefined || !since.isChecking || running === undefined) return;
     const clearing = since.cleared().then(async (workers) => {
-      if (workers.length === 0 || this.#isClosed || this.#lost.signal.aborted) return;
+      if (workers === undefined || this.#isClosed || this.#lost.signal.aborted) return;
       await this.#options.book.commitChecked(id, of, workers).catch((error: unknown) => {
         // Its sweep may be gone by then.
         if (!(error instanceof IllegalRecordError)) this.#stopAll(error);
@@ -266,6 +272,12 @@ export class SweepRunner {
     void clearing.finally(() => running.clearing.delete(clearing));
   }
 }
+
+/** What the log is to know of the results that something was computed from. */
+const trustIn = (since: Since | undefined): { readonly unchecked?: string[]; readonly checking?: true } => ({
+  ...namesOf(since?.workers),
+  ...(since?.isChecking ? { checking: true } : {}),
+});
 
 const namesOf = (workers: readonly string[] = []): { readonly unchecked?: string[] } =>
   workers.length === 0 ? {} : { unchecked: [...workers] };

@@ -57,6 +57,8 @@ export const SearchProgress = z.strictObject({
   steps: z.array(CommittedStep),
   /** By worker: the steps, ascending, that were computed from results of it that nobody has checked. */
   unchecked: z.record(z.string(), z.array(z.int().nonnegative())).exactOptional(),
+  /** Steps, ascending, of whose results some were being checked, as far as the log has heard. */
+  checking: z.array(z.int().nonnegative()).exactOptional(),
   /** Null while it runs. */
   result: FoundResult.nullable(),
 });
@@ -81,6 +83,8 @@ export const Job = z.strictObject({
   tile: MeasuredTile.optional(),
   /** Workers whose unchecked results are in what the job has beside its steps, by what that is; once it is done, in all of it. */
   unchecked: z.record(z.string(), z.array(z.string())).exactOptional(),
+  /** What of it, beside its steps, rests on results that were being checked, as far as the log has heard. */
+  checking: z.array(z.string()).exactOptional(),
   /** What it had computed was taken back before: files of it may lie about. */
   wasTakenBack: z.literal(true).exactOptional(),
   /** In the order of their first commits. Kept until the job is done: a retry goes on from here. */

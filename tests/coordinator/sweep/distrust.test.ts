@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { SweepBook } from "../../../coordinator/sweep/book.ts";
 import { searchStateAfter } from "../../../coordinator/sweep/committed-step.ts";
+import { withoutOpenChecks } from "../../../coordinator/sweep/distrust.ts";
 import { IllegalRecordError } from "../../../coordinator/sweep/fold.ts";
 import { findJob } from "../../../coordinator/sweep/sweep.ts";
 import { jobRows } from "../../../coordinator/sweep/views.ts";
@@ -58,6 +59,30 @@ test("results that were checked and equal do not count", async () => {
   expect(findJob(book.state, id())!.unchecked).toEqual({ "what search 0 found": ["w2"] });
   await book.expel(liar, nobody);
   expect(left(book)).toEqual(["scanning", [0, 2, false]]);
+});
+
+test("a job goes back to before the first step with open checks, until the log hears that they are over", async () => {
+  const { book, open, steps } = await begun();
+  const job = (of = book) => findJob(of.state, id())!;
+  await steps("m0", 0, ["w1"]);
+  expect(withoutOpenChecks(job())).toBeUndefined();
+  for (const count of [2, 3, 4]) {
+    const state = searchStateAfter(Array.from({ length: count }, (_, k) => stepOf(k + 1)));
+    await book.commitStep(id(), 0, state, { unchecked: ["w2"], checking: true });
+  }
+  await book.commitChecked(id(), { kind: "step", search: 0, step: 2 }, []);
+  await book.commitResult(id(), resultOf(0, 4), { unchecked: ["w2"], checking: true });
+  // Nothing that stays unchecked for good counts, and what does is in a snapshot, too.
+  expect(job(await open())).toEqual(job());
+  expect(job()).toMatchObject({
+    checking: ["what search 0 found"],
+    searches: [{ checking: [3, 4], unchecked: { w1: [1], w2: [2, 3, 4] } }],
+  });
+  const back = withoutOpenChecks(job())!;
+  expect(back).toMatchObject({ kind: "taken-back", searches: [{ search: 0, step: 2 }] });
+  await book.move(id(), back);
+  expect(withoutOpenChecks(job())).toBeUndefined();
+  expect(job().searches).toMatchObject([{ steps: [{ step: 1 }, { step: 2 }], result: null }]);
 });
 
 test("a repair that rests on them is made again, from searches that stay as they are", async () => {

@@ -280,7 +280,11 @@ test("a runner that is closed leaves the jobs where they are, and another one go
 function provenanceOf(unchecked: (given: number) => readonly string[]) {
   return {
     given: 0,
-    uncheckedSince: (given: number) => ({ workers: unchecked(given), cleared: async () => [] }),
+    uncheckedSince: (given: number) => ({
+      workers: unchecked(given),
+      isChecking: false,
+      cleared: async () => [] as string[],
+    }),
     settled: async () => undefined,
   };
 }
@@ -335,6 +339,59 @@ test.each(["in the run in which it lied", "after a restart"])(
     const after = steps.slice(steps.indexOf("expelled") + 1).filter((each) => each.startsWith("m0 0"));
     expect(after).toEqual(["m0 0 2", "m0 0 3"]);
     expect(log.records.filter((text) => text.includes('"worker-expelled"'))).toHaveLength(1);
+  },
+);
+
+test.each(["a restart", "a cancellation"])(
+  "after %s a job goes back to before the first step whose results were being checked, and not further",
+  async (interruption) => {
+    const log = new MemoryLog();
+    const steps: string[] = [];
+    let isFirstRun = true;
+    let reached: (() => void) | undefined;
+    const interrupted = new Promise<void>((resolve) => (reached = resolve));
+    const onStep = async (_: JobId, search: number, step: number): Promise<void> => {
+      if (!isFirstRun || search !== 1 || step !== 2) return;
+      isFirstRun = false;
+      steps.push("interrupted");
+      reached!();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    let at = 0;
+    const open: OpenJob = async (job, signal) => ({
+      ...(await workOf({
+        steps,
+        onStep: (id, search, step) => {
+          at = search * 10 + step;
+          return onStep(id, search, step);
+        },
+      })(job, signal)),
+      provenance: {
+        ...provenanceOf(() => ["w1"]),
+        // The checks of step 2 of search 0 have no end; those of others are over at once, and say nothing of w1.
+        uncheckedSince: () => ({
+          workers: ["w1"],
+          isChecking: isFirstRun,
+          cleared: () => (at === 2 ? new Promise<undefined>(() => {}) : Promise.resolve([])),
+        }),
+      },
+    });
+    const first = await start(log, open, 1);
+    let { book, runner } = first;
+    await book.submit(sweepOf("friday", 1, { options: { searchesInFlight: 1 } }));
+    await interrupted;
+    if (interruption === "a restart") {
+      await runner.close();
+      ({ book, runner } = await start(log, open, 1));
+    } else {
+      await book.cancel("friday");
+      await book.retry("friday", { fresh: false });
+    }
+    await runner.idle();
+    expect(phases(book, "friday")).toEqual(["done"]);
+    const after = steps.slice(steps.indexOf("interrupted") + 1).filter((each) => each.startsWith("m0 0"));
+    expect(after).toEqual(["m0 0 2", "m0 0 3"]);
+    expect(jobs(book, "friday")[0]).not.toHaveProperty("checking");
   },
 );
 
