@@ -15,6 +15,7 @@ import type { UploadStore } from "../sources/upload-store.ts";
 import type { SweepBook } from "../sweep/book.ts";
 import { type JobId, requireSweep, type SweepSpec } from "../sweep/sweep.ts";
 import { jobResults, sweepRow } from "../sweep/views.ts";
+import { withinTime } from "./bounded-change.ts";
 import { CallError, failing, streaming, unary } from "./calls.ts";
 import { portions } from "./portions.ts";
 import { uploadCalls } from "./upload-calls.ts";
@@ -41,6 +42,8 @@ export interface SweepHost {
   readonly uploads: UploadStore;
   /** All that the log holds. */
   backup(): AsyncIterable<BackupChunkMessage>;
+  /** How long a call waits for the log; absent: `CHANGE_MS`. */
+  readonly changeMs?: number;
   /** Fires when this coordinator keeps the sweeps no more: who watches them is to ask another one. */
   readonly over: AbortSignal;
 }
@@ -48,12 +51,13 @@ export interface SweepHost {
 /** The calls about sweeps, by their names in the service. */
 export function sweepCalls(host: SweepHost, logger: Pick<Logger, "info" | "error">) {
   const { book, over } = host;
+  const inTime = <T>(change: Promise<T>): Promise<T> => withinTime(change, book, host.changeMs);
   return {
     ...uploadCalls(host.uploads, logger),
     SubmitSweep: unary(async (file: SweepFileMessage) => {
       const spec = await host.readFile(file);
       host.removal.requireStays(spec.name);
-      const isNew = await book.submit(spec);
+      const isNew = await inTime(book.submit(spec));
       if (isNew) logger.info({ sweep: spec.name, jobs: spec.jobs.length }, "a sweep was submitted");
       return { sweep: sweepRow(requireSweep(book.state, spec.name)), isNew };
     }, logger),
@@ -65,19 +69,19 @@ export function sweepCalls(host: SweepHost, logger: Pick<Logger, "info" | "error
       if (over.aborted) throw new CallError(status.UNAVAILABLE, "this coordinator keeps the sweeps no more");
     }, logger),
     CancelJobs: unary(async ({ sweep, jobs }: CancelRequest) => {
-      const moved = await book.cancel(sweep, some(jobs));
+      const moved = await inTime(book.cancel(sweep, some(jobs)));
       logger.info({ sweep, jobs: moved }, "jobs were cancelled");
       return { jobs: moved };
     }, logger),
     RetryJobs: unary(async ({ sweep, jobs, fresh }: RetryRequest) => {
       host.removal.requireStays(sweep);
-      const moved = await book.retry(sweep, { ...some(jobs), fresh });
+      const moved = await inTime(book.retry(sweep, { ...some(jobs), fresh }));
       logger.info({ sweep, jobs: moved, fresh }, "jobs are retried");
       return { jobs: moved };
     }, logger),
     RemoveSweep: unary(async ({ sweep, keepResults }: RemoveRequest) => {
       const { length } = requireSweep(book.state, sweep).jobs;
-      const results = await host.removal.remove(sweep, { keepResults });
+      const results = await inTime(host.removal.remove(sweep, { keepResults }));
       logger.info({ sweep, jobs: length, keepResults }, "a sweep was removed");
       return { jobs: length, results };
     }, logger),

@@ -235,9 +235,5 @@ function leaderIn({ metadata }: ServiceError): string | undefined {
 /** What a call's status means to a user. */
 function failureOf({ code, details }: ServiceError): Error {
   if (code === status.CANCELLED) return new DOMException("cancelled", "AbortError");
-  if (code === status.DEADLINE_EXCEEDED)
-    return new Error(
-      "the coordinator did not answer in time; it may have done what was asked for: ask again",
-    );
   return new RemoteFailure(details, WRONG_INPUT.has(code) ? EXIT.wrongInput : EXIT.failed);
 }
