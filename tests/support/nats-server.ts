@@ -16,6 +16,8 @@ export interface TestNatsServer {
   said(): string;
   /** Kills the process, as a crash does; the store stays. */
   kill(): Promise<void>;
+  /** Makes the process stand still: connections stay, and nothing is answered. */
+  hang(): void;
   /** Starts it again on the same port. `freshStore`: as if its disk was lost. */
   restart(options?: { readonly freshStore?: boolean }): Promise<void>;
   /** Ends it and removes its store. */
@@ -59,6 +61,7 @@ export async function startNatsServer({
     url: `${config === undefined ? "nats" : "tls"}://127.0.0.1:${port}`,
     said: () => said.join("\n"),
     kill,
+    hang: () => void running.kill("SIGSTOP"),
     async restart({ freshStore = false } = {}) {
       await kill();
       if (freshStore) rmSync(join(store, "jetstream"), { recursive: true, force: true });

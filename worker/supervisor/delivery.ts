@@ -42,6 +42,12 @@ export class Delivery {
     for (const result of this.#outbox.all()) this.send(result, "stream");
   }
 
+  /** The worker is about to leave: all goes over the stream from now on, since a broker that hangs says nothing before it is too late. */
+  hurry(): void {
+    this.#publisher = () => undefined;
+    for (const result of this.#outbox.all()) this.send(result, "stream");
+  }
+
   detach(): void {
     this.#stream = undefined;
   }

@@ -370,6 +370,7 @@ export class Supervisor {
     this.#become({ kind: "draining", reason, next });
     const stream = this.#stream;
     this.#giveBack(this.#workbench.giveBackUnstarted());
+    this.#delivery.hurry();
     await this.#idleWithin(this.#parts.options.drainMs - GOODBYE_MS);
     if (this.#stream !== stream) return;
     if (this.#workbench.held > 0) this.#giveBack(this.#workbench.giveBackAll());

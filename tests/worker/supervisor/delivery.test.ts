@@ -3,6 +3,34 @@ import { systemClock } from "../../../worker/clock.ts";
 import { Outbox } from "../../../worker/outbox/outbox.ts";
 import { Delivery } from "../../../worker/supervisor/delivery.ts";
 
+test("what a broker that hangs was given, and what is finished then, goes over the stream of a worker that leaves", async () => {
+  const outbox = new Outbox({ maxResults: 4, maxBytes: 1_000, resendMs: 1_000 });
+  const result = (fingerprint: string, byte: number) => {
+    const of = { fingerprint, envelope: Uint8Array.of(byte), files: [], replaces: [], reusable: true };
+    outbox.put(of, 1, 0);
+    return of;
+  };
+  const delivery = new Delivery(outbox, {} as never, systemClock, () => {});
+  const sent: number[] = [];
+  const published: string[] = [];
+  const publisher = {
+    isConnected: true,
+    publish: (fingerprint: string) => {
+      published.push(fingerprint);
+      return new Promise<boolean>(() => {});
+    },
+  };
+  const stream = { sendResult: ([byte]: Uint8Array) => void sent.push(byte!) };
+  delivery.attach(stream as never, () => publisher as never);
+  delivery.send(result("before", 1), "usual");
+  await expect.poll(() => published).toEqual(["before"]);
+  expect(sent).toEqual([]);
+  delivery.hurry();
+  delivery.send(result("while it leaves", 2), "usual");
+  expect(sent).toEqual([1, 2]);
+  expect(published).toEqual(["before"]);
+});
+
 test("a result that is not accepted is sent again after a time, whatever the machine's calendar does meanwhile", () => {
   const calendar = vi.spyOn(Date, "now").mockReturnValue(1_700_000_000_000);
   onTestFinished(() => calendar.mockRestore());

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { startNatsServer } from "../../support/nats-server.ts";
+import { startNatsServer, type TestNatsServer } from "../../support/nats-server.ts";
 import { noOrphans } from "../../support/processes.ts";
 import { eventually } from "../../support/worker-scenes.ts";
 import { zeroComputeCluster } from "../../support/zero-compute-cluster.ts";
@@ -38,19 +38,34 @@ describe.each([
 
   test("a worker that can finish what it computes does, and its result is used", async () => {
     const server = await nats();
-    const { coordinator, score, start, leasesOf } = await zeroComputeCluster(server?.url);
-    const worker = await start("w1", { delayMs: 3_000 });
-    const running = coordinator.executor.execute([score(1)]);
-    await eventually(() => leasesOf("w1") === 1, "the lease");
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    await server?.kill();
-    worker.process.kill("SIGTERM");
-    expect((await running)[0]!.tensors.logits!.data[0]).toBe(1);
-    expect(await worker.exit()).toBe(0);
-    const { values } = await coordinator.metrics.registry
-      .getSingleMetric("elibad_coordinator_leases_ended_total")!
-      .get();
-    const ended = values.filter(({ value }) => value > 0);
-    expect(ended.map(({ labels, value }) => [labels.reason, value])).toEqual([["result", 1]]);
+    await finishesWhileDraining(server, () => server?.kill());
   });
 });
+
+test("a result that is finished while NATS hangs goes over the stream before the worker is gone", async () => {
+  const server = await startNatsServer();
+  // NATS is waited for as long as five seconds.
+  await finishesWhileDraining(server, () => server.hang(), 5_000);
+});
+
+/** A worker is told to stop in an operation that it has time for, right after something happened to NATS. */
+async function finishesWhileDraining(
+  server: TestNatsServer | undefined,
+  happens: () => unknown,
+  drainMs?: number,
+): Promise<void> {
+  const { coordinator, score, start, leasesOf } = await zeroComputeCluster(server?.url);
+  const worker = await start("w1", { delayMs: 3_000, ...(drainMs === undefined ? {} : { drainMs }) });
+  const running = coordinator.executor.execute([score(1)]);
+  await eventually(() => leasesOf("w1") === 1, "the lease");
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await happens();
+  worker.process.kill("SIGTERM");
+  expect((await running)[0]!.tensors.logits!.data[0]).toBe(1);
+  expect(await worker.exit()).toBe(0);
+  const { values } = await coordinator.metrics.registry
+    .getSingleMetric("elibad_coordinator_leases_ended_total")!
+    .get();
+  const counted = values.filter(({ value }) => value > 0);
+  expect(counted.map(({ labels, value }) => [labels.reason, value])).toEqual([["result", 1]]);
+}
