@@ -183,7 +183,9 @@ export class ScanScene {
 
   /** Waits until these workers, and no others, are connected. */
   async connected(...ids: readonly string[]): Promise<void> {
-    const there = () => this.coordinator.workers().map(({ workerId }) => workerId);
+    // With certificates a coordinator puts a proof behind the name that a worker asks for.
+    const there = () =>
+      this.coordinator.workers().map(({ workerId }) => workerId.replace(/-[0-9a-f]{20}$/, ""));
     const wanted = [...ids].sort().join();
     await eventually(() => there().sort().join() === wanted, `the workers ${wanted}`, 60_000);
   }

@@ -38,7 +38,7 @@ export const backup = defineCommand({
 The file holds sweeps, states of jobs and committed steps, not the files of results; it appears whole or not at all, and is checked. Of a coordinator that runs name the address: it goes on
 meanwhile. Of one that does not run name its store.
 
-  elibad coordinator backup sweeps.backup --coordinator 127.0.0.1:7070
+  elibad coordinator backup sweeps.backup --coordinator 127.0.0.1:7070 --insecure
   elibad coordinator backup sweeps.backup --state elibad-state`,
   options: {
     file: argument("<file>", "new file for the backup", text),

@@ -11,8 +11,8 @@ export const cancel = defineCommand({
   help: `
 Cancels jobs that are not over: what is committed of them stays, and elibad sweep retry goes on from there. Jobs that are done stay as they are.
 
-  elibad sweep cancel friday
-  elibad sweep cancel friday codebert-a codebert-b`,
+  elibad sweep cancel friday --insecure
+  elibad sweep cancel friday codebert-a codebert-b --insecure`,
   options: { name: sweepName, jobs: someJobs, ...sweepOptions },
   run: ({ name, jobs = [], ...place }, { signal }) =>
     callingLeader(place, signal, (calls) =>

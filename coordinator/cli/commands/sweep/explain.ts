@@ -13,7 +13,7 @@ export const explain = defineCommand({
 Why a job waits: its place in the queue and the limits that hold it back, or the workers that it cannot run on. What it did last, which of its operations are out and on whom, what was
 taken from one worker and given to another and why, and which workers are slow.
 
-  elibad sweep explain friday/codebert-a`,
+  elibad sweep explain friday/codebert-a --insecure`,
   options: {
     job: argument(
       "<name/job>",

@@ -13,12 +13,13 @@ export const sweep: CommandGroup = {
   summary: "many models at once, on a coordinator that loses nothing",
   help: `
 A sweep is many models of one task. A coordinator that was started with --state works on its jobs with all workers that dial it, and goes on where it was after any end. So a sweep is submitted and
-left; it may be watched, and its results read, whenever one likes.
+left; it may be watched, and its results read, whenever one likes. On one machine, in plain text (--insecure); from elsewhere coordinator, tls_cert, tls_key and tls_ca may stand in a file
+for --config:
 
-  elibad coordinator --state elibad-state &
-  elibad worker --coordinator 127.0.0.1:7070 &
-  elibad sweep submit friday.yaml --watch
-  elibad sweep results friday`,
+  elibad coordinator --state elibad-state --insecure &
+  elibad worker --coordinator 127.0.0.1:7070 --insecure &
+  elibad sweep submit friday.yaml --watch --insecure
+  elibad sweep results friday --insecure`,
   subcommands: [
     submit,
     list,

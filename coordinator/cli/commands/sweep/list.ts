@@ -11,8 +11,8 @@ export const list = defineCommand({
   name: "list",
   summary: "list the sweeps of a coordinator, or the jobs of one",
   help: `
-  elibad sweep list
-  elibad sweep list friday --json`,
+  elibad sweep list --insecure
+  elibad sweep list friday --json --insecure`,
   options: {
     name: argument("[name]", "a sweep: its jobs are listed", Name.optional()),
     ...sweepOptions,

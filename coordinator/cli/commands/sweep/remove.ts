@@ -13,8 +13,8 @@ export const remove = defineCommand({
 The coordinator forgets the sweep and its jobs, and removes their folders below --state and what was uploaded for them alone. --keep-results leaves the folders: another sweep of the same
 name then needs them out of its way. One that is not over is refused: cancel it first. Sweeps have no owners, so a coordinator with certificates takes this from an admin's alone.
 
-  elibad sweep remove friday
-  elibad sweep remove friday --keep-results`,
+  elibad sweep remove friday --insecure
+  elibad sweep remove friday --keep-results --insecure`,
   options: {
     name: sweepName,
     keepResults: option("--keep-results", "leave the jobs' folders where they are", flag),

@@ -14,8 +14,8 @@ The table has a line for each search of each job. csv has the same with every nu
 results/SWEEP/MODEL/report.json below the coordinator's --state, beside result.json, repaired/ and repair.json as elibad clean writes them.
 Found triggers are reported, not judged: clean models have invertible triggers too.
 
-  elibad sweep results friday
-  elibad sweep results friday --format csv > friday.csv`,
+  elibad sweep results friday --insecure
+  elibad sweep results friday --format csv --insecure > friday.csv`,
   options: {
     name: sweepName,
     format: option(

@@ -13,8 +13,8 @@ export const retry = defineCommand({
 They are queued again, and go on from the last step that is committed. --fresh begins them anew: where a model or its samples have changed since, or the device class that a job was begun on
 is gone.
 
-  elibad sweep retry friday
-  elibad sweep retry friday codebert-a --fresh`,
+  elibad sweep retry friday --insecure
+  elibad sweep retry friday codebert-a --fresh --insecure`,
   options: {
     name: sweepName,
     jobs: someJobs,

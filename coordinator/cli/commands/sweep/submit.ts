@@ -22,9 +22,9 @@ The same file a second time changes nothing, so that it may be submitted again w
 A model may also be s3://BUCKET/FOLDER, which the coordinator reads. With --upload, models and samples are those of this machine, and are sent to the coordinator, which needs no
 volume then: what it has already is not sent, and an upload that broke off goes on where it was when the sweep is submitted again.
 
-  elibad sweep submit friday.yaml
-  elibad sweep submit friday.yaml --upload
-  elibad sweep submit friday.yaml --watch --coordinator 10.0.0.5:7070,10.0.0.6:7070`,
+  elibad sweep submit friday.yaml --insecure
+  elibad sweep submit friday.yaml --upload --insecure
+  elibad sweep submit friday.yaml --watch --config lab.yaml      # with coordinator, tls_cert, tls_key and tls_ca`,
   options: {
     file: argument("<file>", "the sweep, as YAML", text),
     upload: option("--upload", "send models and samples that lie on this machine to the coordinator", flag),

@@ -10,8 +10,8 @@ export const watch = defineCommand({
 Shows the jobs that are worked on, live on a terminal, else a line for each change; with --json each change is a line of JSON. It may be closed (Ctrl-C) and opened again at any time,
 and goes on by itself when another coordinator takes over. It ends with 0 where every job is done, and with 1 where one failed or was cancelled.
 
-  elibad sweep watch friday
-  elibad sweep watch friday && elibad sweep results friday --format csv > friday.csv`,
+  elibad sweep watch friday --insecure
+  elibad sweep watch friday --insecure && elibad sweep results friday --format csv --insecure > friday.csv`,
   options: { name: sweepName, ...sweepOptions },
   run: ({ name, json, ...place }, context) =>
     callingLeader(place, context.signal, (calls) => watchUntilOver(calls, name, { json, context })),
