@@ -8,6 +8,7 @@ import { freeAddress, startCoordinatorProcess, writeSmallSweep } from "../suppor
 import { tempFolder } from "../support/temp-folder.ts";
 import { exportedBy, unknownIn } from "./exported-metrics.ts";
 import { allQueries, dashboards, queriesOf, queriesOfDashboard, recordedNames } from "./monitoring-files.ts";
+import { readQuery } from "./promql.ts";
 
 /** What a coordinator and a worker export that did a small sweep, over NATS and with certificates, as in a cluster. */
 async function scrapes(): Promise<string[]> {
@@ -39,6 +40,9 @@ test("everything that rules, dashboards and KEDA ask for is exported by a runnin
   const recorded = recordedNames();
   const queries = allQueries();
   expect(queries.length).toBeGreaterThan(60);
+  const read = new Map(queries.map(({ place, query }) => [place, readQuery(query).selectors]));
+  expect(read.get("ScaledObject")).toMatchObject([{ metric: "elibad:workers_wanted" }]);
+  for (const [place, selectors] of read) expect(selectors.length, place).toBeGreaterThan(0);
   const unknown = queries.flatMap(({ place, query }) =>
     unknownIn(query, exported, recorded).map((problem) => `${place}: ${problem}`),
   );
