@@ -24,7 +24,7 @@ test("an input that goes wrong is made smaller, whether its child survives it or
     ...{ kind: "slice", seed: 1, runs: RUNS, planted },
     parser: PLANTED_BUGS[planted]!.parser,
   }));
-  const { found } = await fuzz(() => jobs.shift(), { children: 2, shrinkMs: 6_000 });
+  const { found } = await fuzz(() => jobs.shift(), { children: 2, shrinkMs: 2_000 });
   expect(found.map(({ parser }) => parser).sort()).toEqual(["adapter-config", "config"]);
   for (const { files } of found)
     for (const bytes of Object.values(files)) expect(bytes.length).toBeLessThan(1_000);
