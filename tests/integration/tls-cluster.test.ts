@@ -3,16 +3,21 @@ import { join } from "node:path";
 import { type ConnectionOptions, connect } from "node:tls";
 import { expect, test } from "vitest";
 import { EXIT } from "../../coordinator/cli/errors.ts";
+import { encodeResultEnvelope } from "../../proto/result-envelope.ts";
+import { resultSubject } from "../../proto/subjects.ts";
 import type { CertificatePaths } from "../../proto/tls/certificates.ts";
-import { expired, testAuthority } from "../support/certificates.ts";
+import { authorityIn, expired, testAuthority } from "../support/certificates.ts";
 import { elibadHere, startElibad } from "../support/command-line.ts";
 import { freePorts } from "../support/free-ports.ts";
 import { metricSum, readMetrics } from "../support/metric-values.ts";
+import { connectWorker, startSecuredNats } from "../support/secured-nats.ts";
 import { freeAddress, startCoordinatorProcess, writeSmallSweep } from "../support/sweep-processes.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 import { eventually } from "../support/worker-scenes.ts";
 
 const EPOCHS = 12;
+/** Under which name the coordinators of a log of the default name take results. */
+const COORDINATOR = "log-elibad";
 
 /** Shakes hands with what it is given, and waits for the end of that. */
 async function knock(address: string, parts: ConnectionOptions): Promise<void> {
@@ -34,16 +39,24 @@ const partsOf = ({ cert, key }: CertificatePaths): ConnectionOptions => ({
   key: readFileSync(key),
 });
 
-test("coordinator, workers and users with certificates do a sweep, whose certificates and CA are all changed meanwhile; whoever has none, or another's, is refused, logged and counted", async () => {
-  const authority = await testAuthority();
+test("coordinator, workers, users and NATS with certificates and credentials do a sweep, whose certificates and CA are all changed meanwhile; whoever has none, or another's, or speaks for another, is refused, logged and counted", async () => {
+  const nats = await startSecuredNats();
+  const authority = authorityIn(nats.certs);
   const [metricsPort] = (await freePorts(1)) as [number];
   const address = await freeAddress();
   const state = join(tempFolder(), "state");
+  const secret = (name: string) => join(nats.certs, "nats", name);
   const coordinator = startCoordinatorProcess(
     address,
-    ["--state", state, "--metrics-port", String(metricsPort)],
+    [
+      ...["--state", state, "--store", "jetstream", "--metrics-port", String(metricsPort)],
+      ...["--nats", nats.url, "--nats-creds", secret("coordinator.creds")],
+      ...["--nats-signing-key", secret("signing.key")],
+    ],
     authority.words("coordinator"),
   );
+  const counted = async (metric: string, labels: Readonly<Record<string, string>>) =>
+    metricSum(await readMetrics(`127.0.0.1:${metricsPort}`), metric, labels);
   await coordinator.said(/leading \(/);
   const startWorker = () =>
     startElibad([
@@ -86,16 +99,35 @@ test("coordinator, workers and users with certificates do a sweep, whose certifi
     ],
   ] as const) {
     await coordinator.said(line);
-    expect(metricSum(await readMetrics(`127.0.0.1:${metricsPort}`), "refused_calls_total", { reason })).toBe(
-      1,
-    );
+    expect(await counted("refused_calls_total", { reason })).toBe(1);
   }
   for (const method of ["ListSweeps, ", "Work is for"])
     expect(coordinator.stderr()).toContain(method.replace(", ", ""));
-  const wrongRole = metricSum(await readMetrics(`127.0.0.1:${metricsPort}`), "refused_calls_total", {
-    reason: "wrong_role",
+  expect(await counted("refused_calls_total", { reason: "wrong_role" })).toBeGreaterThanOrEqual(2);
+
+  // Who speaks for another worker: the server refuses it under the other one's subject, the coordinator under its own.
+  await eventually(
+    () => worker.stderr().includes("results go through NATS"),
+    "a worker that uses NATS",
+    60_000,
+  );
+  const [, honest] = /worker joined \(.*?worker=([\w-]+)/.exec(coordinator.stderr())!;
+  const mallory = await connectWorker(nats, "mallory");
+  mallory.publish(resultSubject(COORDINATOR, honest!), "mine");
+  await mallory.flush();
+  await eventually(
+    () => nats.said().includes(`Publish Violation - Subject "${resultSubject(COORDINATOR, honest!)}"`),
+    "a line of the server's log about a publication that it refused",
+  );
+  const forged = encodeResultEnvelope({
+    ...{ fingerprint: "a".repeat(64), workerId: honest!, programVersion: "mine" },
+    deviceClass: { provider: "cpu", runtimeVersion: "1", hardware: "mine", programForm: "primitive" },
+    outcome: { kind: "tensors", tensors: {} },
+    ...{ forwards: 0, tokens: 0, seconds: 0 },
   });
-  expect(wrongRole).toBeGreaterThanOrEqual(2);
+  await mallory.jetstream().publish(resultSubject(COORDINATOR, "mallory"), forged);
+  await coordinator.said(/forged result \(.*worker=mallory/);
+  expect(await counted("coordinator_results_total", { fate: "forged" })).toBe(1);
 
   // While it runs: everything is renewed, and the old CA forgotten. Whoever has the old certificates is a stranger then.
   const before = join(tempFolder(), "before");
@@ -105,6 +137,7 @@ test("coordinator, workers and users with certificates do a sweep, whose certifi
       [coordinator, worker].map((each) => each.stderr().split("certificates were read again").length);
     const earlier = timesOf();
     await change();
+    await nats.reload();
     await eventually(
       () => timesOf().every((times, k) => times > earlier[k]!),
       "certificates that are read again",
@@ -113,13 +146,14 @@ test("coordinator, workers and users with certificates do a sweep, whose certifi
   };
   await everybodyReads(() => authority.renew("ca"));
   await everybodyReads(async () => {
-    for (const name of ["coordinator", "worker", "submitter"] as const) await authority.renew(name);
+    for (const name of ["coordinator", "worker", "submitter", "nats-server"] as const)
+      await authority.renew(name);
   });
   await everybodyReads(() => authority.forgetOldAuthority());
   const late = startWorker();
   await eventually(
-    () => late.stderr().includes("serving the coordinator"),
-    "a worker with the new certificate",
+    () => late.stderr().includes("results go through NATS"),
+    "a worker with the new certificate, for NATS, too",
     60_000,
   );
   const at = (name: string) => join(before, name);
@@ -136,4 +170,5 @@ test("coordinator, workers and users with certificates do a sweep, whose certifi
   const trace = readFileSync(join(state, "results", "friday", "only", "trace.jsonl"), "utf8");
   expect(trace.trim().split("\n")).toHaveLength(1 + EPOCHS);
   expect(worker.stderr()).not.toContain("the coordinator is lost");
+  expect(await counted("coordinator_results_total", { path: "nats", fate: "used" })).toBeGreaterThan(0);
 }, 300_000);

@@ -27,9 +27,16 @@ export interface TestAuthority {
 
 const write = (file: string, content: string, mode: number) => writeFileSync(file, content, { mode });
 
+const OPTIONS = { days: 2, write };
+
 export async function testAuthority(folder = tempFolder()): Promise<TestAuthority> {
-  const options = { days: 2, nowMs: Date.now(), write };
-  await makeCertificates(folder, { ...options, hosts: ["localhost", "127.0.0.1"], force: false });
+  const hosts = ["localhost", "127.0.0.1"];
+  await makeCertificates(folder, { ...OPTIONS, nowMs: Date.now(), hosts, force: false });
+  return authorityIn(folder);
+}
+
+/** The one whose certificates are in a folder already. */
+export function authorityIn(folder: string): TestAuthority {
   const pathsOf = (name: string): CertificatePaths => ({
     cert: join(folder, `${name}.crt`),
     key: join(folder, `${name}.key`),
@@ -56,8 +63,8 @@ export async function testAuthority(folder = tempFolder()): Promise<TestAuthorit
       return paths;
     },
     async renew(name) {
-      if (name === "ca") await renewAuthority(folder, { ...options, nowMs: Date.now() });
-      else await renewCertificate(folder, name, { ...options, nowMs: Date.now(), hosts: undefined });
+      if (name === "ca") await renewAuthority(folder, { ...OPTIONS, nowMs: Date.now() });
+      else await renewCertificate(folder, name, { ...OPTIONS, nowMs: Date.now(), hosts: undefined });
     },
     forgetOldAuthority() {
       const file = join(folder, "ca.crt");

@@ -8,6 +8,7 @@ import { onTestFinished } from "vitest";
 import { freePorts } from "./free-ports.ts";
 import { ensureNatsServer } from "./nats-install.mjs";
 import type { SmallDisk } from "./small-disk.ts";
+import { eventually } from "./worker-scenes.ts";
 
 /** A real NATS server with JetStream on a free port, with a store of its own. */
 export interface TestNatsServer {
@@ -16,6 +17,8 @@ export interface TestNatsServer {
   said(): string;
   /** Kills the process, as a crash does; the store stays. */
   kill(): Promise<void>;
+  /** Has it read its configuration, and the certificates that it names, again. */
+  reload(): Promise<void>;
   /** Makes the process stand still: connections stay, and nothing is answered. */
   hang(): void;
   /** Starts it again on the same port. `freshStore`: as if its disk was lost. */
@@ -61,6 +64,15 @@ export async function startNatsServer({
     url: `${config === undefined ? "nats" : "tls"}://127.0.0.1:${port}`,
     said: () => said.join("\n"),
     kill,
+    async reload() {
+      const times = () => said.filter((line) => line.includes("Reloaded server configuration")).length;
+      const before = times();
+      running.kill("SIGHUP");
+      await eventually(
+        () => times() > before,
+        `a server that read its configuration again, in\n${said.join("\n")}`,
+      );
+    },
     hang: () => void running.kill("SIGSTOP"),
     async restart({ freshStore = false } = {}) {
       await kill();
