@@ -8,7 +8,8 @@ export default defineConfig({
     globalSetup: ["tests/support/build-once.ts"],
     // onnxruntime aborts when a worker thread that ran it is terminated, so test files run in child processes.
     pool: "forks",
-    maxWorkers: 2,
+    // Two cores are busy for four fifths of the time with two files, since many tests wait for time-outs of the product.
+    maxWorkers: 3,
     // Tests that use onnxruntime or the AWS SDK without the product's own session or bucket keep them quiet, too.
     env: { ORT_DISABLE_TELEMETRY: "1", AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" },
     // A busy machine of two cores may take ten times as long as an idle one; what hangs is found out nevertheless.

@@ -98,23 +98,23 @@ if (isLong) {
     noteCost(context, `lead taken over after ${(tookMs / 1000).toFixed(1)} s, ${await costAfter(scene, 1)}`);
     await scene.end();
   });
-}
 
-test("6: a coordinator that was paused past its lease is fenced, and stands by", async (context) => {
-  const { scene, held } = await inSecondStep("score", { ...small, store: "jetstream", standbys: 1 });
-  const { pid } = scene.coordinator().process;
-  process.kill(pid!, "SIGSTOP");
-  const leads = () => scene.coordinator(1).stderr().includes("leading");
-  await expect.poll(leads, { timeout: 30_000 }).toBe(true);
-  process.kill(pid!, "SIGCONT");
-  held.release();
-  const fenced = () => scene.coordinator().stderr().includes("another coordinator took the lead");
-  await expect.poll(fenced, { timeout: 30_000 }).toBe(true);
-  await scene.over();
-  await scene.expectCalm();
-  noteCost(context, await costAfter(scene, 1));
-  await scene.end();
-});
+  test("6: a coordinator that was paused past its lease is fenced, and stands by", async (context) => {
+    const { scene, held } = await inSecondStep("score", { ...small, store: "jetstream", standbys: 1 });
+    const { pid } = scene.coordinator().process;
+    process.kill(pid!, "SIGSTOP");
+    const leads = () => scene.coordinator(1).stderr().includes("leading");
+    await expect.poll(leads, { timeout: 30_000 }).toBe(true);
+    process.kill(pid!, "SIGCONT");
+    held.release();
+    const fenced = () => scene.coordinator().stderr().includes("another coordinator took the lead");
+    await expect.poll(fenced, { timeout: 30_000 }).toBe(true);
+    await scene.over();
+    await scene.expectCalm();
+    noteCost(context, await costAfter(scene, 1));
+    await scene.end();
+  });
+}
 
 test("20: a coordinator that is told to stop in a step ends with 0; the next one goes on with it", async (context) => {
   const { scene, held } = await inSecondStep("score", { ...small, store: "sqlite" });
