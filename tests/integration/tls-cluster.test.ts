@@ -111,7 +111,7 @@ test("coordinator, workers, users and NATS with certificates and credentials do 
     "a worker that uses NATS",
     60_000,
   );
-  const [, honest] = /worker joined \(.*?worker=([\w-]+)/.exec(coordinator.stderr())!;
+  const [, honest] = await coordinator.said(/worker joined \(.*?worker=([\w-]+)/);
   const mallory = await connectWorker(nats, "mallory");
   mallory.publish(resultSubject(COORDINATOR, honest!), "mine");
   await mallory.flush();
