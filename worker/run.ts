@@ -5,7 +5,8 @@ import { createLogger } from "./logging.ts";
 import { type HealthServer, startHealthServer } from "./metrics/http.ts";
 import { collectProcessMetrics, watchCertificates } from "./metrics/process-metrics.ts";
 import { type CompiledWorkerOptions, compileWorkerOptions, type WorkerOptions } from "./options.ts";
-import { Supervisor } from "./supervisor/supervisor.ts";
+import { startSupervisor } from "./supervisor/start-supervisor.ts";
+import type { Supervisor } from "./supervisor/supervisor.ts";
 
 export interface RunningWorker {
   readonly id: string;
@@ -38,7 +39,7 @@ export async function startWorker(given: WorkerOptions): Promise<RunningWorker> 
       : new Certificates(options.protection, {
           log: (message, isProblem) => log[isProblem ? "warn" : "info"](message),
         });
-  const supervisor = await Supervisor.start(options, log, protection);
+  const supervisor = await startSupervisor(options, log, protection);
   let health: HealthServer | undefined;
   try {
     if (protection !== "plain") watchCertificates(supervisor.metrics.registry, protection);

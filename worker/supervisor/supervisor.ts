@@ -1,31 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { type CoordinatorClient, connectToCoordinator, type Protection } from "../../proto/client.ts";
 import type { CoordinatorMessage, Hello } from "../../proto/messages.ts";
-import type { NatsTls } from "../../proto/nats-connection.ts";
 import { MAX_INLINE_RESULT_BYTES } from "../../proto/result-envelope.ts";
-import { whyNot } from "../../proto/tls/why-not.ts";
-import { ArtifactCache } from "../cache/artifact-cache.ts";
 import type { ReadyDevice } from "../child/messages.ts";
-import { type Clock, sleep, systemClock } from "../clock.ts";
+import { sleep } from "../clock.ts";
 import { type FinalState, isFinal, mayBecome, type WorkerState } from "../life.ts";
-import type { Logger } from "../logging.ts";
 import { WorkerMetrics } from "../metrics/worker-metrics.ts";
-import type { CompiledWorkerOptions } from "../options.ts";
-import { NatsPublisher, type Publisher, type PublisherOptions } from "../outbox/nats-publisher.ts";
-import { type NatsUser, newNatsUser } from "../outbox/nats-user.ts";
 import { Outbox } from "../outbox/outbox.ts";
-import { makeResultFolder, removeResult } from "../outbox/result-folder.ts";
 import { programVersion } from "../program-version.ts";
-import { CoordinatorArtifacts } from "./artifact-transfer.ts";
 import { Broker } from "./broker.ts";
-import type { StartChild } from "./child-keeper.ts";
 import { childLimits } from "./child-limits.ts";
 import { type CoordinatorStream, NotLeaderError, RefusedError } from "./coordinator-stream.ts";
 import { Delivery } from "./delivery.ts";
 import { dialForever } from "./dial-forever.ts";
-import { InferenceChild } from "./inference-child.ts";
 import { creditToGrant } from "./lease-book.ts";
+import type { SupervisorParts } from "./parts.ts";
 import { Workbench } from "./workbench.ts";
 
 /** Part of the drain time that is kept for giving back and Goodbye. */
@@ -33,46 +22,6 @@ const GOODBYE_MS = 1_000;
 /** Pause before dialling a coordinator again that asked the worker to leave. */
 const REDIAL_MS = 3_000;
 const DEFAULT_HEARTBEAT_MS = 2_000;
-
-/** What a worker stands on: time, and what is beyond its process. */
-export interface Machine {
-  readonly clock: Clock;
-  readonly startChild: StartChild;
-  readonly connect: (address: string) => CoordinatorClient;
-  /** Why nobody could be connected to at an address, where it is the certificates' doing. */
-  readonly whyNot?: (address: string) => Promise<string | undefined>;
-  readonly openPublisher: (options: PublisherOptions) => Publisher;
-}
-
-const system = (protection: Protection): Machine => ({
-  clock: systemClock,
-  startChild: (entry, options, events) => new InferenceChild(entry, options, events),
-  connect: (address) => connectToCoordinator(address, protection),
-  whyNot: (address) => whyNot(address, protection),
-  openPublisher: (options) => new NatsPublisher(options),
-});
-
-export interface SupervisorParts {
-  readonly options: CompiledWorkerOptions;
-  readonly log: Logger;
-  readonly cache: Pick<
-    ArtifactCache,
-    | "hold"
-    | "adopt"
-    | "forget"
-    | "sharedFolder"
-    | "useSharedFolder"
-    | "cachedCheckpoints"
-    | "counts"
-    | "close"
-  >;
-  readonly artifacts: CoordinatorArtifacts;
-  readonly resultFolder: string;
-  /** Removes the result folder. */
-  readonly removeResults: () => Promise<void>;
-  readonly machine: Machine;
-  readonly natsUser: NatsUser;
-}
 
 /**
  * A worker: the thin process between a coordinator and one inference child. It never computes and never blocks. Its states
@@ -103,28 +52,6 @@ export class Supervisor {
   /** Who leads, by the word of a coordinator that does so no more. */
   #leader: string | undefined;
 
-  static async start(
-    options: CompiledWorkerOptions,
-    log: Logger,
-    protection: Protection,
-  ): Promise<Supervisor> {
-    const artifacts = new CoordinatorArtifacts();
-    const cache = await ArtifactCache.open({
-      folder: options.cacheFolder,
-      maxBytes: options.cacheBytes,
-      source: artifacts,
-      ...(options.models === undefined
-        ? {}
-        : { models: { folder: options.models, locate: (digest) => artifacts.locate(digest) } }),
-      log: (message) => log.info(message),
-    });
-    const resultFolder = await makeResultFolder(join(options.cacheFolder, "results"), options.id);
-    const removeResults = () => removeResult(resultFolder);
-    const natsUser = newNatsUser();
-    const machine = system(protection);
-    return new Supervisor({ options, log, cache, artifacts, resultFolder, removeResults, machine, natsUser });
-  }
-
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
     const { options, log, cache, resultFolder, machine, natsUser } = parts;
@@ -145,7 +72,7 @@ export class Supervisor {
     });
     this.#broker = new Broker({
       open: machine.openPublisher,
-      tls: natsTls(options),
+      tls: parts.natsTls,
       seed: natsUser.seed,
       log: (message) => log.info(message),
       onReconnect: () => this.metrics.natsReconnected(),
@@ -421,11 +348,4 @@ export class Supervisor {
     await this.#parts.removeResults();
     this.#finish(state);
   }
-}
-
-/** What a worker shows NATS servers, and whom it believes: as with coordinators, but for the CAs where it is told others. */
-function natsTls({ natsCa, protection }: CompiledWorkerOptions): NatsTls | undefined {
-  if (protection === "plain") return natsCa === undefined ? undefined : { caFile: natsCa };
-  const { cert: certFile, key: keyFile, ca } = protection;
-  return { caFile: natsCa ?? ca, certFile, keyFile };
 }
