@@ -34,10 +34,9 @@ const entriesOf = (model: Model): LogEntry[] => [
 ];
 
 const large = fc.integer({ min: 1_000, max: 2_600_000 }).map((length) => "v".repeat(length));
-const value = fc.oneof(
-  { weight: 5, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
-  { weight: 1, arbitrary: large },
-);
+/** As JSON gives it back, which has no −0. */
+const json = fc.jsonValue({ maxDepth: 2 }).map((any): unknown => JSON.parse(JSON.stringify(any)));
+const value = fc.oneof({ weight: 5, arbitrary: json }, { weight: 1, arbitrary: large });
 const action = fc.oneof(
   {
     weight: 5,
