@@ -9,13 +9,9 @@ export async function* withIdleLimit<T>(
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(error()), limitMs);
     });
-    try {
-      const next = await Promise.race([source.next(), late]);
-      if (next.done) return;
-      yield next.value;
-    } finally {
-      clearTimeout(timer);
-    }
+    const next = await Promise.race([source.next(), late]).finally(() => clearTimeout(timer));
+    if (next.done) return;
+    yield next.value;
   }
 }
 

@@ -1,5 +1,5 @@
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
 import { refusalOf } from "../../../coordinator/dispatch/hello.ts";
 import { withIdleLimit } from "../../../coordinator/dispatch/idle-limit.ts";
@@ -189,4 +189,16 @@ test("a client that stops in the middle of an upload is waited for no longer tha
   })();
   await expect(reading).rejects.toThrow("nothing more came");
   expect(seen).toEqual([1]);
+});
+
+test("nothing counts down while nobody waits: who takes the first piece alone leaves no timer behind", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  async function* pieces() {
+    yield 1;
+    yield 2;
+  }
+  const limited = withIdleLimit(pieces(), 60_000, () => new Error("nothing more came"));
+  expect(await limited.next()).toEqual({ done: false, value: 1 });
+  expect(vi.getTimerCount()).toBe(0);
 });
