@@ -29,8 +29,10 @@ const DEFAULT_LIMITS: UploadLimits = {
 export class ResultUploads {
   readonly folder: string;
   readonly #limits: UploadLimits;
-  /** How many results still name an upload. */
-  readonly #named = new Map<Digest, number>();
+  /** What is here, and how many results still name it. */
+  readonly #uploads = new Map<Digest, { readonly bytes: number; readonly results: number }>();
+  /** What is on its way here. */
+  readonly #arriving = new Set<{ bytes: number }>();
 
   constructor(folder: string, limits: Partial<UploadLimits>) {
     this.folder = folder;
@@ -43,25 +45,25 @@ export class ResultUploads {
    */
   async receive(digest: Digest, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     if (!isDigest(digest)) throw new ArtifactError(`'${digest.slice(0, 80)}' is no sha256 digest`);
-    const { maxUploadBytes, maxUploadsBytes } = this.#limits;
+    await this.#removeAbandoned();
     const aside = this.aside();
     const hash = createHash("sha256");
-    let room = await this.#room();
+    const own = { bytes: 0 };
+    this.#arriving.add(own);
+    const arrive = (chunk: Uint8Array): Uint8Array => {
+      own.bytes += chunk.length;
+      this.#requireRoom(own.bytes);
+      hash.update(chunk);
+      return chunk;
+    };
     const checked = async function* (source: AsyncIterable<Uint8Array>) {
-      let total = 0;
-      for await (const chunk of source) {
-        total += chunk.length;
-        if (total > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
-        room -= chunk.length;
-        if (room < 0) throw noRoom(maxUploadsBytes);
-        hash.update(chunk);
-        yield chunk;
-      }
+      for await (const chunk of source) yield arrive(chunk);
     };
     try {
       await pipeline(chunks, checked, createWriteStream(aside));
-      await this.#take(digest, aside, hash.digest("hex"));
+      await this.#take(digest, aside, { bytes: own.bytes, actual: hash.digest("hex") });
     } finally {
+      this.#arriving.delete(own);
       await rm(aside, { force: true });
     }
   }
@@ -75,36 +77,45 @@ export class ResultUploads {
     if (!PLACED_NAME.test(name))
       throw new ArtifactError(`'${name.slice(0, 80)}' is no name of a placed file`);
     const aside = this.aside();
+    const own = { bytes: 0 };
+    this.#arriving.add(own);
     try {
       await rename(join(this.folder, name), aside);
+      await this.#removeAbandoned();
       const placed = await lstat(aside);
       if (!placed.isFile()) throw new ArtifactError(`'${name}' is no file`);
-      const { maxUploadBytes } = this.#limits;
-      if (placed.size > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
-      // Its bytes are in the folder, and counted, already.
-      if ((await this.#room()) < 0) throw noRoom(this.#limits.maxUploadsBytes);
-      await this.#take(digest, aside, await digestOfFile(aside));
+      own.bytes = placed.size;
+      this.#requireRoom(own.bytes);
+      await this.#take(digest, aside, { bytes: own.bytes, actual: await digestOfFile(aside) });
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
       throw new ArtifactError(`no file '${name}' was placed`, { cause });
     } finally {
+      this.#arriving.delete(own);
       await rm(aside, { force: true });
     }
   }
 
-  /** Bytes that may still come; below 0 where there are too many. */
-  async #room(): Promise<number> {
-    let left = this.#limits.maxUploadsBytes;
-    for (const name of await readdir(this.folder))
-      left -= (await stat(join(this.folder, name)).catch(() => undefined))?.size ?? 0;
-    return left;
+  /** Refuses one that has so many bytes by now, or more than all together may have. */
+  #requireRoom(ownBytes: number): void {
+    const { maxUploadBytes, maxUploadsBytes } = this.#limits;
+    if (ownBytes > maxUploadBytes) throw new ArtifactError(`it has more than ${maxUploadBytes} bytes`);
+    let left = maxUploadsBytes;
+    for (const { bytes } of [...this.#uploads.values(), ...this.#arriving]) left -= bytes;
+    if (left >= 0) return;
+    throw new ArtifactError(
+      `results of workers take the ${maxUploadsBytes} bytes that they may take; what no result names goes after a while`,
+    );
   }
 
-  async #take(digest: Digest, path: string, actual: Digest): Promise<void> {
+  async #take(
+    digest: Digest,
+    path: string,
+    { bytes, actual }: { readonly bytes: number; readonly actual: Digest },
+  ): Promise<void> {
     if (actual !== digest) throw new ArtifactError(`the bytes sent as ${digest} are those of ${actual}`);
     await rename(path, this.path(digest));
-    this.#named.set(digest, (this.#named.get(digest) ?? 0) + 1);
-    await this.#removeAbandoned();
+    this.#uploads.set(digest, { bytes, results: (this.#uploads.get(digest)?.results ?? 0) + 1 });
   }
 
   /** Removes what workers sent or placed and never named in a result. */
@@ -116,7 +127,7 @@ export class ResultUploads {
       const path = join(this.folder, name);
       const known = await stat(path).catch(() => undefined);
       if (!known || known.ctimeMs > since) continue;
-      this.#named.delete(name);
+      this.#uploads.delete(name);
       await rm(path, { force: true });
     }
   }
@@ -137,12 +148,12 @@ export class ResultUploads {
 
   /** One result less names this upload; the last one removes it. */
   async release(digest: Digest): Promise<void> {
-    const left = (this.#named.get(digest) ?? 0) - 1;
-    if (left > 0) {
-      this.#named.set(digest, left);
+    const known = this.#uploads.get(digest);
+    if (known && known.results > 1) {
+      this.#uploads.set(digest, { ...known, results: known.results - 1 });
       return;
     }
-    this.#named.delete(digest);
+    this.#uploads.delete(digest);
     await rm(this.path(digest), { force: true });
   }
 
@@ -155,11 +166,6 @@ export class ResultUploads {
     return join(this.folder, `${randomUUID()}.tmp`);
   }
 }
-
-const noRoom = (bytes: number): ArtifactError =>
-  new ArtifactError(
-    `results of workers take the ${bytes} bytes that they may take; what no result names goes after a while`,
-  );
 
 export async function digestOfFile(path: string): Promise<Digest> {
   const hash = createHash("sha256");

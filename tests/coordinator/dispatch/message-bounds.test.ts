@@ -177,6 +177,41 @@ test("results of workers take no more of the disk than they may", async () => {
   await put(50);
 });
 
+test("results that come at the same time take no more of the disk together than they may", async () => {
+  const uploads = new ResultUploads(tempFolder(), { maxUploadsBytes: 100 });
+  const [first, second] = [Buffer.alloc(60, 1), Buffer.alloc(41, 2)];
+  let cameWhole = () => {};
+  let goOn = () => {};
+  const whole = new Promise<void>((resolve) => (cameWhole = resolve));
+  const end = new Promise<void>((resolve) => (goOn = resolve));
+  async function* slowly() {
+    yield first;
+    cameWhole();
+    await end;
+  }
+  const receiving = uploads.receive(digestOf(first), slowly());
+  await whole;
+  async function* atOnce() {
+    yield second;
+  }
+  await expect(uploads.receive(digestOf(second), atOnce())).rejects.toThrow(/take the 100 bytes/);
+  goOn();
+  await receiving;
+  expect(await uploads.bytes(digestOf(first))).toBe(60);
+});
+
+test("what no result named makes room for what comes, however full it was", async () => {
+  const uploads = new ResultUploads(tempFolder(), { maxUploadsBytes: 100, keepUploadsMs: 200 });
+  async function* bytes(length: number) {
+    yield Buffer.alloc(length, length);
+  }
+  const put = (length: number) => uploads.receive(digestOf(Buffer.alloc(length, length)), bytes(length));
+  await put(100);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await put(90);
+  expect(await uploads.bytes(digestOf(Buffer.alloc(100, 100)))).toBeUndefined();
+});
+
 test("a client that stops in the middle of an upload is waited for no longer than the limit", async () => {
   async function* stalling() {
     yield 1;
