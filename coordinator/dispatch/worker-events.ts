@@ -14,7 +14,8 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
   const { incarnation = "" } = event;
   for (const older of workersNamed(turn, workerId)) {
     decisions.push({ kind: "disconnect", session: older.session, reason: "the worker dialled again" });
-    left(turn, { session: older.session, reason: "it dialled again" });
+    const isSameProcess = incarnation !== "" && older.incarnation === incarnation;
+    left(turn, { session: older.session, reason: "it dialled again", isSameProcess });
   }
   const worker: WorkerState = {
     session,
@@ -45,9 +46,15 @@ export function joined(turn: Turn, event: EventOf<"joined">): void {
   state.owedAccepts.delete(workerId);
 }
 
+/** `isSameProcess`: the worker is there again already, so only its stream was lost. */
 export function left(
   turn: Turn,
-  { session, reason, isOrderly = false }: Omit<EventOf<"left">, "kind">,
+  {
+    session,
+    reason,
+    isOrderly = false,
+    isSameProcess = false,
+  }: Omit<EventOf<"left">, "kind"> & { readonly isSameProcess?: boolean },
 ): void {
   const worker = turn.state.workers.get(session);
   if (!worker) return;
@@ -55,7 +62,7 @@ export function left(
   const ran = runningOn(turn.state, worker);
   if (!isOrderly) failed(turn, worker.workerId, reason);
   for (const lease of heldBy(turn, worker, worker.leases)) requeue(turn, lease, "lost");
-  if (isOrderly) return;
+  if (isOrderly || isSameProcess) return;
   const giveUp = noteLoss(turn.state, worker, { ran, reason });
   if (ran && giveUp !== undefined) fail(turn, ran, giveUp);
 }

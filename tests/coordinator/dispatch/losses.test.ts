@@ -81,6 +81,25 @@ test("a stream that breaks is no lost worker where the same process dials again,
   expect(losses("long")).toBe(2);
 });
 
+test("a worker that dials again before its old stream is known to be broken does not give up what it ran", () => {
+  const { cluster, join, lose, losses } = losing();
+  cluster.submit("long");
+  for (let k = 1; k <= 5; k++) lose(join(`p${k}`));
+  join("same process", "w");
+  const again = {
+    kind: "joined",
+    session: 7,
+    workerId: "w",
+    deviceClass: "cpu",
+    cachedCheckpoints: [],
+  } as const;
+  expect(only(cluster.on({ ...again, incarnation: "same process" }), "fail")).toEqual([]);
+  expect(losses("long")).toBe(5);
+  cluster.on({ kind: "credit", session: 7, leases: 4 });
+  const another = cluster.on({ ...again, session: 8, incarnation: "another process" });
+  expect(only(another, "fail")).toMatchObject([{ key: "s/long" }]);
+});
+
 test("a worker that says goodbye, and one whose result comes after all, say nothing against what they ran", () => {
   const { cluster, join, lose, losses } = losing();
   cluster.submit("a", "b");
