@@ -11,7 +11,7 @@ import { anyActive, canDo } from "./fit.ts";
 import { loadOf } from "./load.ts";
 import { noteChecked } from "./origins.ts";
 import type { CheckState, DispatchState, OperationKey, OperationState, WorkerState } from "./state.ts";
-import { endLeases, forget, type Turn } from "./turn.ts";
+import { beginning, endLeases, forget, type Turn } from "./turn.ts";
 
 /** Checks that wait at most; beyond, they go before fresh work. Each holds a result. */
 const MAX_CHECKS = 256;
@@ -32,24 +32,12 @@ export const checkOf = ({ key }: Pick<OperationState, "key">): OperationKey => `
  * take a minute, and leave a state as large as three models.
  */
 export function beginCheck(turn: Turn, answered: OperationState, workerId: string): OperationKey | undefined {
-  const { state, nowMs } = turn;
+  const { state } = turn;
   const { scope, fingerprint, kind } = answered;
   if (kind === "train-run" || answered.state !== undefined || !isDrawn(state, fingerprint)) return undefined;
   const check: CheckState = { votes: new Map([[workerId, 0]]) };
   const key = checkOf(answered);
-  const operation: OperationState = {
-    ...answered,
-    ...{ key, isCheck: true, order: ++state.lastOrder, submittedMs: nowMs, waitingSinceMs: nowMs },
-    ...{
-      leases: new Set(),
-      childDeaths: 0,
-      losses: 0,
-      wasLost: false,
-      attempts: 0,
-      reasons: [],
-      avoid: new Set(),
-    },
-  };
+  const operation: OperationState = { ...answered, ...beginning(turn), key, isCheck: true };
   if (!anyActive(state, undefined, ableTo(state, operation, check))) return undefined;
   state.operations.set(key, operation);
   state.checks.set(key, check);

@@ -19,6 +19,7 @@ import {
   scopeOf,
 } from "./state.ts";
 import {
+  beginning,
   cancel,
   endLease,
   endLeases,
@@ -37,7 +38,7 @@ const MAX_ABSENT_WORKERS = 1_000;
 const MAX_HELD_STATES = 1_000;
 
 export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"submitted">): void {
-  const { state, nowMs } = turn;
+  const { state } = turn;
   for (const {
     fingerprint,
     checkpoint,
@@ -59,16 +60,7 @@ export function submitted(turn: Turn, { scope, terms, operations }: EventOf<"sub
       isCheck: false,
       need: { form, memoryBytes },
       measuredAs: measuredAs(checkpoint, kind, form),
-      order: ++state.lastOrder,
-      submittedMs: nowMs,
-      waitingSinceMs: nowMs,
-      leases: new Set(),
-      childDeaths: 0,
-      losses: 0,
-      wasLost: false,
-      attempts: 0,
-      reasons: [],
-      avoid: new Set(),
+      ...beginning(turn),
     };
     state.operations.set(key, operation);
     const scopeState = scopeOf(state, scope, terms);

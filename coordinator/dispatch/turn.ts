@@ -20,6 +20,20 @@ export interface Turn {
   readonly decisions: Decision[];
 }
 
+/** What an operation begins with: its place in line, and nothing that was tried yet. */
+export const beginning = ({ state, nowMs }: Turn) => ({
+  order: ++state.lastOrder,
+  submittedMs: nowMs,
+  waitingSinceMs: nowMs,
+  leases: new Set<number>(),
+  childDeaths: 0,
+  losses: 0,
+  wasLost: false,
+  attempts: 0,
+  reasons: [] as string[],
+  avoid: new Set<string>(),
+});
+
 export function workersNamed({ state }: Turn, workerId: string): WorkerState[] {
   return [...state.workers.values()].filter((worker) => worker.workerId === workerId);
 }
