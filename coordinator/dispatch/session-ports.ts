@@ -12,33 +12,30 @@ export interface SessionPort {
 
 /** The streams of the workers that are there. */
 export class SessionPorts {
-  readonly #ports = new Map<Session, SessionPort>();
-  readonly #programs = new Map<Session, string>();
+  readonly #streams = new Map<Session, { readonly port: SessionPort; readonly programVersion: string }>();
   #last = 0;
 
   /** Program version of the workers that are there; undefined where none is. */
   get programVersion(): string | undefined {
-    return this.#programs.values().next().value;
+    return this.#streams.values().next().value?.programVersion;
   }
 
   add(port: SessionPort, programVersion: string): Session {
     const session = ++this.#last;
-    this.#ports.set(session, port);
-    this.#programs.set(session, programVersion);
+    this.#streams.set(session, { port, programVersion });
     return session;
   }
 
   get(session: Session): SessionPort | undefined {
-    return this.#ports.get(session);
+    return this.#streams.get(session)?.port;
   }
 
   all(): [Session, SessionPort][] {
-    return [...this.#ports];
+    return [...this.#streams].map(([session, { port }]) => [session, port]);
   }
 
   /** Nothing more goes out through it. */
   remove(session: Session): void {
-    this.#ports.delete(session);
-    this.#programs.delete(session);
+    this.#streams.delete(session);
   }
 }
