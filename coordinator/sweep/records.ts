@@ -51,9 +51,6 @@ export const SweepRecord = z.discriminatedUnion("kind", [
 ]);
 export type SweepRecord = z.infer<typeof SweepRecord>;
 /** A record of one job. */
-export type JobRecord = Exclude<
-  SweepRecord,
-  { kind: "sweep-submitted" | "sweep-removed" | "worker-expelled" }
->;
+export type JobRecord = Extract<SweepRecord, { readonly job: string }>;
 export const isOfJob = (record: SweepRecord): record is JobRecord => "job" in record;
 export type RecordOf<K extends SweepRecord["kind"]> = Extract<SweepRecord, { readonly kind: K }>;
