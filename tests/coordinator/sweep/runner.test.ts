@@ -391,7 +391,7 @@ test.each(["a restart", "a cancellation"])(
     expect(phases(book, "friday")).toEqual(["done"]);
     const after = steps.slice(steps.indexOf("interrupted") + 1).filter((each) => each.startsWith("m0 0"));
     expect(after).toEqual(["m0 0 2", "m0 0 3"]);
-    expect(jobs(book, "friday")[0]).not.toHaveProperty("checking");
+    expect(findJob(book.state, id("m0"))).not.toHaveProperty("checking");
   },
 );
 
