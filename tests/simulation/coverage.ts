@@ -1,21 +1,7 @@
 /** What must have happened many times in all runs together, so that the seeds test what they say. */
-import type { LeaseEnd } from "../../coordinator/dispatch/events.ts";
+import { LEASE_ENDS } from "../../coordinator/dispatch/events.ts";
 import { EVENTS, type JobPhase } from "../../coordinator/sweep/job-state.ts";
 import { FAULTS } from "./faults.ts";
-
-/** Every one, by the type. */
-const LEASE_ENDS: Readonly<Record<LeaseEnd, true>> = {
-  result: true,
-  failed: true,
-  expired: true,
-  lost: true,
-  returned: true,
-  withdrawn: true,
-  "child-died": true,
-  overtaken: true,
-  expelled: true,
-  moved: true,
-};
 
 /** A queued job cannot fail: nothing is done for it yet. The table has it for what may come. */
 const NEVER = new Set(["job queued failed"]);
@@ -41,7 +27,7 @@ export const OPERATION_TRANSITIONS: readonly string[] = [
   "observed checkEnded equal",
   "observed checkEnded different",
   "observed workerExpelled",
-  ...Object.keys(LEASE_ENDS).map((end) => `observed leaseEnded ${end}`),
+  ...LEASE_ENDS.map((end) => `observed leaseEnded ${end}`),
 ];
 
 export const FAULT_TYPES: readonly string[] = [
