@@ -79,7 +79,7 @@ export interface CoordinatorClient {
 }
 
 /** Finds a peer that hangs or a path that is cut within seconds, also while no message flows. */
-export const KEEPALIVE_OPTIONS: ClientOptions = {
+const KEEPALIVE_OPTIONS: ClientOptions = {
   "grpc.keepalive_time_ms": 5_000,
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.keepalive_permit_without_calls": 1,

@@ -44,7 +44,7 @@ interface CallFailure {
 }
 
 /** What goes over the wire of an error. One that nobody expects is logged, too. */
-export function callFailure(error: unknown, logger: Pick<Logger, "error">): CallFailure {
+function callFailure(error: unknown, logger: Pick<Logger, "error">): CallFailure {
   const { name, message } = error as Error;
   if (error instanceof CallError) {
     const { code, metadata } = error;

@@ -4,7 +4,7 @@ import type { Identity } from "../../proto/tls/identity.ts";
 import { HANDSHAKE_REFUSALS } from "../dispatch/tls-gate.ts";
 
 /** Everything that a connection or a call is refused for. */
-export const REFUSAL_REASONS = [...HANDSHAKE_REFUSALS, "no_identity", "wrong_role"] as const;
+const REFUSAL_REASONS = [...HANDSHAKE_REFUSALS, "no_identity", "wrong_role"] as const;
 
 export interface Refusal {
   readonly reason: (typeof REFUSAL_REASONS)[number];

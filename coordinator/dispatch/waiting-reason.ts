@@ -3,7 +3,7 @@ import { activeOf, canDo, fitsClass, isBound } from "./fit.ts";
 import type { DispatchState, Lane, Need, OperationState, ScopeState, WorkerState } from "./state.ts";
 
 /** What a scope waits for; `turn`: a worker that is busy with something else, or its own. */
-export const WAITING_CAUSES = [
+const WAITING_CAUSES = [
   "turn",
   "no-worker",
   "class-gone",
