@@ -36,13 +36,20 @@ export class TlsGate {
   readonly #injector: ReturnType<Server["createConnectionInjector"]>;
   readonly #certificates: Certificates;
   readonly #onRefused: (refused: RefusedConnection) => void;
+  readonly #handshakeMs: number;
   readonly #servers = new Set<TlsServer>();
   readonly #unsubscribe: () => void;
 
-  constructor(server: Server, certificates: Certificates, onRefused: (refused: RefusedConnection) => void) {
+  constructor(
+    server: Server,
+    certificates: Certificates,
+    onRefused: (refused: RefusedConnection) => void,
+    handshakeMs = HANDSHAKE_MS,
+  ) {
     this.#injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     this.#certificates = certificates;
     this.#onRefused = onRefused;
+    this.#handshakeMs = handshakeMs;
     this.#unsubscribe = certificates.subscribe(({ options }) => {
       for (const each of this.#servers) each.setSecureContext(options);
     });
@@ -56,7 +63,7 @@ export class TlsGate {
       // Not left to the library, which closes such a connection before anybody can see whose it was; #take does it.
       rejectUnauthorized: false,
       ALPNProtocols: ["h2"],
-      handshakeTimeout: HANDSHAKE_MS,
+      handshakeTimeout: this.#handshakeMs,
       noDelay: true,
     });
     server.on("secureConnection", (socket) => this.#take(socket));
@@ -65,6 +72,8 @@ export class TlsGate {
       // Somebody who only looked whether anybody listens, as probes do.
       if (error.code === "ECONNRESET") return;
       this.#onRefused({ reason, problem: problemOf(error), peer: peerOf(socket) });
+      // Node leaves the connection open of who said nothing for too long.
+      socket.destroy();
     });
     this.#servers.add(server);
     await new Promise<void>((resolve, reject) => {

@@ -97,6 +97,8 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
         },
         desk.take,
       )
+        // A word to who has not shaken hands waits for ever, and Node leaves the connection open.
+        .on("tlsClientError", (_, socket) => socket.destroy())
     : createServer(settings, desk.take);
   server.maxConnections = limits.connections;
   server.maxHeadersCount = 64;
@@ -110,7 +112,12 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
   );
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, host, resolve);
+    server.listen(port, host, () => {
+      server.off("error", reject);
+      // A connection that could not be taken ends none but itself.
+      server.on("error", (error) => options.logger.warn({ err: error }, "an HTTP connection was not taken"));
+      resolve();
+    });
   });
   const bound = server.address() as AddressInfo;
   return {
@@ -275,4 +282,5 @@ const peerOf = ({ remoteAddress }: Socket): string => remoteAddress ?? "";
 const BROKEN: Readonly<Record<string, readonly [Outcome, string]>> = {
   HPE_HEADER_OVERFLOW: ["too_large", "431 Request Header Fields Too Large"],
   ERR_HTTP_REQUEST_TIMEOUT: ["too_slow", "408 Request Timeout"],
+  ERR_TLS_HANDSHAKE_TIMEOUT: ["too_slow", "408 Request Timeout"],
 };

@@ -3,9 +3,14 @@ import { once } from "node:events";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { request as plainRequest } from "node:http";
 import { type RequestOptions, request } from "node:https";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { pino } from "pino";
+import { Registry } from "prom-client";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
+import { authenticator } from "../../../coordinator/http/authenticate.ts";
+import { startUsersServer } from "../../../coordinator/http/users-server.ts";
 import { type CertificatePaths, Certificates } from "../../../proto/tls/certificates.ts";
 import { expired, type TestAuthority, testAuthority } from "../../support/certificates.ts";
 import { readMetrics } from "../../support/metric-values.ts";
@@ -110,4 +115,22 @@ test("the port speaks no plain text, and shows a renewed certificate to whoever 
   const after = await ask(authority.paths("admin"));
   expect(after.status).toBe(200);
   expect(after.fingerprint256).not.toBe(before.fingerprint256);
+});
+
+test("who connects and never shakes hands is cut off and counted, so that nobody can hold all connections", async () => {
+  const certificates = new Certificates(authority.paths("coordinator"), { refreshMs: 3_600_000 });
+  onTestFinished(() => certificates.close());
+  const registry = new Registry();
+  const server = await startUsersServer({
+    ...{ host: "127.0.0.1", port: 0, certificates, registry },
+    authenticate: authenticator({}),
+    answering: () => ({ leader: "" }),
+    logger: pino({ level: "silent" }),
+    limits: { headersMs: 300 },
+  });
+  onTestFinished(() => server.close());
+  const socket = connect(Number(server.address.split(":")[1]), "127.0.0.1");
+  socket.resume();
+  await once(socket, "close");
+  expect(await registry.metrics()).toContain('elibad_http_requests_total{outcome="too_slow"} 1\n');
 });
