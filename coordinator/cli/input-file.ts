@@ -15,14 +15,16 @@ export function fileProblem(error: unknown): string {
 /** Node makes no longer strings. */
 const LONGEST = 2 ** 29 - 2 ** 16;
 
-/** Text of a file that an option names, relative to a folder. @throws InputError naming option and file */
-export function readInputFile(place: string, file: string, folder = "", maxBytes = LONGEST): string {
+/** Text of a file that an option names, relative to a folder. @throws InputError naming option and file; with `maxBytes` for what has no size, too */
+export function readInputFile(place: string, file: string, folder = "", maxBytes?: number): string {
   try {
     const path = resolve(folder, file);
     const found = statSync(path);
     // One like /dev/zero has no end.
     if (found.isCharacterDevice()) throw new Error("is a device, expected a file");
-    if (found.size > maxBytes) throw new Error(`has ${found.size} bytes, at most ${maxBytes} are read`);
+    if (maxBytes !== undefined && found.isFIFO()) throw new Error("is a pipe, expected a file");
+    const most = maxBytes ?? LONGEST;
+    if (found.size > most) throw new Error(`has ${found.size} bytes, at most ${most} are read`);
     return readFileSync(path, "utf8");
   } catch (error) {
     throw new InputError(`${place}${file}: ${fileProblem(error)}`);

@@ -32,8 +32,11 @@ export function requirePaths({ file, document, lineOf }: YamlFile, spec: SweepSp
 
 function problemOf(path: string, isFolder: boolean): string | undefined {
   try {
-    if (statSync(path).isDirectory() === isFolder) return undefined;
-    return isFolder ? "is a file, expected a folder" : "is a folder, expected a file";
+    const found = statSync(path);
+    if (isFolder) return found.isDirectory() ? undefined : "is a file, expected a folder";
+    if (found.isDirectory()) return "is a folder, expected a file";
+    // Whoever reads a pipe waits until somebody writes, and the coordinator with it.
+    return found.isFile() ? undefined : "is a pipe or device, expected a file";
   } catch (error) {
     const problem = fileProblem(error);
     return isFolder && problem === "no such file" ? "no such folder" : problem;

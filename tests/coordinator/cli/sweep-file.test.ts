@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
@@ -92,6 +93,10 @@ test("a path that all jobs have in common must be there, with its line", () => {
   );
   expect(() => check("name: friday", "samples: docs", models)).toThrow(
     `sweep.yaml line 2: samples ${join(folder, "docs")}: is a folder, expected a file`,
+  );
+  execFileSync("mkfifo", ["pipe"]);
+  expect(() => check("name: friday", "samples: pipe", models)).toThrow(
+    `sweep.yaml line 2: samples ${join(folder, "pipe")}: is a pipe or device, expected a file`,
   );
   expect(() => check(...head, models, "overrides: { b: { held_out: t.jsonl } }")).toThrow(
     `sweep.yaml: overrides of b: held_out ${join(folder, "t.jsonl")}: no such file`,
