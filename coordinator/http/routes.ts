@@ -1,5 +1,5 @@
 /** Files of a job that is over, as `elibad clean` writes them. */
-export const RESULT_FILES = ["result.json", "report.json", "repair.json", "trace.jsonl"] as const;
+const RESULT_FILES = ["result.json", "report.json", "repair.json", "trace.jsonl"] as const;
 export type ResultFile = (typeof RESULT_FILES)[number];
 
 /** What is asked for. */

@@ -28,7 +28,7 @@ export interface HttpLimits {
   readonly idleMs: number;
 }
 
-export const HTTP_LIMITS: HttpLimits = {
+const HTTP_LIMITS: HttpLimits = {
   perAddress: { burst: 200, perSecond: 50 },
   perPrincipal: { burst: 100, perSecond: 20 },
   connections: 256,
@@ -84,6 +84,8 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
     requestTimeout: limits.idleMs,
     keepAliveTimeout: 5_000,
     connectionsCheckingInterval: Math.min(5_000, limits.headersMs),
+    // Node would answer by itself, uncounted and without our headers; no name is asked for here.
+    requireHostHeader: false,
   };
   const server: Server = certificates
     ? createTlsServer(
@@ -103,6 +105,7 @@ export async function startUsersServer(options: UsersServerOptions): Promise<Use
   server.maxConnections = limits.connections;
   server.maxHeadersCount = 64;
   server.timeout = limits.idleMs;
+  server.on("checkExpectation", desk.take);
   server.on("clientError", desk.refuseBroken);
   server.on("drop", desk.refuseConnection);
   const forget = certificates?.subscribe(({ options: renewed }) =>

@@ -230,6 +230,19 @@ test("headers that are too large, and what is no HTTP, are refused before they a
   expect(await counted("malformed")).toBeGreaterThanOrEqual(1);
 });
 
+test.each([
+  ["without a host", "x-nothing: 1"],
+  ["with an expectation", "host: a\r\nexpect: nothing"],
+])(
+  "a request %s, which node would answer by itself, gets an answer like any other",
+  async (_what, header) => {
+    const { raw, counted } = await scene();
+    const answer = await raw(`GET /api/v1/sweeps HTTP/1.1\r\nconnection: close\r\n${header}\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 401 .*x-content-type-options: nosniff/s);
+    expect(await counted("unauthenticated")).toBe(1);
+  },
+);
+
 test("a client that sends its request too slowly, or nothing at all, is cut off", async () => {
   const { raw, counted } = await scene({ headersMs: 300, idleMs: 1_000 });
   expect(await raw("GET /api/v1/sweeps HTTP/1.1\r\nhost: a\r\n")).toMatch(
