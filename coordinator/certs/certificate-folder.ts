@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Role } from "../../proto/tls/identity.ts";
@@ -102,25 +103,47 @@ export async function renewCertificate(
  * is taken out of the file.
  */
 export async function renewAuthority(folder: string, options: FolderOptions): Promise<void> {
-  const before = readAuthority(folder);
+  const before = readAuthorityFile(folder, "ca.crt");
   const { certificate, key } = await newAuthority(options);
-  writePair(folder, "ca", { certificate: certificate + before.certificate, key }, options);
+  writePair(folder, "ca", { certificate: certificate + before, key }, options);
 }
 
 const newAuthority = ({ days, nowMs }: FolderOptions): Promise<Issued> =>
   createAuthority("elibad CA", validFor(Math.max(days, AUTHORITY_DAYS), nowMs));
 
-/** The CA that signs; `ca.crt` may have others behind it. */
+/**
+ * The CA that signs; `ca.crt` may have others behind it.
+ *
+ * @throws CertificateFolderError also where the key is another CA's, as after a renewal that broke off, or when the wrong CA was taken out: nobody would believe what it signs
+ */
 function readAuthority(folder: string): Issued {
-  const read = (name: string): string => {
-    const file = join(folder, name);
-    if (!existsSync(file))
-      throw new CertificateFolderError(
-        `${file} is not there: elibad certs ${folder} makes a CA, and everything else`,
-      );
-    return readFileSync(file, "utf8");
+  const authority = {
+    certificate: readAuthorityFile(folder, "ca.crt"),
+    key: readAuthorityFile(folder, "ca.key"),
   };
-  return { certificate: read("ca.crt"), key: read("ca.key") };
+  if (!isPair(authority))
+    throw new CertificateFolderError(
+      `${join(folder, "ca.key")} is not the key of the first certificate in ca.crt: --renew ca makes a new CA in front of those that are there`,
+    );
+  return authority;
+}
+
+/** Whether the key is that of the certificate, of the first one where there are several. */
+function isPair({ certificate, key }: Issued): boolean {
+  try {
+    return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false;
+  }
+}
+
+function readAuthorityFile(folder: string, name: "ca.crt" | "ca.key"): string {
+  const file = join(folder, name);
+  if (!existsSync(file))
+    throw new CertificateFolderError(
+      `${file} is not there: elibad certs ${folder} makes a CA, and everything else`,
+    );
+  return readFileSync(file, "utf8");
 }
 
 async function writeCertificate(
@@ -135,12 +158,13 @@ async function writeCertificate(
   const { role, usages } = KINDS[name];
   const validity = validFor(options.days, options.nowMs);
   const purpose = { commonName: `elibad ${name}`, usages, hosts, ...(role && { role }) };
-  writePair(folder, name, await issue(authority, purpose, validity), options);
+  const issued = await issue(authority, purpose, validity);
+  writePair(folder, name, issued, options);
   return {
     file: join(folder, `${name}.crt`),
     role: role ?? null,
     hosts,
-    valid_until: new Date(validity.untilMs).toISOString(),
+    valid_until: new Date(new X509Certificate(issued.certificate).validTo).toISOString(),
   };
 }
 

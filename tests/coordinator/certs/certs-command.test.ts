@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { EXIT } from "../../../coordinator/cli/errors.ts";
@@ -101,6 +101,32 @@ test("a new CA stands beside the old one, signs from then on, and is believed wi
   expect(certificateIn(folder, "worker").verify(young.publicKey)).toBe(true);
   expect(certificateIn(folder, "submitter").verify(old.publicKey)).toBe(true);
   for (const name of ["worker", "submitter"]) open(folder, name);
+});
+
+test("a key that is not the CA's, as after a renewal that broke off, signs nothing; a new CA mends it", async () => {
+  const folder = tempFolder();
+  await elibadHere("certs", folder);
+  const before = readFileSync(join(folder, "worker.crt"), "utf8");
+  copyFileSync(join(folder, "submitter.key"), join(folder, "ca.key"));
+  const run = await elibadHere("certs", folder, "--renew", "worker");
+  expect(run.code).toBe(EXIT.wrongInput);
+  expect(run.stderr).toContain(`${join(folder, "ca.key")} is not the key of the first certificate in ca.crt`);
+  expect(readFileSync(join(folder, "worker.crt"), "utf8")).toBe(before);
+  const old = certificateIn(folder, "ca");
+  expect((await elibadHere("certs", folder, "--renew", "ca")).code).toBe(EXIT.done);
+  expect((await elibadHere("certs", folder, "--renew", "worker")).code).toBe(EXIT.done);
+  expect(certificateIn(folder, "worker").verify(certificateIn(folder, "ca").publicKey)).toBe(true);
+  expect(certificateIn(folder, "submitter").verify(old.publicKey)).toBe(true);
+});
+
+test("no certificate outlives its CA, and the command says when it really ends", async () => {
+  const folder = tempFolder();
+  await elibadHere("certs", folder);
+  const run = await elibadHere("certs", folder, "--renew", "worker", "--days", "36500", "--json");
+  const [{ valid_until }] = JSON.parse(run.stdout).certificates;
+  const ends = Date.parse(certificateIn(folder, "worker").validTo);
+  expect(ends).toBe(Date.parse(certificateIn(folder, "ca").validTo));
+  expect(Date.parse(valid_until)).toBe(ends);
 });
 
 test.each([
