@@ -98,6 +98,8 @@ export class TlsGate {
 
   #take(socket: TLSSocket): void {
     socket.on("error", () => {});
+    // A handshake that ends after the gate was closed: the gRPC server would take it, though it has shut down.
+    if (this.#servers.size === 0) return void socket.destroy();
     const found = problemWith(socket);
     if (found === undefined) {
       this.#injector.injectConnection(socket);

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { copyFileSync, readFileSync } from "node:fs";
+import { connect as connectHttp2 } from "node:http2";
 import { connect as connectPlain } from "node:net";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -8,6 +9,7 @@ import { type ServiceError, status } from "@grpc/grpc-js";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { CoordinatorServer } from "../../../coordinator/api/server.ts";
 import { standbyRole } from "../../../coordinator/api/standby.ts";
+import { issue, validFor } from "../../../coordinator/certs/issue.ts";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
 import { type CoordinatorClient, connectToCoordinator, type Protection } from "../../../proto/client.ts";
 import { type CertificatePaths, Certificates } from "../../../proto/tls/certificates.ts";
@@ -47,6 +49,7 @@ async function serve({ paths = authority.paths("coordinator"), standsBy = false 
       )
     : await startCoordinator({ ...options, artifactFolder: join(tempFolder(), "artifacts"), drainMs: 0 });
   onTestFinished(() => running.close());
+  const close = () => running.close();
   const refused = async (): Promise<Record<string, number>> => {
     const counts = [...(await readMetrics(running.metricsAddress!))].flatMap(([name, value]) => {
       const reason = /^refused_calls_total\{reason="(.*)"\}$/.exec(name)?.[1];
@@ -58,6 +61,7 @@ async function serve({ paths = authority.paths("coordinator"), standsBy = false 
     address: running.address,
     port: Number(running.address.split(":")[1]),
     certificates,
+    close,
     refusals: () => lines.filter(({ msg }) => /was refused/.test(String(msg))),
     refused,
   };
@@ -139,7 +143,7 @@ test.each([
   },
 );
 
-test("a certificate without a role, or with two, makes no call", async () => {
+test("a certificate without a role makes no call", async () => {
   const { address, refusals, refused } = await serve();
   const none = opened(await authority.issued("none", {}));
   expect(await statusOf(address, none, locate)).toMatchObject({ code: status.UNAUTHENTICATED });
@@ -171,6 +175,18 @@ test.each([
     reason: "bad_certificate",
     identity: "worker",
     parts: async () => partsOf(await authority.issued("server", { role: "worker", usages: ["server"] })),
+  },
+  {
+    what: "an admin's certificate that a worker signed with its own",
+    reason: "bad_certificate",
+    identity: "admin",
+    parts: async () => {
+      const worker = authority.paths("worker");
+      const [certificate, key] = [readFileSync(worker.cert, "utf8"), readFileSync(worker.key, "utf8")];
+      const admin = { commonName: "sly", role: "admin", hosts: [], usages: ["client"] } as const;
+      const signed = await issue({ certificate, key }, admin, validFor(1, Date.now()));
+      return { cert: signed.certificate + certificate, key: signed.key };
+    },
   },
   {
     what: "a protocol that is not HTTP/2",
@@ -213,6 +229,25 @@ test("who speaks plain text is refused; who only looks whether the port is open 
   await eventually(() => refusals().length > 0, "a line about it");
   expect(refusals()[0]).toMatchObject({ reason: "no_tls" });
   expect(Object.keys(await refused())).toEqual(["no_tls"]);
+});
+
+test("a connection that shakes hands while the coordinator ends comes to an end, too", async () => {
+  const { address, port, close } = await serve();
+  const plain = connectPlain(port, "127.0.0.1");
+  onTestFinished(() => void plain.destroy());
+  await once(plain, "connect");
+  // It is answered later than the connection before it was taken.
+  expect(await statusOf(address, opened(authority.paths("worker")), locate)).toBeUndefined();
+  await close();
+  const socket = connectTls({
+    socket: plain,
+    rejectUnauthorized: false,
+    ALPNProtocols: ["h2"],
+    ...partsOf(authority.paths("worker")),
+  });
+  const session = connectHttp2(`https://${address}`, { createConnection: () => socket });
+  session.on("error", () => {});
+  await new Promise((resolve) => session.once("close", resolve));
 });
 
 test.each([
