@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { availableParallelism, homedir, hostname, totalmem } from "node:os";
+import { availableParallelism, homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { packageRoot } from "../proto/package-root.ts";
@@ -7,6 +7,7 @@ import { SUBJECT_TOKEN } from "../proto/subjects.ts";
 import { DEVICES } from "./device-names.ts";
 import { FORMS } from "./form-names.ts";
 import { LOG_LEVELS } from "./logging.ts";
+import { memoryLimit } from "./memory-limit.ts";
 
 /** What a worker is told. Everything but the coordinators, and how they are connected to, has a default. */
 export const WorkerOptionsSchema = z.strictObject({
@@ -36,7 +37,7 @@ export const WorkerOptionsSchema = z.strictObject({
     .positive()
     .default(50 * 2 ** 30),
   /** Memory that the inference child may use. */
-  memoryBytes: z.number().int().positive().default(availableMemory),
+  memoryBytes: z.number().int().positive().default(memoryLimit),
   /** Leases to hold at once: one runs, one waits in the child, the others' artifacts are being fetched. */
   leases: z.number().int().min(1).max(256).default(4),
   /** Bounds on results that are not accepted yet: above them the worker asks for no more leases. */
@@ -102,10 +103,4 @@ function defaultCacheFolder(): string {
     (process.platform === "win32" && LOCALAPPDATA) ||
     (process.platform === "darwin" ? join(homedir(), "Library", "Caches") : join(homedir(), ".cache"));
   return join(base, "elibad", "artifacts");
-}
-
-/** What the container or machine leaves to its processes. */
-function availableMemory(): number {
-  const constrained = process.constrainedMemory();
-  return constrained > 0 && constrained < totalmem() ? constrained : totalmem();
 }

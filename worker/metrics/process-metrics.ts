@@ -1,7 +1,7 @@
-import { totalmem } from "node:os";
 import { type Counter, collectDefaultMetrics, Gauge, type Registry } from "prom-client";
 import { packageVersion } from "../../proto/package-root.ts";
 import type { Certificates } from "../../proto/tls/certificates.ts";
+import { memoryLimit } from "../memory-limit.ts";
 import { programVersion } from "../program-version.ts";
 
 /** What every elibad process says of itself: Node's own metrics, its version, and the memory that it may use. */
@@ -40,11 +40,6 @@ export function watchCertificates(registry: Registry, certificates: Certificates
       this.set(certificates.problem === undefined ? 0 : 1);
     },
   });
-}
-
-function memoryLimit(): number {
-  const limit = process.constrainedMemory() ?? 0;
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 /** Lets a counter's series begin at 0, so that the first event is an increase: for labels with few values. */
