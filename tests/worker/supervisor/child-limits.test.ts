@@ -17,7 +17,7 @@ test("the inference process runs under limits where the system has them, and the
   });
   await (await coordinator.stream()).take("heartbeat");
   const { command, said } = childLimits("cpu");
-  expect(worker.log()).toContain(said);
+  await expect.poll(() => worker.log()).toContain(said);
   if (process.platform !== "linux") {
     expect(said).toMatch(/without limits of its own/);
     return;
