@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { createUser, encodeUser, fromSeed } from "@nats-io/jwt";
 import type { JetStreamManager, KV, NatsConnection } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renewNatsFolder } from "../../../coordinator/certs/nats-folder.ts";
 import { writeFileWhole } from "../../../coordinator/cli/output.ts";
 import { parseCredentials } from "../../../coordinator/nats/credentials.ts";
+import { parseSigningKey } from "../../../coordinator/nats/signing-key.ts";
 import { refusalIn } from "../../../proto/nats-connection.ts";
 import {
   COORDINATOR_INBOX,
@@ -161,6 +163,26 @@ test("a coordinator's credentials delete no stream, give no results, and read no
   const creds = parseCredentials(readFileSync(join(nats.certs, "nats", "admin.creds"), "utf8"));
   const admin = await (await nats.connect(creds)).jetstreamManager();
   expect(await admin.streams.delete(LOG_STREAM)).toBe(true);
+});
+
+test("whoever has the signing key speaks for any worker and hears what workers say, and reaches neither the log nor the lease", async () => {
+  const { manager, leaders } = await asCoordinator();
+  const { account, seed } = parseSigningKey(readFileSync(join(nats.certs, "nats", "signing.key"), "utf8"));
+  const user = createUser();
+  const jwt = await encodeUser("sly", user, account, {}, { signer: fromSeed(Buffer.from(seed)) });
+  const sly = await nats.connect({ jwt, seed: Buffer.from(user.getSeed()).toString() });
+  const heard: string[] = [];
+  sly.subscribe("elibad.>", { callback: (_, message) => void heard.push(message.string()) });
+  await sly.flush();
+  const worker = await connectWorker(nats, "w1");
+  await worker.jetstream().publish("elibad.results.c1.w1", "a worker's");
+  await expect.poll(() => heard).toEqual(["a worker's"]);
+  await sly.jetstream().publish("elibad.results.c1.w1", "forged");
+  for (const subject of ["elibad.log.lab", `$KV.${LEADER_BUCKET}.lab`]) sly.publish(subject, "mine");
+  await sly.flush();
+  await expect(sly.jetstreamManager()).rejects.toThrow();
+  expect((await manager.streams.info(LOG_STREAM)).state).toMatchObject({ messages: 1, last_seq: 1 });
+  expect((await leaders.get("lab"))?.string()).toBe("me");
 });
 
 test("nobody is let in without a credential, or with one that somebody else signed", async () => {
