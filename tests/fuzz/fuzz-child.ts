@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { packageRoot } from "../../proto/package-root.ts";
 import type { Answer, Job } from "./child.ts";
 import { LIMITS, PROGRESS } from "./parser.ts";
+import { FORGET } from "./peak-memory.ts";
 
 /** A child ended, or had to be ended, while it tried the input that came after `index` others. */
 export interface Death {
@@ -41,6 +42,8 @@ export class FuzzChild {
       PERMISSION,
       "--allow-fs-read=*",
       `--allow-fs-write=${join(folder, "*")}`,
+      `--allow-fs-write=${FORGET}`,
+      "--expose-gc",
       "--no-warnings",
       // What the parsers themselves take before the first input is less than 100 MiB.
       `--max-old-space-size=${100 + LIMITS.bytes / 1024 ** 2}`,

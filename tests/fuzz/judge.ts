@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { messageOf } from "../../coordinator/cli/errors.ts";
 import { type Files, LIMITS, type Parser } from "./parser.ts";
+import { freshPeak, peakBytes } from "./peak-memory.ts";
 import { whatRan } from "./traps.ts";
 
 export interface Judgement {
@@ -28,7 +29,7 @@ export async function judge(parser: Parser, files: Files, box: string): Promise<
     mkdirSync(folder, { recursive: true });
     for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes);
   }
-  const before = process.resourceUsage();
+  const before = cost(freshPeak());
   let error: unknown;
   let hasFailed = false;
   try {
@@ -37,7 +38,7 @@ export async function judge(parser: Parser, files: Files, box: string): Promise<
     error = thrown;
     hasFailed = true;
   }
-  const after = process.resourceUsage();
+  const after = cost(peakBytes());
   const ran = whatRan();
   const problem =
     (ran === undefined ? undefined : `runs what the input says: ${ran}`) ??
@@ -55,11 +56,22 @@ function strayProblem(box: string): string | undefined {
   return strays.length === 0 ? undefined : `writes outside of its folder: ${strays.join(", ")}`;
 }
 
-function costProblem(before: NodeJS.ResourceUsage, after: NodeJS.ResourceUsage): string | undefined {
-  const micros = after.userCPUTime + after.systemCPUTime - before.userCPUTime - before.systemCPUTime;
+interface Cost {
+  /** Of processor time. */
+  readonly micros: number;
+  /** The most that the process had at a time. */
+  readonly bytes: number;
+}
+
+function cost(bytes: number): Cost {
+  const { user, system } = process.cpuUsage();
+  return { micros: user + system, bytes };
+}
+
+function costProblem(before: Cost, after: Cost): string | undefined {
+  const micros = after.micros - before.micros;
   if (micros > LIMITS.seconds * 1e6) return `takes ${(micros / 1e6).toFixed(1)} s of processor time`;
-  // The most that the process ever had, in KiB: what an input needs beyond that is its own.
-  const bytes = (after.maxRSS - before.maxRSS) * 1024;
+  const bytes = after.bytes - before.bytes;
   return bytes > LIMITS.bytes ? `takes ${Math.round(bytes / 1024 ** 2)} MiB of memory` : undefined;
 }
 
