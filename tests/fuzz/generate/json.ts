@@ -1,5 +1,5 @@
 /** JSON as a tree of text, which can hold what no value can: a key twice, numbers beyond a double, ten thousand brackets. */
-import fc from "fast-check";
+import { type Change, someChanges } from "./change.ts";
 
 export type Json =
   | { readonly kind: "text"; text: string }
@@ -77,21 +77,7 @@ const KEYS = [
   "x",
 ];
 
-/** What is done to a tree: numbers that are read modulo what there is. */
-export interface JsonChange {
-  readonly at: number;
-  readonly how: number;
-  readonly what: number;
-}
-
-const many = fc.nat(0xffff);
-export const jsonChange: fc.Arbitrary<JsonChange> = fc.record({ at: many, how: fc.nat(99), what: many });
-
-/** At least one, mostly few. */
-export const jsonChanges: fc.Arbitrary<readonly JsonChange[]> = fc.array(jsonChange, {
-  minLength: 1,
-  maxLength: 4,
-});
+export const jsonChanges = someChanges(100, { min: 1, max: 4 });
 
 /** A place in a tree: a node, and where its parent has it. */
 interface Place {
@@ -135,7 +121,7 @@ function placesOf(root: Json, place: Omit<Place, "node">, all: Place[]): Place[]
 }
 
 /** A tree after some changes. */
-export function changedJson(json: Json, changes: readonly JsonChange[]): Json {
+export function changedJson(json: Json, changes: readonly Change[]): Json {
   let root = copyOf(json);
   const whole: Omit<Place, "node"> = {
     put: (node) => {
@@ -153,11 +139,7 @@ export function changedJson(json: Json, changes: readonly JsonChange[]): Json {
   return root;
 }
 
-function changePlace(
-  place: Place,
-  { how, what }: { readonly how: number; readonly what: number },
-  places: readonly Place[],
-): void {
+function changePlace(place: Place, { how, what }: Omit<Change, "at">, places: readonly Place[]): void {
   const { node } = place;
   const scalar = text(SCALARS[what % SCALARS.length]!);
   if (how < 30) place.put(scalar);
@@ -172,10 +154,7 @@ function changePlace(
   else changeKeys(node.entries, { how, what });
 }
 
-function changeKeys(
-  entries: [string, Json][],
-  { how, what }: { readonly how: number; readonly what: number },
-): void {
+function changeKeys(entries: [string, Json][], { how, what }: Omit<Change, "at">): void {
   const key = KEYS[what % KEYS.length]!;
   const old = entries[what % Math.max(1, entries.length)];
   if (how < 85 || old === undefined) entries.push([key, text(SCALARS[(what >> 4) % SCALARS.length]!)]);

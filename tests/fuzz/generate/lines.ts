@@ -1,17 +1,8 @@
 /** Text as lines, changed line by line. */
 import { createHash } from "node:crypto";
-import fc from "fast-check";
+import { type Change, someChanges } from "./change.ts";
 
-interface LineChange {
-  readonly at: number;
-  readonly how: number;
-  readonly what: number;
-}
-
-export const lineChanges: fc.Arbitrary<readonly LineChange[]> = fc.array(
-  fc.record({ at: fc.nat(0xfff), how: fc.nat(7), what: fc.nat(0xffff) }),
-  { minLength: 1, maxLength: 3 },
-);
+export const lineChanges = someChanges(8, { min: 1, max: 3 });
 
 const LINES = [
   "",
@@ -31,7 +22,7 @@ const LINES = [
   "a\tb\t1",
 ];
 
-export function changedLines(lines: readonly string[], changes: readonly LineChange[]): string[] {
+export function changedLines(lines: readonly string[], changes: readonly Change[]): string[] {
   const now = [...lines];
   for (const { at, how, what } of changes) {
     const place = at % Math.max(1, now.length);

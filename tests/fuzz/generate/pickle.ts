@@ -1,7 +1,7 @@
 /** Pickles as lists of opcodes with their arguments, changed opcode by opcode. */
-import fc from "fast-check";
 import { type OpcodeName, opcodeName, opcodes } from "../../../worker/checkpoint/pickle-opcodes.ts";
 import { assemble, global, integer, string } from "../../support/pickle-assembler.ts";
+import { type Change, someChanges } from "./change.ts";
 
 /** Bytes of arguments: a number of them, a length of so many bytes before them, or lines. */
 type Argument = number | { readonly prefix: 1 | 4 | 8 } | { readonly lines: number };
@@ -136,19 +136,10 @@ const PIECES: readonly Buffer[] = [
 
 const CODES = Object.keys(opcodes) as OpcodeName[];
 
-interface PickleChange {
-  readonly at: number;
-  readonly how: number;
-  readonly what: number;
-}
-
-export const pickleChanges: fc.Arbitrary<readonly PickleChange[]> = fc.array(
-  fc.record({ at: fc.nat(0xffff), how: fc.nat(9), what: fc.nat(0xffff) }),
-  { minLength: 0, maxLength: 4 },
-);
+export const pickleChanges = someChanges(10, { min: 0, max: 4 });
 
 /** The first piece, PROTO, stays: without it nothing else is read. */
-export function changedPickle(pieces: readonly Buffer[], changes: readonly PickleChange[]): Buffer {
+export function changedPickle(pieces: readonly Buffer[], changes: readonly Change[]): Buffer {
   const now = [...pieces];
   for (const { at, how, what } of changes) {
     const place = 1 + (at % Math.max(1, now.length - 1));

@@ -1,6 +1,6 @@
 /** Messages as protobuf's wire format has them: fields in a tree, changed without asking a schema. */
-import fc from "fast-check";
 import type protobuf from "protobufjs";
+import { type Change, someChanges } from "./change.ts";
 
 /** A field: a number (wire type 0), bytes of fixed width (1, 5), or bytes, which may be a message (2). */
 type Field = { readonly number: number } & (
@@ -116,16 +116,7 @@ const STRAYS = [
   Buffer.from([0, 0]),
 ];
 
-interface WireChange {
-  readonly at: number;
-  readonly how: number;
-  readonly what: number;
-}
-
-export const wireChanges: fc.Arbitrary<readonly WireChange[]> = fc.array(
-  fc.record({ at: fc.nat(0xffff), how: fc.nat(19), what: fc.nat(0xffff) }),
-  { minLength: 1, maxLength: 4 },
-);
+export const wireChanges = someChanges(20, { min: 1, max: 4 });
 
 const copyOf = (fields: Wire): Field[] =>
   fields.map((field) =>
@@ -142,7 +133,7 @@ function placesOf(fields: Field[], all: { readonly list: Field[]; readonly at: n
   }
 }
 
-export function changedWire(wire: Wire, changes: readonly WireChange[]): Buffer {
+export function changedWire(wire: Wire, changes: readonly Change[]): Buffer {
   const root = copyOf(wire);
   for (const { at, how, what } of changes) {
     const places: { readonly list: Field[]; readonly at: number }[] = [];
@@ -158,7 +149,7 @@ const stray = (what: number): Field => ({ number: 0, wire: "raw", value: STRAYS[
 
 function changePlace(
   { list, at }: { readonly list: Field[]; readonly at: number },
-  { how, what }: { readonly how: number; readonly what: number },
+  { how, what }: Omit<Change, "at">,
   places: readonly { readonly list: Field[]; readonly at: number }[],
 ): void {
   const field = list[at]!;

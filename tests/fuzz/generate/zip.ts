@@ -1,6 +1,6 @@
 /** Zip archives of fields that contradict each other. */
-import fc from "fast-check";
 import { type RawEntry, rawZip } from "../../support/raw-zip.ts";
+import { type Change, someChanges } from "./change.ts";
 
 const NAMES = [
   ...[
@@ -53,22 +53,13 @@ const EXTRAS = [
   Buffer.alloc(65_000, 1),
 ];
 
-interface ZipChange {
-  readonly entry: number;
-  readonly how: number;
-  readonly what: number;
-}
-
-export const zipChanges: fc.Arbitrary<readonly ZipChange[]> = fc.array(
-  fc.record({ entry: fc.nat(15), how: fc.nat(17), what: fc.nat(0xffff) }),
-  { minLength: 0, maxLength: 3 },
-);
+export const zipChanges = someChanges(18, { min: 0, max: 3 });
 
 /** The archive of the entries after some changes. */
-export function changedZip(entries: readonly RawEntry[], changes: readonly ZipChange[]): Buffer {
+export function changedZip(entries: readonly RawEntry[], changes: readonly Change[]): Buffer {
   const now = [...entries];
   let count: number | undefined;
-  for (const { entry, how, what } of changes) {
+  for (const { at: entry, how, what } of changes) {
     const at = entry % now.length;
     const old = now[at]!;
     const size = SIZES[what % SIZES.length]!;

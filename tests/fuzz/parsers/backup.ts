@@ -5,14 +5,14 @@ import type { LogEntry } from "../../../coordinator/store/log.ts";
 import { SweepBook } from "../../../coordinator/sweep/book.ts";
 import { validOf } from "../corpus.ts";
 import { byteChanges, changedBytes } from "../generate/bytes.ts";
-import { changedJson, deepJson, jsonChanges, jsonOf, jsonText } from "../generate/json.ts";
-import { changedLines, lineChanges, sealed } from "../generate/lines.ts";
+import { deepJson } from "../generate/json.ts";
+import { changedJsonLines, jsonLinesChange, jsonLinesOf } from "../generate/json-lines.ts";
+import { sealed } from "../generate/lines.ts";
 import type { Files, Parser } from "../parser.ts";
 
-const seeds = validOf("backup").map((files) => {
-  const lines = Buffer.from(files["sweeps.backup"]!).toString("utf8").trimEnd().split("\n").slice(0, -1);
-  return { lines, trees: lines.map((line) => jsonOf(JSON.parse(line))) };
-});
+const seeds = validOf("backup").map((files) =>
+  jsonLinesOf(Buffer.from(files["sweeps.backup"]!).toString("utf8").trimEnd().split("\n").slice(0, -1)),
+);
 
 const backup = (text: string | Uint8Array): Files => ({ "sweeps.backup": Buffer.from(text as string) });
 
@@ -20,19 +20,11 @@ export const backups: Parser = {
   name: "backup",
   runs: 3_000,
   inputs: fc
-    .record({
-      seed: fc.nat(seeds.length - 1),
-      line: fc.nat(20),
-      changes: jsonChanges,
-      lines: fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: lineChanges }),
-      bytes: byteChanges,
-    })
-    .map(({ seed, line, changes, lines: ofLines, bytes }): Files => {
-      const { lines, trees } = seeds[seed]!;
-      const now = [...lines];
-      now[line % now.length] = jsonText(changedJson(trees[line % now.length]!, changes));
-      return backup(changedBytes(Buffer.from(sealed(changedLines(now, ofLines))), bytes));
-    }),
+    .record({ seed: fc.nat(seeds.length - 1), change: jsonLinesChange, bytes: byteChanges })
+    .map(
+      ({ seed, change, bytes }): Files =>
+        backup(changedBytes(Buffer.from(sealed(changedJsonLines(seeds[seed]!, change))), bytes)),
+    ),
   extremes: () => {
     const head = '{"elibad":"backup","layout":1,"term":1}';
     return {

@@ -7,7 +7,8 @@ import { readDefectRows } from "../../../coordinator/data/samples.ts";
 import { readSearchRows } from "../../../coordinator/data/search-rows.ts";
 import { validOf } from "../corpus.ts";
 import { byteChanges, changedBytes } from "../generate/bytes.ts";
-import { changedJson, deepJson, jsonChanges, jsonOf, jsonText } from "../generate/json.ts";
+import { deepJson } from "../generate/json.ts";
+import { changedJsonLines, jsonLinesChange, jsonLinesOf } from "../generate/json-lines.ts";
 import { changedLines, lineChanges } from "../generate/lines.ts";
 import type { Files, Parser } from "../parser.ts";
 
@@ -22,23 +23,19 @@ const readers: Readonly<Record<string, (file: string, folder: string) => unknown
 const seeds = validOf("samples").map((files) => {
   const name = Object.keys(files).find((each) => each.endsWith(".jsonl"))!;
   const lines = Buffer.from(files[name]!).toString("utf8").trimEnd().split("\n");
-  return { files, name, lines, trees: lines.map((line) => jsonOf(JSON.parse(line))) };
+  return { files, name, parts: jsonLinesOf(lines) };
 });
 
 const rows = fc
   .record({
     seed: fc.nat(seeds.length - 1),
-    row: fc.nat(7),
-    changes: jsonChanges,
-    lines: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: lineChanges }),
+    change: jsonLinesChange,
     bytes: byteChanges,
     isPacked: fc.nat(9).map((n) => n === 9),
   })
-  .map(({ seed, row, changes, lines: ofLines, bytes, isPacked }): Files => {
-    const { files, name, lines, trees } = seeds[seed]!;
-    const now = [...lines];
-    now[row % lines.length] = jsonText(changedJson(trees[row % lines.length]!, changes));
-    const text = changedBytes(Buffer.from(changedLines(now, ofLines).join("\n")), bytes);
+  .map(({ seed, change, bytes, isPacked }): Files => {
+    const { files, name, parts } = seeds[seed]!;
+    const text = changedBytes(Buffer.from(changedJsonLines(parts, change).join("\n")), bytes);
     const { [name]: _, ...others } = files;
     return isPacked
       ? { ...others, [`${name}.gz`]: gzipSync(text, { level: 1 }) }
