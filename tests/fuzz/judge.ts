@@ -87,8 +87,7 @@ function errorProblem(
   if (error.message.length > MAX_MESSAGE)
     return `ends in a message of ${error.message.length} characters: ${told}`;
   const shown = messageOf(error);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal would take for a command is what is looked for
-  if (/[\u0000-\u001f\u007f-\u009f]/.test(shown))
+  if (/\p{Cc}/u.test(shown))
     return `ends in a message with control characters: ${JSON.stringify(shown.slice(0, 500))}`;
   const names = [folder, ...Object.keys(files)];
   if (onDisk && !names.some((name) => error.message.includes(name)))

@@ -99,8 +99,7 @@ async function checkEntry(
 
 function isPlainName(name: string): boolean {
   if (name.length === 0 || name.length > 1024 || name.endsWith("/")) return false;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  if (/[\u0000-\u001f\u007f\\:]/.test(name)) return false;
+  if (/[\p{Cc}\\:]/u.test(name)) return false;
   return name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
 }
 
