@@ -1,14 +1,10 @@
 /** JSON and other text that comes from elsewhere: bounds before it is read, and how it is shown. */
 
-export interface JsonLimits {
-  /** Brackets within brackets; what calls itself for each level, as `JSON.stringify` does, must not run out of stack. */
-  readonly depth: number;
-  /** Values in it, about: each takes some tens of bytes once it is read, whatever it took as text. */
-  readonly values: number;
-}
+/** Brackets within brackets, far above what any file that elibad reads has; what calls itself for each level, as `JSON.stringify` does, must not run out of stack. */
+const MAX_DEPTH = 100;
 
-/** Far above what any file that elibad reads has; of one line, where a file has many. */
-const LIMITS: JsonLimits = { depth: 100, values: 2_000_000 };
+/** Values in it, about: each takes some tens of bytes once it is read, whatever it took as text. Far above any file, too; of one line, where a file has many. */
+const MAX_VALUES = 2_000_000;
 
 /** JSON that has more in it than anything that elibad reads: the message says what. */
 export class JsonLimitError extends SyntaxError {
@@ -16,8 +12,8 @@ export class JsonLimitError extends SyntaxError {
 }
 
 /** `JSON.parse` within limits. @throws SyntaxError with what is wrong, printable; JsonLimitError */
-export function parseJson(text: string, limits: Partial<JsonLimits> = {}): unknown {
-  requireLimits(text, { ...LIMITS, ...limits });
+export function parseJson(text: string, { values = MAX_VALUES } = {}): unknown {
+  requireLimits(text, values);
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -27,7 +23,7 @@ export function parseJson(text: string, limits: Partial<JsonLimits> = {}): unkno
 }
 
 /** Counts brackets and commas outside of strings; text that is no JSON passes, or is refused for what it has of them. */
-function requireLimits(text: string, { depth, values }: JsonLimits): void {
+function requireLimits(text: string, values: number): void {
   let open = 0;
   let count = 0;
   for (let at = 0; at < text.length; at++) {
@@ -37,7 +33,8 @@ function requireLimits(text: string, { depth, values }: JsonLimits): void {
         break;
       case 0x5b: // [
       case 0x7b: // {
-        if (++open > depth) throw new JsonLimitError(`has brackets within brackets, more than ${depth} deep`);
+        if (++open > MAX_DEPTH)
+          throw new JsonLimitError(`has brackets within brackets, more than ${MAX_DEPTH} deep`);
         count++;
         break;
       case 0x5d: // ]

@@ -1,17 +1,17 @@
-import { endOfString, type JsonLimits, parseJson } from "../../proto/json-text.ts";
+import { endOfString, parseJson } from "../../proto/json-text.ts";
 
 /**
  * `parseJson` that refuses what it would let pass: bytes that are not UTF-8, and an object that names a key twice
  * (other readers may take the first where we take the last). Throws a `SyntaxError` with the position or key.
  */
-export function parseStrictJson(bytes: Uint8Array, limits: Partial<JsonLimits> = {}): unknown {
+export function parseStrictJson(bytes: Uint8Array): unknown {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
     throw new SyntaxError("is not valid UTF-8", { cause: error });
   }
-  const value = parseJson(text, limits);
+  const value = parseJson(text);
   refuseRepeatedKeys(text);
   return value;
 }
