@@ -2,6 +2,7 @@
 import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { printable } from "../../proto/json-text.ts";
 import { type EncodedFiles, filesFrom, filesTo } from "./encoded-files.ts";
 import { BOX } from "./judge.ts";
 import { PROGRESS } from "./parser.ts";
@@ -40,7 +41,8 @@ async function main(folder: string): Promise<void> {
       },
     };
     const answer = await answerOf(JSON.parse(line) as Job, at);
-    process.stdout.write(`${JSON.stringify(answer)}\n`);
+    // Readers of lines take U+2028, which may stand in a message, for the end of one.
+    process.stdout.write(`${printable(JSON.stringify(answer))}\n`);
   }
 }
 
