@@ -45,6 +45,22 @@ describe.skipIf(!hasKustomize).each(OVERLAYS)("overlay %s", (overlay) => {
     expect(custom.length > 0).toBe(overlay !== "local");
   });
 
+  test("has its programs' images from where its own file says, workers on GPUs that of CUDA", async () => {
+    const objects = await rewritten(overlay, `overlays/${overlay}/kustomization.yaml`, (text) =>
+      text.replaceAll(
+        /name: (elibad-[a-z-]+), newTag/g,
+        "name: $1, newName: registry.example.org/$1, newTag",
+      ),
+    );
+    const images = objects.workloads.flatMap(({ spec }) =>
+      spec.template.spec.containers.map(({ image }) => image),
+    );
+    expect(images.filter((image) => !image.startsWith("nats:")).sort()).toEqual([
+      "registry.example.org/elibad-coordinator:0.1.0",
+      `registry.example.org/elibad-worker-${overlay === "gpu" ? "cuda" : "cpu"}:0.1.0`,
+    ]);
+  });
+
   test("gives its programs words, settings and files that they take", async () => {
     const objects = withSecrets(await renderOverlay(overlay, deploy), certificatesIn(deploy));
     expect(await refusedCommandLines(objects, tempFolder())).toEqual([]);
@@ -54,17 +70,15 @@ describe.skipIf(!hasKustomize).each(OVERLAYS)("overlay %s", (overlay) => {
 test.skipIf(!hasKustomize).each(["gpu", "production"] as const)(
   "components that overlay %s names in comments can be taken, too",
   async (overlay) => {
-    const copy = copyDeploy(tempFolder(), deploy);
-    const path = join(copy, "overlays", overlay, "kustomization.yaml");
-    writeFileSync(
-      path,
-      readFileSync(path, "utf8").replaceAll("  # - ../../components/", "  - ../../components/"),
+    const objects = await rewritten(overlay, `overlays/${overlay}/kustomization.yaml`, (text) =>
+      text.replaceAll("  # - ../../components/", "  - ../../components/"),
     );
-    const objects = await renderOverlay(overlay, copy);
     expect(manifestProblems(objects)).toEqual([]);
     expect(unsafePods(objects)).toEqual([]);
     const { spec } = objects.find<Workload>("Deployment", "worker")!.spec.template;
-    const limits = spec.containers[0]!.resources!.limits!;
+    const { image, resources } = spec.containers[0]!;
+    expect(image).toBe("elibad-worker-cuda:0.1.0");
+    const limits = resources!.limits!;
     expect(Object.keys(limits).filter((name) => name.startsWith("nvidia.com/"))).toEqual([
       overlay === "gpu" ? "nvidia.com/mig-1g.10gb" : "nvidia.com/gpu",
     ]);
@@ -161,10 +175,20 @@ async function broken(
   after: string,
   overlay: (typeof OVERLAYS)[number] = "local",
 ): Promise<Objects> {
+  return rewritten(overlay, file, (text) => {
+    expect(text.split(before)).toHaveLength(2);
+    return text.replace(before, after);
+  });
+}
+
+/** An overlay with one file of deploy/ changed. */
+async function rewritten(
+  overlay: (typeof OVERLAYS)[number],
+  file: string,
+  change: (text: string) => string,
+): Promise<Objects> {
   const copy = copyDeploy(tempFolder(), deploy);
   const path = join(copy, file);
-  const text = readFileSync(path, "utf8");
-  expect(text.split(before)).toHaveLength(2);
-  writeFileSync(path, text.replace(before, after));
+  writeFileSync(path, change(readFileSync(path, "utf8")));
   return renderOverlay(overlay, copy);
 }
