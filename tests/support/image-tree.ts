@@ -27,13 +27,10 @@ export type ImageName = (typeof IMAGES)[number];
 export interface ImageTree {
   /** Stands for `/`. */
   readonly root: string;
-  readonly base: string;
   readonly workdir: string;
   readonly user: string;
   readonly env: Readonly<Record<string, string>>;
-  readonly labels: Readonly<Record<string, string>>;
   readonly entrypoint: readonly string[];
-  readonly cmd: readonly string[];
   readonly healthcheck: readonly string[];
 }
 
@@ -63,7 +60,7 @@ export async function buildImageTree(
 }
 
 function followStage(
-  { base, steps }: Stage,
+  { steps }: Stage,
   root: string,
   parts: {
     readonly context: readonly string[];
@@ -72,10 +69,8 @@ function followStage(
   },
 ): ImageTree {
   const env: Record<string, string> = {};
-  const labels: Record<string, string> = {};
   const words = {
     entrypoint: [] as readonly string[],
-    cmd: [] as readonly string[],
     healthcheck: [] as readonly string[],
   };
   let workdir = "/";
@@ -83,7 +78,6 @@ function followStage(
   const here = (path: string) => (path.startsWith("/") ? join(root, path) : join(root, workdir, path));
   for (const step of steps) {
     if (step.kind === "env") env[step.name] = step.value;
-    else if (step.kind === "label") labels[step.name] = step.value;
     else if (step.kind === "user") user = step.user;
     else if (step.kind === "workdir") {
       workdir = step.path;
@@ -98,9 +92,9 @@ function followStage(
         if (step.from === undefined) copyFromContext(path, { to, target: here(to), context: parts.context });
         else copyFromStage(path, { to, target: here(to), root: parts.roots.get(step.from)! });
       }
-    } else words[step.kind] = step.words;
+    } else if (step.kind === "entrypoint" || step.kind === "healthcheck") words[step.kind] = step.words;
   }
-  return { root, base, workdir, user, env, labels, ...words };
+  return { root, workdir, user, env, ...words };
 }
 
 /** Files that the build may see, relative to the checkout: those of `.dockerignore` that are there, whoever made them. */
@@ -164,7 +158,7 @@ export function copyTree(from: string, to: string): void {
 }
 
 /** What a Dockerfile's RUN does, done. */
-export const runForReal: RunStep = (command, folder) => {
+const runForReal: RunStep = (command, folder) => {
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" };
   const { status, stderr } = spawnSync("sh", ["-c", command], { cwd: folder, env, encoding: "utf8" });
   if (status !== 0) throw new Error(`RUN ${command}: ended with ${status}: ${stderr.trim().slice(-500)}`);
