@@ -62,9 +62,10 @@ export class TestCluster {
     return answer.items.map((item: T) => item);
   }
 
-  /** Makes the kinds of custom resources that the cluster does not have; they go with the test. */
+  /** Makes the kinds of custom resources that the cluster does not have, where their definitions are at hand; they go with the test. */
   addCustomResources(onEnd: OnEnd): void {
     const folder = sharedPath("data", "crds");
+    if (!existsSync(folder)) return;
     for (const file of readdirSync(folder).filter((name) => name.endsWith(".yaml"))) {
       const path = join(folder, file);
       if (this.kubectl(["get", "--filename", path]).code === 0) continue;
