@@ -47,9 +47,10 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
     leave(reason, isOrderly);
     port.end();
   };
-  const refuse = (reason: string) => {
+  const refuse = (reason: string, claimedId?: string) => {
     isOver = true;
     clearTimeout(silence);
+    logger.warn({ worker: claimedId?.slice(0, 80), peer: call.getPeer(), reason }, "worker refused");
     port.send({ message: "refused", refused: { reason } });
     port.end();
   };
@@ -63,10 +64,7 @@ export function serveWork(call: WorkCall, parts: WorkSessionParts): void {
     const named = parts.idOf(said);
     const hello = { ...said, workerId: named.id };
     const reason = named.problem ?? dispatcher.refusal(hello);
-    if (reason !== undefined) {
-      logger.warn({ worker: hello.workerId.slice(0, 80), reason }, "worker refused");
-      return refuse(reason);
-    }
+    if (reason !== undefined) return refuse(reason, hello.workerId);
     ({ workerId } = hello);
     port.send({ message: "welcome", welcome: parts.welcome(workerId) });
     session = dispatcher.join(hello, port);

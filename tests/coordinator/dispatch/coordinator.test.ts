@@ -1,3 +1,4 @@
+import { pino } from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type CoordinatorOptions, startCoordinator } from "../../../coordinator/coordinator.ts";
 import { canonicalJson, digestOf } from "../../../proto/canonical-json.ts";
@@ -187,8 +188,10 @@ describe("who may work", () => {
     expect(coordinator.workers().map(({ workerId }) => workerId)).toEqual(["w1"]);
   });
 
-  test("an id that cannot stand in a subject, a missing device class, and a stream without Hello are refused", async () => {
-    const coordinator = await start();
+  test("an id that cannot stand in a subject, a missing device class, and a stream without Hello are refused, each in the log", async () => {
+    const lines: { readonly msg: string; readonly worker?: string; readonly reason: string }[] = [];
+    const write = (line: string) => void lines.push(JSON.parse(line));
+    const coordinator = await start({ logger: pino({ level: "warn" }, { write }) });
     const bad = scriptedWorker(coordinator.address, { id: "w 1*" });
     expect(await eventually(() => bad.refusal)).toContain("worker_id 'w 1*'");
     const classless = scriptedWorker(coordinator.address, { id: "w1", hello: { deviceClass: null } });
@@ -201,6 +204,12 @@ describe("who may work", () => {
       stream.once("data", (...args) => resolve(args)),
     );
     expect(answer).toMatchObject({ refused: { reason: "the first message must be a Hello" } });
+    const refused = lines.filter(({ msg }) => msg === "worker refused");
+    expect(refused.map(({ worker, reason }) => [worker, reason])).toEqual([
+      ["w 1*", bad.refusal],
+      ["w1", "device_class: it is missing"],
+      [undefined, "the first message must be a Hello"],
+    ]);
   });
 
   test("one search stays with one device class; the reason why it waits is told", async () => {
