@@ -83,7 +83,8 @@ switch (job) {
     const reporters = ["--reporter=default", "--reporter=tests/faults/table.ts"];
     // One file at a time: a fault is to be the only thing that takes time from a step.
     const options = ["--test-timeout=900000", "--hook-timeout=300000", "--max-workers=1", ...reporters];
-    await runTests(["tests/faults/", ...options, ...rest], { ELIBAD_FAULTS: "long" });
+    // The simulation is fault 26.
+    await runTests(["tests/faults/", "tests/simulation/", ...options, ...rest], { ELIBAD_FAULTS: "long" });
     break;
   }
   case "test-sim":
