@@ -26,6 +26,10 @@ class End<Out> {
     return this;
   }
 
+  getPeer(): string {
+    return "simulated";
+  }
+
   emit(event: string, value?: unknown): void {
     for (const listener of this.#listeners.get(event) ?? []) listener(value);
   }
