@@ -8,18 +8,26 @@ const DEVICE_TOLERANCE = 1e-4;
 /** The same where products of matrices are computed in float16. */
 const HALF_TOLERANCE = 2e-2;
 
-/** Whether two results of one operation and device class are the same: to the last bit on a CPU, within a tolerance elsewhere. */
-export function resultsAgree(
-  operation: Operation,
-  deviceClass: string,
-  a: Pick<OperationResult, "tensors">,
-  b: Pick<OperationResult, "tensors">,
-): boolean {
+type Compared = Pick<OperationResult, "tensors" | "artifacts">;
+
+/** Whether two workers of the class give the same bits; only a CPU's do. */
+export const isExact = (deviceClass: string): boolean => deviceClass.split("/", 1)[0] === "cpu";
+
+/**
+ * Whether two results of one operation and device class are the same: to the last bit on a CPU, within a tolerance elsewhere. Artifacts are
+ * compared by their digests, so results that have some (a training run's state) are for classes that are exact.
+ */
+export function resultsAgree(operation: Operation, deviceClass: string, a: Compared, b: Compared): boolean {
   const names = Object.keys(a.tensors);
-  if (names.length !== Object.keys(b.tensors).length) return false;
+  if (names.length !== Object.keys(b.tensors).length || !sameArtifacts(a, b)) return false;
   const isHalf = "precision" in operation && operation.precision === "fp16";
-  const tolerance = deviceClass.startsWith("cpu/") ? 0 : isHalf ? HALF_TOLERANCE : DEVICE_TOLERANCE;
+  const tolerance = isExact(deviceClass) ? 0 : isHalf ? HALF_TOLERANCE : DEVICE_TOLERANCE;
   return names.every((name) => tensorsAgree(name, a.tensors, b.tensors, tolerance));
+}
+
+function sameArtifacts({ artifacts: a = {} }: Compared, { artifacts: b = {} }: Compared): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
 
 function tensorsAgree(name: string, a: TensorMap, b: TensorMap, tolerance: number): boolean {

@@ -67,5 +67,8 @@ const INPUTS = ["samples", "weights", "vocabulary", "codes", "queries"] as const
 /** Artifacts that an operation names, beside its checkpoint. */
 function inputsOf(operation: Operation): Digest[] {
   const named = operation as Partial<Record<(typeof INPUTS)[number], Digest>>;
-  return INPUTS.flatMap((input) => named[input] ?? []);
+  const inputs = INPUTS.flatMap((input) => named[input] ?? []);
+  if (operation.kind !== "train-run") return inputs;
+  const { weights, moments } = operation.state;
+  return [...inputs, weights, ...(moments ? [moments.means, moments.squares] : [])];
 }

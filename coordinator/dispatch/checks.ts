@@ -4,6 +4,7 @@
  */
 import { digestOf } from "../../proto/canonical-json.ts";
 import type { Digest } from "../../proto/operations.ts";
+import { isExact } from "./agree.ts";
 import { assignTo, canTakeLease } from "./assign.ts";
 import type { CheckOutcome, Decision } from "./events.ts";
 import { expel } from "./expel.ts";
@@ -27,17 +28,15 @@ export function isDrawn({ settings }: DispatchState, fingerprint: Digest): boole
 /** The key of an operation's check. */
 export const checkOf = ({ key }: Pick<OperationState, "key">): OperationKey => `check/${key}`;
 
-/**
- * Begins to check what an operation was answered with, where another worker is there that could. The segments of a training run are not checked: they
- * take a minute, and leave a state as large as three models.
- */
+/** Begins to check what an operation was answered with, where another worker is there that could. */
 export function beginCheck(turn: Turn, answered: OperationState, workerId: string): OperationKey | undefined {
   const { state } = turn;
-  const { scope, fingerprint, kind } = answered;
-  if (kind === "train-run" || answered.state !== undefined || !isDrawn(state, fingerprint)) return undefined;
+  const { scope, fingerprint } = answered;
+  if (!isComparable(state, answered) || !isDrawn(state, fingerprint)) return undefined;
   const check: CheckState = { votes: new Map([[workerId, 0]]) };
   const key = checkOf(answered);
-  const operation: OperationState = { ...answered, ...beginning(turn), key, isCheck: true };
+  // Whoever has the state of a training run is the one that gave it: it draws no check to itself.
+  const operation = { ...answered, ...beginning(turn), key, isCheck: true, state: undefined };
   if (!anyActive(state, undefined, ableTo(state, operation, check))) return undefined;
   state.operations.set(key, operation);
   state.checks.set(key, check);
@@ -45,6 +44,10 @@ export function beginCheck(turn: Turn, answered: OperationState, workerId: strin
   state.keysOf.set(fingerprint, (state.keysOf.get(fingerprint) ?? new Set()).add(key));
   return key;
 }
+
+/** Where a class rounds differently every time, the weights after some steps of a training run come out as others: nobody could tell a lie from that. */
+const isComparable = ({ scopes }: DispatchState, { kind, scope }: OperationState): boolean =>
+  kind !== "train-run" || isExact(scopes.get(scope)!.deviceClass!);
 
 /** Another worker's result: `answer` is the number of the first answer that it agrees with, or of a new one. The first one was used. */
 export function vote(turn: Turn, operation: OperationState, workerId: string, answer: number): void {

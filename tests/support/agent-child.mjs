@@ -1,6 +1,8 @@
 // The real inference child, but before each operation it asks the test's agent (`fault-agent.ts`) what to do: compute, die, or
 // compute and answer something else.
+import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { openEngine } from "../../dist/worker/child/open-engine.js";
@@ -52,6 +54,15 @@ function spoiled(result, spoil) {
   return { ...result, tensors };
 }
 
+/** The same result with the last bit of a number in its first artifact flipped. */
+function withOtherState({ written: [first, ...rest], ...result }) {
+  const bytes = readFileSync(first.path);
+  bytes[bytes.length - 4] ^= 1;
+  writeFileSync(first.path, bytes);
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  return { ...result, written: [{ ...first, digest }, ...rest] };
+}
+
 /** Takes memory until there is none. */
 function exhaustMemory() {
   const kept = [];
@@ -72,7 +83,8 @@ await serveChild(async (options) => {
       const start = performance.now();
       const result = await engine.run(operation, partDone);
       block((times - 1) * (performance.now() - start));
-      return spoil === undefined ? result : spoiled(result, spoil);
+      if (spoil === undefined) return result;
+      return spoil === "state" ? withOtherState(result) : spoiled(result, spoil);
     },
   };
 });

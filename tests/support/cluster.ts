@@ -1,11 +1,16 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { type Coordinator, startCoordinator } from "../../coordinator/coordinator.ts";
+import {
+  type Coordinator,
+  type CoordinatorOptions,
+  startCoordinator,
+} from "../../coordinator/coordinator.ts";
 import { noncePath } from "../../proto/artifact-layout.ts";
 import type { ProgramForm } from "../../proto/operations.ts";
+import type { WorkerOptions } from "../../worker/options.ts";
 import { programVersion } from "../../worker/program-version.ts";
-import { noOrphans, startWorkerProcess, startWorkerProcesses, type WorkerProcess } from "./processes.ts";
+import { noOrphans, startWorkerProcess, type WorkerProcess } from "./processes.ts";
 import { tempFolder } from "./temp-folder.ts";
 import { eventually } from "./worker-scenes.ts";
 
@@ -16,7 +21,18 @@ import { eventually } from "./worker-scenes.ts";
 export async function startCluster(
   workers: number,
   natsUrl?: string,
-  { apart = false, form }: { readonly apart?: boolean; readonly form?: ProgramForm } = {},
+  {
+    apart = false,
+    form,
+    dispatch = {},
+    optionsFor = () => ({}),
+  }: {
+    readonly apart?: boolean;
+    readonly form?: ProgramForm;
+    readonly dispatch?: CoordinatorOptions["dispatch"];
+    /** More options of a worker, by its id. */
+    readonly optionsFor?: (id: string) => Partial<WorkerOptions>;
+  } = {},
 ): Promise<{ coordinator: Coordinator; processes: WorkerProcess[] }> {
   const coordinator = await startCoordinator({
     protection: "plain",
@@ -24,18 +40,19 @@ export async function startCluster(
     programVersion: programVersion(),
     ...(natsUrl === undefined ? {} : { nats: { url: natsUrl } }),
     // Nobody does the work of a worker that is stopped before it is killed: `killBusyWorker` has everybody wait for it.
-    dispatch: { speculateFactor: 0, moveAfterMs: 600_000 },
+    dispatch: { speculateFactor: 0, moveAfterMs: 600_000, ...dispatch },
   });
   onTestFinished(() => coordinator.close());
   const { folder, nonce } = coordinator.artifacts;
   if (apart) rmSync(noncePath(folder, nonce));
   const protection = "plain" as const;
   const options = { protection, coordinators: [coordinator.address], threads: 1, ...(form && { form }) };
-  const processes = apart
-    ? Array.from({ length: workers }, (_, k) =>
-        startWorkerProcess({ ...options, id: `w${k + 1}`, cacheFolder: tempFolder() }),
-      )
-    : startWorkerProcesses(workers, { ...options, cacheFolder: tempFolder() });
+  const shared = tempFolder();
+  const processes = Array.from({ length: workers }, (_, k) => {
+    const id = `w${k + 1}`;
+    const cacheFolder = apart ? tempFolder() : shared;
+    return startWorkerProcess({ ...options, id, cacheFolder, ...optionsFor(id) });
+  });
   await eventually(() => coordinator.workers().length === workers, `${workers} workers`);
   return { coordinator, processes };
 }

@@ -20,8 +20,8 @@ export interface Asked {
 /** What the child does then. */
 export type Order =
   | { readonly order: "go" /** Takes so many times as long as it would. */; readonly times?: number }
-  /** Computes, and answers something else; see `spoilers` in `agent-child.mjs`. */
-  | { readonly order: "go"; readonly spoil: "nan" | "bit" | "lie" | "short" | "other" }
+  /** Computes, and answers something else; see `spoilers` and `withOtherState` in `agent-child.mjs`. */
+  | { readonly order: "go"; readonly spoil: "nan" | "bit" | "lie" | "short" | "other" | "state" }
   | { readonly order: "die" | "exhaust-memory" };
 
 export type Rule = (asked: Asked) => Order | Promise<Order> | undefined;

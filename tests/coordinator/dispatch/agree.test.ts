@@ -29,3 +29,10 @@ test("other names, shapes or types never agree", () => {
   const wide = { tensors: { logits: { shape: [1, 1], data: Float64Array.of(1) } } };
   expect(agree("cuda/1", logits(1), wide as unknown as ReturnType<typeof logits>)).toBe(false);
 });
+
+test("artifacts are compared by their digests", () => {
+  const left = (weights: string) => ({ ...logits(1), artifacts: { weights } });
+  expect(agree("cpu/1", left("a"), left("a"))).toBe(true);
+  expect(agree("cpu/1", left("a"), left("b"))).toBe(false);
+  expect(agree("cpu/1", left("a"), logits(1))).toBe(false);
+});

@@ -52,6 +52,18 @@ test("where no other worker of the class is there, nothing is checked", () => {
   expect(unchecked(cluster)).toEqual(["w1"]);
 });
 
+test("a segment of a training run is checked where a class gives the same bits, by whoever is free", () => {
+  for (const deviceClass of ["cpu/1", "cuda/1"]) {
+    const cluster = scene({ recheckRate: 1 });
+    for (const session of [1, 2]) cluster.join(session, { deviceClass, credit: 9, cached: ["model"] });
+    cluster.submitFrom("weights", "a");
+    const decisions = cluster.valid("a", "w1", deviceClass);
+    const isExact = deviceClass === "cpu/1";
+    expect(only(decisions, "resolve").map(({ check }) => check)).toEqual([isExact ? "check/s/a" : undefined]);
+    expect(leasesIn(decisions)).toEqual(isExact ? ["a → 2"] : []);
+  }
+});
+
 test("a check is given up when the last worker that could do it leaves", () => {
   const cluster = checking(2);
   cluster.submit("a");

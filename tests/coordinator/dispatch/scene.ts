@@ -75,12 +75,12 @@ export function scene(settings: Partial<DispatchSettings> = {}) {
       const operations = [{ fingerprint, checkpoint: "model", early }];
       return on({ kind: "submitted", scope: "s", terms: { deviceClass }, operations });
     },
-    /** An operation that goes on from a state. */
+    /** An operation that goes on from a state: the segment of a training run. */
     submitFrom(state: string, fingerprint: string): Decision[] {
       return on({
         kind: "submitted",
         scope: "s",
-        operations: [{ fingerprint, checkpoint: "model", state }],
+        operations: [{ fingerprint, checkpoint: "model", state, kind: "train-run" }],
       });
     },
     /** A result that leaves a state with its worker. */
