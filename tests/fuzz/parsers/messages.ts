@@ -118,7 +118,8 @@ function handleOfWorker(message: WorkerMessage): void {
   const intake = new ResultIntake({ dispatcher, store: noArtifacts as never, observer, logger });
   dispatcher.run("scope", OPERATIONS.slice(0, 4)).catch(() => undefined);
   for (const first of [[hello, { message: "credit", credit: { leases: 4 } } as const], []]) {
-    const call = Object.assign(new EventEmitter(), { write: () => true, end: () => undefined });
+    const stream = { getPeer: () => "fuzz", write: () => true, end: () => undefined };
+    const call = Object.assign(new EventEmitter(), stream);
     serveWork(call as unknown as ServerDuplexStream<WorkerMessage, CoordinatorMessage>, {
       ...{ dispatcher, logger, idOf: (said: Hello) => workerIdOf(said, false) },
       receive: (bytes, workerId) => void intake.receive(bytes, { workerId, path: "stream" }),
