@@ -65,7 +65,8 @@ export async function prepareScan(given: ScanInputOptions): Promise<PreparedScan
     throw new InputError(`--held-out-pairs ${heldOutPairs}: needs --held-out, the functions that it names`);
   const settings = scanSettingsOf(given);
   const opened = await openWholeModel(given);
-  if (given.directions === "one") requireDirection(directionOf(given), opened.labels);
+  // Also where all directions are searched: a label that the model does not have is a mistake.
+  requireDirection(directionOf(given), opened.labels);
   const tokenizer = openTokenizer(given, opened);
   const need: OptionalField[] = ["variables"];
   const { labels } = opened;

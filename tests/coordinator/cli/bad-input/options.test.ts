@@ -92,6 +92,11 @@ describe("values that do not fit", () => {
     direction("1", "1", "--target-label 1", "victim label too"),
     direction("1", "7", "--target-label 7", "labels 0 to 1"),
     direction("7", "0", "--victim-label 7", "labels 0 to 1"),
+    {
+      name: "a label that the model does not have, where all directions are searched",
+      words: (scene) => scanWords(scene, "--target-label", "7"),
+      says: ["--target-label 7", "labels 0 to 1"],
+    },
   ]);
 
   refuses([
