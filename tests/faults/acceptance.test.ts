@@ -62,6 +62,7 @@ test.for(stores)(
     endSlowness();
     await scene.over();
     await scene.expectCalm();
+    expect(kills.coordinator + kills.worker + kills["inference child"]).toBeGreaterThan(1);
     const counts = Object.entries(kills).map(([role, count]) => `${role} ${count}`);
     noteCost(context, `kills in ${killedFor.toFixed(0)} s: ${counts.join(", ")}`);
     await scene.end();
